@@ -1,0 +1,1 @@
+"""MQTT in: subscribe, store, acknowledge after the commit."""

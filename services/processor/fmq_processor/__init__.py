@@ -1,0 +1,1 @@
+"""Handlers out: claim, handle, settle."""

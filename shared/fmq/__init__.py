@@ -1,0 +1,23 @@
+"""fmq: a durable buffer between an MQTT broker and slow or failing work.
+
+What a handler's author needs is here; everything else is imported from the
+module that defines it.
+"""
+
+from fmq.message import Message, Properties
+from fmq.outcome import Dead, Done, Outcome, Reject, Retry, RetryLater, batch_handler
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dead",
+    "Done",
+    "Message",
+    "Outcome",
+    "Properties",
+    "Reject",
+    "Retry",
+    "RetryLater",
+    "__version__",
+    "batch_handler",
+]

@@ -1,0 +1,99 @@
+"""The command ``fmq``. Services add their sub-commands by the entry-point group ``fmq.commands``."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+import fmq
+from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
+from fmq.settings import Settings, is_secret, load, variable
+
+_S = TypeVar("_S", bound=Settings)
+EXIT_FAULT = 1
+EXIT_SETTINGS = 2
+EXIT_STORE = 3
+
+
+class _Group(click.Group):
+    """Finds sub-commands by entry point, and loads only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_found()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = _found().get(cmd_name)
+        return entry.load() if entry else super().get_command(ctx, cmd_name)
+
+
+def _found() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group="fmq.commands")}
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fmq.__version__, prog_name="fmq")
+def fmq_command() -> None:
+    """A durable buffer between an MQTT broker and slow or failing work.
+
+    Exit codes: 0 fine, 1 a fault at run time, 2 wrong settings, 3 the store can't be used as it is.
+    """
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command as a program: an error of fmq's is one message on standard error, never a traceback."""
+    try:
+        result = command.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FmqError as error:
+        click.echo(f"fmq: {error}", err=True)
+        sys.exit(_exit_code(error))
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _exit_code(error: FmqError) -> int:
+    match error:
+        case SettingsError() | HandlerError():
+            return EXIT_SETTINGS
+        case StoreRefused():
+            return EXIT_STORE
+        case _:
+            return EXIT_FAULT
+
+
+def settings_options(
+    model: type[Settings], *, but: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that gives a command a flag for each setting of ``model`` but secrets and those in ``but``."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, field in reversed(model.model_fields.items()):
+            if name in but or is_secret(field):
+                continue
+            text = f"{field.description} [{variable(name)}]"
+            if field.annotation is bool:
+                option = click.option(
+                    f"--{name.replace('_', '-')}/--no-{name.replace('_', '-')}", name, default=None, help=text
+                )
+            else:
+                option = click.option(f"--{name.replace('_', '-')}", name, help=text)
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def read_settings(model: type[_S], flags: dict[str, object]) -> _S:
+    """The settings from a command's flags and this process's environment. Raises SettingsError."""
+    return load(model, flags, os.environ)
+
+
+def main() -> NoReturn:
+    """The entry point of ``fmq``."""
+    run(fmq_command)

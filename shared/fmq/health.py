@@ -1,0 +1,121 @@
+"""HTTP on one port a service: /metrics, /healthz, /readyz."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from fmq.clock import SYSTEM_CLOCK, Clock
+
+_log = logging.getLogger(__name__)
+_REQUEST_SECONDS = 10.0
+
+Checks = Mapping[str, str | None]
+"""What was checked, and what is wrong with it (None: nothing)."""
+
+
+class Heartbeat:
+    """Beaten by a service's loop at every turn; alive while the last beat is at most ``limit`` seconds old."""
+
+    def __init__(self, *, limit: float = 60.0, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._last = clock.steady()
+
+    def beat(self) -> None:
+        self._last = self._clock.steady()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last beat."""
+        return self._clock.steady() - self._last
+
+    @property
+    def alive(self) -> bool:
+        return self.age <= self._limit
+
+
+class HealthServer:
+    """Serves a registry, a heartbeat and readiness checks until it is closed.
+
+    ``/healthz`` tells only whether the loop is alive: restarting a service does not bring back a broker or a disk.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int | None,
+        usual_port: int,
+        registry: CollectorRegistry,
+        heartbeat: Heartbeat,
+        ready: Callable[[], Checks],
+    ) -> None:
+        """Bind at once. Raises OSError if a ``port`` that was asked for is taken; the usual one gives way."""
+        handler = _handler(registry, heartbeat, ready)
+        try:
+            self._server = ThreadingHTTPServer((host, usual_port if port is None else port), handler)
+        except OSError:
+            if port is not None:
+                raise
+            self._server = ThreadingHTTPServer((host, 0), handler)
+            _log.warning("Port %d is taken: metrics are served on port %d", usual_port, self.port)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(
+    registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _REQUEST_SECONDS
+        server_version = "fmq"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
+                    self._answer(HTTPStatus.OK, encoder(registry), content_type)
+                case "/healthz":
+                    self._tell({"loop": None if heartbeat.alive else f"no turn for {heartbeat.age:.0f} s"})
+                case "/readyz":
+                    self._tell(ready())
+                case _:
+                    self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n", "text/plain")
+
+        def _tell(self, checks: Checks) -> None:
+            fine = not any(checks.values())
+            body = {
+                "status": "ok" if fine else "failing",
+                "checks": {name: wrong or "ok" for name, wrong in checks.items()},
+            }
+            status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
+
+        def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            _log.debug(format, *args)
+
+    return Handler

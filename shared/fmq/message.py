@@ -1,0 +1,119 @@
+"""What is stored and what is lent: frozen values, no I/O."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """The MQTT 5 properties of a PUBLISH that outlive its delivery (MQTT 5, section 3.3.2.3).
+
+    Topic alias and subscription identifier belong to one connection and are not kept.
+    """
+
+    payload_format_indicator: int | None = None
+    message_expiry_interval: int | None = None
+    content_type: str | None = None
+    response_topic: str | None = None
+    correlation_data: bytes | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
+
+    def user(self, name: str) -> str | None:
+        """The first user property called ``name``, or None."""
+        return next((value for key, value in self.user_properties if key == name), None)
+
+
+NO_PROPERTIES = Properties()
+
+
+class Incoming(NamedTuple):
+    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet."""
+
+    queue: str
+    topic: str
+    payload: bytes
+    received_at: float
+    qos: int = 1
+    retain: bool = False
+    properties: Properties | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stored PUBLISH, as a handler gets it.
+
+    ``received_at`` is in Unix seconds; ``retry_count`` is the number of attempts that failed before this one.
+    """
+
+    id: int
+    queue: str
+    topic: str
+    payload: bytes
+    received_at: float
+    qos: int = 1
+    retain: bool = False
+    retry_count: int = 0
+    properties: Properties = field(default=NO_PROPERTIES)
+
+    @property
+    def text(self) -> str:
+        """The payload as UTF-8 text. Raises UnicodeDecodeError."""
+        return self.payload.decode()
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
+        """The payload as JSON. Raises ValueError (JSONDecodeError, UnicodeDecodeError)."""
+        return json.loads(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message lent to one worker until ``lease_until`` (seconds of the store's own steady time).
+
+    ``attempt`` counts from 1. ``suspect`` tells that the last attempt ended with its lease running out, so
+    this message may be what killed or hung its worker: handle it with nothing else in hand.
+    """
+
+    message: Message
+    token: int
+    lease_until: float
+    suspect: bool = False
+
+    @property
+    def attempt(self) -> int:
+        return self.message.retry_count + 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message given up, with the reason. ``dead_at`` is in Unix seconds."""
+
+    message: Message
+    dead_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """How a queue stands, in messages; read in constant time.
+
+    ``pending`` includes messages that wait for a retry. ``done`` counts the handled messages that retention has
+    not deleted yet, ``stored`` every message ever put. ``oldest_pending_at`` is a ``received_at`` or None.
+    """
+
+    name: str
+    stored: int
+    pending: int
+    claimed: int
+    done: int
+    dead: int
+    oldest_pending_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """How the store as a whole stands, in bytes."""
+
+    database_bytes: int
+    wal_bytes: int
+    free_disk_bytes: int

@@ -1,0 +1,166 @@
+"""Every metric of fmq. ``docs/metrics.md`` is made from this module.
+
+Seconds and bytes; the only label that grows is ``queue``, which configuration bounds (never a concrete topic).
+Each set is made for one registry, so that tests and services never share one.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import fmq
+from fmq.errors import QueueError
+from fmq.queue import Queue
+
+_log = logging.getLogger(__name__)
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 43200)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+OUTCOMES = ("done", "retry", "dead")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class ListenerMetrics:
+    """What a listener counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.received = Counter("fmq_received", "Messages that the broker handed over.", ["queue"], registry=registry)
+        self.stored = Counter("fmq_stored", "Messages committed to the store.", ["queue"], registry=registry)
+        self.duplicate = Counter(
+            "fmq_duplicate",
+            "Messages acknowledged without storing, as duplicate suppression says.",
+            ["queue"],
+            registry=registry,
+        )
+        self.unroutable = Counter(
+            "fmq_unroutable",
+            "Messages of no known topic filter, acknowledged without storing and logged.",
+            registry=registry,
+        )
+        self.acknowledged = Counter("fmq_acknowledged", "PUBACKs handed to the connection.", registry=registry)
+        self.stale_acknowledgements = Counter(
+            "fmq_stale_acknowledgements", "PUBACKs dropped because their connection had ended.", registry=registry
+        )
+        self.reconnects = Counter("fmq_reconnects", "Connections to the broker after the first.", registry=registry)
+        self.connected = Gauge("fmq_connected", "1 while connected and subscribed.", registry=registry)
+        self.store_failures = Counter(
+            "fmq_store_failures", "Commits that failed; intake pauses until one succeeds.", registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "fmq_commit_seconds", "Time of one commit of received messages.", buckets=_FAST, registry=registry
+        )
+        self.batch_messages = Histogram(
+            "fmq_batch_messages", "Messages in one commit.", buckets=_SIZES, registry=registry
+        )
+
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Show the series of ``queues`` before anything happens, so that rates have a beginning."""
+        for queue in queues:
+            for counter in (self.received, self.stored, self.duplicate):
+                counter.labels(queue)
+
+
+class ProcessorMetrics:
+    """What a processor counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.processed = Counter(
+            "fmq_processed",
+            "Attempts settled, by outcome: done, retry or dead.",
+            ["queue", "outcome"],
+            registry=registry,
+        )
+        self.failures = Counter("fmq_failures", "Attempts that did not end done.", ["queue"], registry=registry)
+        self.retries = Counter("fmq_retries", "Attempts that will be repeated.", ["queue"], registry=registry)
+        self.dead_lettered = Counter("fmq_dead_lettered", "Messages given up.", ["queue"], registry=registry)
+        self.timeouts = Counter("fmq_timeouts", "Attempts that ran out of their time.", ["queue"], registry=registry)
+        self.stale_settlements = Counter(
+            "fmq_stale_settlements",
+            "Settlements without effect because the lease had passed on.",
+            ["queue"],
+            registry=registry,
+        )
+        self.in_progress = Gauge("fmq_in_progress", "Messages that this processor holds.", ["queue"], registry=registry)
+        self.handle_seconds = Histogram(
+            "fmq_handle_seconds", "Time of one handler call.", ["queue"], buckets=_FAST, registry=registry
+        )
+        self.wait_seconds = Histogram(
+            "fmq_wait_seconds",
+            "Time from receipt to the start of the first attempt.",
+            ["queue"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.settle_seconds = Histogram(
+            "fmq_settle_seconds", "Time of one commit of settlements.", buckets=_FAST, registry=registry
+        )
+        self.store_failures = Counter(
+            "fmq_store_failures", "Claims, extensions and settlements that failed.", registry=registry
+        )
+
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Show the series of ``queues`` before anything happens, so that rates have a beginning."""
+        for queue in queues:
+            for outcome in OUTCOMES:
+                self.processed.labels(queue, outcome)
+            for metric in (self.failures, self.retries, self.dead_lettered, self.timeouts, self.stale_settlements):
+                metric.labels(queue)
+            self.in_progress.labels(queue)
+
+
+class StoreCollector(Collector):
+    """The state of the store, read at each scrape from counters that cost the same at any depth.
+
+    It has a connection of its own; listener and processors of one store show the same figures, so take
+    ``max by (queue)`` over them.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._lock = threading.Lock()
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        messages = GaugeMetricFamily("fmq_messages", "Messages in the store, by state.", labels=["queue", "state"])
+        oldest = GaugeMetricFamily(
+            "fmq_oldest_pending_timestamp_seconds",
+            "When the oldest pending message was received; absent if none is.",
+            labels=["queue"],
+        )
+        up = GaugeMetricFamily("fmq_store_up", "1 if the store could be read for this scrape.")
+        sizes = []
+        try:
+            with self._lock:
+                all_stats = [self._queue.stats(name) for name in self._queue.names()]
+                store = self._queue.store_stats()
+        except QueueError:
+            _log.exception("The store can't be read for /metrics")
+            up.add_metric([], 0)
+            return [up]
+        for stats in all_stats:
+            for state in ("pending", "claimed", "done", "dead"):
+                messages.add_metric([stats.name, state], getattr(stats, state))
+            if stats.oldest_pending_at is not None:
+                oldest.add_metric([stats.name], stats.oldest_pending_at)
+        for name, text, value in (
+            ("fmq_database_bytes", "Size of the database file.", store.database_bytes),
+            ("fmq_wal_bytes", "Size of the write-ahead log.", store.wal_bytes),
+            ("fmq_free_disk_bytes", "Free space on the store's disk.", store.free_disk_bytes),
+        ):
+            sizes.append(GaugeMetricFamily(name, text, value=value))
+        up.add_metric([], 1)
+        return [messages, oldest, up, *sizes]
+
+
+def build_info(registry: CollectorRegistry, *, service: str) -> None:
+    """Show ``fmq_build_info`` with the version."""
+    Gauge("fmq_build_info", "1; the labels tell what runs.", ["version", "service"], registry=registry).labels(
+        fmq.__version__, service
+    ).set(1)

@@ -1,0 +1,119 @@
+"""What a handler made of a message, and what follows from it. Pure."""
+
+import random
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fmq.backoff import Backoff
+
+REASON_LIMIT = 4_000
+"""The longest reason kept with a message, in characters."""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Handled."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Not handled: once more, ``delay`` seconds from now."""
+
+    delay: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Given up: kept as a dead letter with ``reason``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Never tried: pending again at its old place, and the attempt does not count."""
+
+
+Outcome = Done | RetryLater | Dead
+Settlement = Done | RetryLater | Dead | GiveBack
+
+
+class Reject(Exception):
+    """Raised by a handler: this message is dead at once."""
+
+    def __init__(self, reason: str = "rejected by the handler") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Retry(Exception):
+    """Raised by a handler: try this message again, ``after`` seconds from now (by default as the backoff says)."""
+
+    def __init__(self, after: float | None = None, reason: str = "") -> None:
+        super().__init__(reason or "the handler asked for a retry")
+        self.after = after
+        self.reason = reason or "the handler asked for a retry"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon. ``max_retries`` retries follow the first attempt."""
+
+    max_retries: int = 3
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def exhausted(self, attempt: int) -> bool:
+        """Whether no attempt may follow ``attempt`` (which counts from 1)."""
+        return attempt > self.max_retries
+
+
+def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Random) -> Outcome:
+    """What follows from ``result``: what a handler returned, or the exception that it raised.
+
+    ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
+    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason.
+    """
+    match result:
+        case Done() | Dead():
+            return result
+        case Reject():
+            return Dead(_shorten(result.reason))
+        case Retry():
+            delay, reason = result.after, result.reason
+        case RetryLater():
+            delay, reason = result.delay, result.reason or "the handler asked for a retry"
+        case BaseException():
+            delay, reason = None, describe(result)
+        case False:
+            delay, reason = None, "the handler returned False"
+        case _:
+            return Done()
+    reason = _shorten(reason)
+    if policy.exhausted(attempt):
+        return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"))
+    return RetryLater(max(0.0, policy.backoff.delay(attempt, rng) if delay is None else delay), reason)
+
+
+def describe(error: BaseException) -> str:
+    """One line with the error, then the innermost frames of its traceback."""
+    head = "".join(traceback.format_exception_only(error)).strip()
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return "\n".join([head, *(f"  at {frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))])
+
+
+def batch_handler(function: _F) -> _F:
+    """Mark a handler as taking a list of messages at once.
+
+    It returns None or a bool for all of them, or a sequence with one result for each.
+    """
+    function.__fmq_batch__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def _shorten(reason: str) -> str:
+    return reason if len(reason) <= REASON_LIMIT else reason[: REASON_LIMIT - 1] + "…"

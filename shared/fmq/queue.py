@@ -1,0 +1,146 @@
+"""The seam between fmq and whatever stores its messages.
+
+Nothing here knows of SQL, MQTT or files: a distributed engine can take the
+place of SQLite. ``tests/contract`` runs against every backend.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.errors import SettingsError
+from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
+from fmq.outcome import Settlement
+
+
+class Durability(StrEnum):
+    """What a commit survives."""
+
+    FULL = "FULL"
+    """A power cut. For whoever acknowledges a message after the commit."""
+    NORMAL = "NORMAL"
+    """The end of the process; a power cut may undo the last commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How to open a store. ``busy_seconds``: how long to wait for another writer."""
+
+    durability: Durability = Durability.FULL
+    memory_map_bytes: int = 256 * 1024 * 1024
+    busy_seconds: float = 10.0
+    check_integrity: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long settled messages are kept, in seconds; None is for ever, 0 not at all."""
+
+    done_seconds: float | None = 86_400.0
+    dead_seconds: float | None = None
+
+
+class Queue(Protocol):
+    """One connection to a store of queues, for one thread.
+
+    Every method may raise StoreUnavailable (nothing of that call was stored; try again) and, where it names a
+    queue, UnknownQueue. Each call that writes is one commit: all of it holds, or nothing.
+    """
+
+    def declare(self, name: str) -> None:
+        """Make the queue of the topic filter ``name`` if there is none."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """All queues, by name."""
+        ...
+
+    def put(self, messages: Sequence[Incoming]) -> None:
+        """Store all messages, of any queues, in one commit."""
+        ...
+
+    def claim(self, name: str, limit: int, *, lease: float, ordered: bool = False) -> Sequence[Claim]:
+        """Borrow up to ``limit`` messages for ``lease`` seconds, the longest due first.
+
+        A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
+        unsettled message of a concrete topic is lent, and no other of that topic until it is settled.
+        """
+        ...
+
+    def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
+        """Lengthen the leases to ``lease`` seconds from now. Returns the claims that still held, with new ends."""
+        ...
+
+    def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> Sequence[Claim]:
+        """Settle all claims in one commit. Returns the stale ones, on which it had no effect."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether another connection committed since the last call; costs microseconds."""
+        ...
+
+    def stats(self, name: str) -> QueueStats:
+        """How the queue stands, in constant time."""
+        ...
+
+    def store_stats(self) -> StoreStats:
+        """How the store as a whole stands."""
+        ...
+
+    def probe(self) -> None:
+        """Write something and undo it. Raises StoreUnavailable if that fails."""
+        ...
+
+    def dead_letters(self, name: str, *, limit: int = 100, after_id: int = 0) -> Sequence[DeadLetter]:
+        """Dead letters with an id above ``after_id``, by id."""
+        ...
+
+    def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
+        """Make dead letters (those of ``ids``, else the oldest ``limit``) pending, with no attempts counted."""
+        ...
+
+    def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
+        """Delete dead letters (those of ``ids``, else the oldest ``limit``)."""
+        ...
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a small note of a service with the store, such as what it has subscribed to."""
+        ...
+
+    def recall(self, key: str) -> str | None:
+        """The note kept under ``key``, or None."""
+        ...
+
+    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
+        """Do one short step of upkeep: delete up to ``limit`` messages past retention, give space back.
+
+        Returns how many were deleted; 0 when nothing is left to do for now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give everything back. Claims still held end with their lease."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def open_queue(url: str, options: StoreOptions | None = None, *, clock: Clock = SYSTEM_CLOCK) -> Queue:
+    """Open the store that ``url`` names, and make it if there is none.
+
+    ``sqlite:///name.db`` is relative to the working directory, ``sqlite:////var/lib/name.db`` absolute. Raises
+    SettingsError on a URL that no backend takes, StoreRefused, StoreDamaged and StoreUnavailable.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "sqlite":
+        from fmq.sqlite.queue import open_sqlite  # noqa: PLC0415 - the one place that picks a backend
+
+        return open_sqlite(url, options or StoreOptions(), clock=clock)
+    raise SettingsError(
+        f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
+    )

@@ -1,0 +1,172 @@
+"""Settings: each defined once, read from flags and the environment, all errors told together.
+
+A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
+``--lease-seconds``; a flag wins. A secret ``broker_password`` can also be given as the
+path of a file in ``FMQ_BROKER_PASSWORD_FILE``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from fmq.errors import SettingsError
+from fmq.queue import Durability, StoreOptions
+
+PREFIX = "FMQ_"
+_S = TypeVar("_S", bound="Settings")
+
+
+def setting(default: Any, *, about: str, right: str, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A field of a Settings class. ``about`` says what it is for, ``right`` what a good value looks like."""
+    return Field(default, description=about, json_schema_extra={"right": right}, validate_default=True, **limits)
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Names with commas between."""
+
+
+class Settings(BaseModel):
+    """What every service is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    queue_url: str = setting(
+        "sqlite:///mqtt_queue.db",
+        about="The store. Three slashes: relative to the working directory; four: an absolute path.",
+        right="sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db",
+        pattern=r"^[a-z]+:///.+$",
+    )
+    topics: Names = setting((), about="Topic filters, with commas between.", right="sensors/+/temp,alerts/#")
+    synchronous: Durability | None = setting(
+        None,
+        about="What a commit survives: FULL a power cut, NORMAL the end of the process. "
+        "By default FULL in the listener and NORMAL in the processor.",
+        right="FULL or NORMAL",
+    )
+    mmap_bytes: int = setting(
+        268_435_456,
+        about="How much of the database is mapped into memory; 0 turns mapping off.",
+        right="a number of bytes, 0 or more, such as 268435456",
+        ge=0,
+    )
+    busy_seconds: float = setting(
+        10.0,
+        about="How long to wait for another writer of the store.",
+        right="seconds above 0, such as 10",
+        gt=0,
+        le=3600,
+    )
+    check_integrity: bool = setting(
+        True,
+        about="Check the database for damage at start (files up to 256 MiB; larger ones only for what is quick to see).",
+        right="true or false",
+    )
+    http_host: str = setting(
+        "127.0.0.1",
+        about="The address that /metrics, /healthz and /readyz are served on.",
+        right="127.0.0.1 or 0.0.0.0",
+        min_length=1,
+    )
+    http_port: int | None = setting(
+        None,
+        about="Their port; 0 picks a free one. Not set: 9464 for the listener, 9465 for a processor, or a free one where that is taken.",
+        right="a port from 0 to 65535, such as 9464",
+        ge=0,
+        le=65535,
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "INFO",
+        about="The least important lines to log. DEBUG shows MQTT packets.",
+        right="DEBUG, INFO, WARNING or ERROR",
+    )
+    log_format: Literal["json", "text"] = setting(
+        "json", about="json: one object a line; text: for people, as `[time] [LISTEN-topic] …`.", right="json or text"
+    )
+    grace_seconds: float = setting(
+        30.0,
+        about="How long a service may take to finish after SIGTERM or SIGINT.",
+        right="seconds, 0 or more, such as 30",
+        ge=0,
+        le=86_400,
+    )
+
+    def store_options(self, durability: Durability) -> StoreOptions:
+        """How to open the store; ``durability`` where the user did not say."""
+        return StoreOptions(
+            durability=self.synchronous or durability,
+            memory_map_bytes=self.mmap_bytes,
+            busy_seconds=self.busy_seconds,
+            check_integrity=self.check_integrity,
+        )
+
+
+def variable(name: str) -> str:
+    """The environment variable of the field ``name``."""
+    return PREFIX + name.upper()
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the field's value must never be shown."""
+    return "SecretStr" in str(field.annotation)
+
+
+def right_value(field: FieldInfo) -> str:
+    """What a good value of the field looks like."""
+    extra = field.json_schema_extra
+    return str(extra["right"]) if isinstance(extra, dict) and "right" in extra else "another value"
+
+
+def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str]) -> _S:
+    """Read ``model`` from flags (by field name; None is not given) and the environment.
+
+    Raises SettingsError, which tells of every wrong setting at once: its name, its value unless it is a secret,
+    and what would be right.
+    """
+    values: dict[str, object] = {}
+    shown: dict[str, str] = {}
+    problems: list[str] = []
+    for name, field in model.model_fields.items():
+        key = variable(name)
+        if flags.get(name) is not None:
+            values[name], shown[name] = flags[name], f"--{name.replace('_', '-')}"
+        elif environ.get(key, "") != "":
+            values[name], shown[name] = environ[key], key
+        elif is_secret(field) and environ.get(f"{key}_FILE", "") != "":
+            path, shown[name] = environ[f"{key}_FILE"], f"{key}_FILE"
+            try:
+                values[name] = SecretStr(Path(path).read_text(encoding="utf-8").rstrip("\r\n"))
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(
+                    f"{key}_FILE={path!r}: can't be read ({error}); it would be the path of a text file with the secret"
+                )
+    settings: _S | None = None
+    try:
+        settings = model.model_validate(values)
+    except ValidationError as error:
+        problems += [_explain(cast("dict[str, Any]", one), model, values, shown) for one in error.errors()]
+    if settings is None or problems:
+        raise SettingsError(
+            "\n".join(["the settings are wrong:", *(f"  {problem}" for problem in dict.fromkeys(problems))])
+        )
+    return settings
+
+
+def _explain(
+    error: dict[str, Any], model: type[Settings], values: Mapping[str, object], shown: Mapping[str, str]
+) -> str:
+    why = str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if name not in model.model_fields:
+        return why
+    field = model.model_fields[name]
+    value = "(hidden)" if is_secret(field) else repr(values.get(name))
+    return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"
