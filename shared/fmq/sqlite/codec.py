@@ -1,0 +1,53 @@
+"""MQTT 5 properties as JSON text, so that plain SQL can look into them, and rows as messages."""
+
+import base64
+import json
+from typing import Any
+
+from fmq.message import NO_PROPERTIES, Message, Properties
+
+MESSAGE_COLUMNS = "id, topic, payload, received_at, qos, retain, retry_count, properties"
+
+_PLAIN = ("payload_format_indicator", "message_expiry_interval", "content_type", "response_topic")
+
+
+def encode_properties(properties: Properties | None) -> str | None:
+    """JSON with what is set; None if nothing is."""
+    if properties is None or properties == NO_PROPERTIES:
+        return None
+    encoded: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(properties, name)) is not None}
+    if properties.correlation_data is not None:
+        encoded["correlation_data"] = base64.b64encode(properties.correlation_data).decode("ascii")
+    if properties.user_properties:
+        encoded["user_properties"] = properties.user_properties
+    return json.dumps(encoded, separators=(",", ":"))  # ASCII, so that any string a broker sends can be stored
+
+
+def decode_properties(text: str | None) -> Properties:
+    """The inverse of ``encode_properties``."""
+    if text is None:
+        return NO_PROPERTIES
+    decoded = json.loads(text)
+    correlation = decoded.pop("correlation_data", None)
+    users = decoded.pop("user_properties", ())
+    return Properties(
+        **decoded,
+        correlation_data=None if correlation is None else base64.b64decode(correlation),
+        user_properties=tuple((key, value) for key, value in users),
+    )
+
+
+def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
+    """A row of ``MESSAGE_COLUMNS`` as a message."""
+    number, topic, payload, received_at, qos, retain, retry_count, properties = row
+    return Message(
+        id=number,
+        queue=queue,
+        topic=topic,
+        payload=payload if isinstance(payload, bytes) else str(payload).encode(),  # somebody's own INSERT
+        received_at=received_at,
+        qos=1 if qos is None else qos,
+        retain=bool(retain),
+        retry_count=retry_count,
+        properties=decode_properties(properties),
+    )

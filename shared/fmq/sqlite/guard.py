@@ -1,0 +1,105 @@
+"""What must be right before a database is opened: the library, the place and the file."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+import apsw
+
+from fmq.errors import SettingsError, StoreRefused
+
+_NETWORK_TYPES = frozenset(
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.cephfs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+    }
+)
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def require_fixed_library(version: str) -> None:
+    """Refuse an SQLite with the WAL-reset bug, by which two connections that write or checkpoint at once can corrupt the file.
+
+    Fixed in 3.51.3 and in the backports 3.50.7 and 3.44.6 (sqlite.org, "Write-Ahead Logging", section 11).
+    """
+    number = tuple(int(part) for part in version.split(".")[:3])
+    branch = number[:2]
+    fixed = (
+        number >= (3, 51, 3)
+        or (branch == (3, 50) and number >= (3, 50, 7))
+        or (branch == (3, 44) and number >= (3, 44, 6))
+    )
+    if not fixed and number >= (3, 7, 0):
+        raise StoreRefused(
+            f"SQLite {version} has the WAL-reset bug, which can corrupt a database that several processes write; "
+            "install an apsw with SQLite 3.51.3 or later (3.50.7 and 3.44.6 are fixed too)"
+        )
+
+
+def path_of(url: str) -> Path:
+    """The file that a ``sqlite:///`` URL names. Raises SettingsError."""
+    rest = url.removeprefix("sqlite:///")
+    if rest == url or not rest or rest.endswith("/") or "?" in rest or "#" in rest:
+        raise SettingsError(
+            f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
+        )
+    return Path(unquote(rest)).absolute()
+
+
+def require_good_place(path: Path, *, mounts: Path = _MOUNTS) -> None:
+    """Refuse a folder that is missing, read-only or on a network file system, whose locks SQLite can't rely on."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise StoreRefused(f"the folder {folder} of the database does not exist: make it, or mount the volume there")
+    if path.is_dir():
+        raise StoreRefused(f"{path} is a folder: the database would be a file in it, such as {path / 'mqtt_queue.db'}")
+    kind = file_system(folder, mounts=mounts)
+    if kind in _NETWORK_TYPES:
+        raise StoreRefused(
+            f"{folder} is on a network file system ({kind}), where SQLite's locks and shared memory don't work and "
+            "messages would be lost: put the database on a local or block volume"
+        )
+    # Not os.access() alone: root passes it even where the file system is mounted read-only.
+    if os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreRefused(f"the folder {folder} can't be written: SQLite keeps files beside the database there")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise StoreRefused(
+            f"{path} can't be written by this user: every service that shares it needs the same user or group"
+        )
+
+
+def file_system(folder: Path, *, mounts: Path = _MOUNTS) -> str:
+    """The type of the file system that holds ``folder`` (proc(5), mountinfo), or "" where that can't be told."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    best, kind = -1, ""
+    resolved = folder.resolve()
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = Path(left.split(" ")[4].encode("latin-1", "backslashreplace").decode("unicode_escape"))
+        # A later line covers an earlier one at the same place.
+        if resolved.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), right.split(" ")[0]
+    return kind
+
+
+def library_version() -> str:
+    """The version of the SQLite that apsw bundles."""
+    return apsw.sqlite_lib_version()

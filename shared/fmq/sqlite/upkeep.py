@@ -1,0 +1,101 @@
+"""Retention, space and the write-ahead log, in steps that never hold the write lock for long."""
+
+import logging
+from collections.abc import Sequence
+
+import apsw
+
+from fmq.queue import Retention
+from fmq.sqlite.connection import Store
+
+_log = logging.getLogger(__name__)
+_CHUNKS = 50
+_SPARE_PAGES = 4_096
+_VACUUM_PAGES = 1_024
+_WAL_SOFT_BYTES = 4 * 1024 * 1024
+_WAL_HARD_BYTES = 64 * 1024 * 1024
+_BRIEFLY_MS = 50
+
+_PAST = """processed = 1 AND CASE
+    WHEN dead_at IS NULL THEN coalesce(settled_at, received_at) <= :done
+    ELSE dead_at <= :dead END"""
+
+
+class Upkeep:
+    """The maintaining half of a queue. Remembers how far the sweep through each table has come."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._swept: dict[str, int] = {}
+
+    def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
+        """See Queue.maintain."""
+        deleted = sum(self._sweep(name, retention, limit) for name in names)
+        if not deleted:
+            self._give_space_back()
+        self._checkpoint()
+        return deleted
+
+    def _sweep(self, name: str, retention: Retention, limit: int) -> int:
+        """Delete up to ``limit`` rows past retention.
+
+        Walks along the ids, a chunk at a time, without an index of its own that every settlement would pay for;
+        only a chunk in which something is to be deleted takes the write lock.
+        """
+        now = self._store.wall()
+        never = float("-inf")
+        values: dict[str, float] = {
+            "done": never if retention.done_seconds is None else now - retention.done_seconds,
+            "dead": never if retention.dead_seconds is None else now - retention.dead_seconds,
+        }
+        table = self._store.table(name)
+        for _ in range(_CHUNKS):
+            values["after"] = self._swept.get(name, 0)
+            with self._store.read() as sql:
+                last, earliest, past = self._store.rows(
+                    f"SELECT max(id), min(received_at), count(*) FILTER (WHERE {_PAST}) FROM "
+                    f"(SELECT id, received_at, settled_at, dead_at, processed FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)",
+                    {**values, "limit": limit},
+                )[0]
+            if last is None or (not past and earliest > max(values["done"], values["dead"])):
+                self._swept[name] = 0  # nothing later can be past retention: begin again next time
+                return 0
+            if past:
+                with self._store.write() as sql:
+                    sql.execute(
+                        f"DELETE FROM {table} WHERE id > :after AND id <= :last AND {_PAST}", {**values, "last": last}
+                    )
+                    count = sql.changes()
+                self._swept[name] = last
+                return count
+            self._swept[name] = last
+        return 0
+
+    def _give_space_back(self) -> None:
+        """Shrink the file if much of it is free; some stays, since a queue that was full once will be again."""
+        with self._store.read() as sql:
+            spare = sql.pragma("freelist_count") - _SPARE_PAGES
+            much = spare > sql.pragma("page_count") // 4
+        if spare > 0 and much:
+            with self._store.write() as sql:
+                sql.execute(f"PRAGMA incremental_vacuum({min(spare, _VACUUM_PAGES)})").fetchall()
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file; if a long reader has let it grow, also start it over when that reader is gone."""
+        wal = self._store.path.with_name(self._store.path.name + "-wal")
+        try:
+            size = wal.stat().st_size
+        except FileNotFoundError:
+            return
+        if size < _WAL_SOFT_BYTES:
+            return
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE if size < _WAL_HARD_BYTES else apsw.SQLITE_CHECKPOINT_TRUNCATE
+        sql = self._store.sql
+        usual = sql.pragma("busy_timeout")
+        try:
+            sql.set_busy_timeout(_BRIEFLY_MS)  # writers wait meanwhile
+            sql.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            _log.debug("The write-ahead log is in use: it stays at %d bytes for now", size)
+        finally:
+            sql.set_busy_timeout(usual)
