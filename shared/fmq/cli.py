@@ -10,9 +10,9 @@ import click
 
 import fmq
 from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
-from fmq.settings import Settings, is_secret, load, variable
+from fmq.settings import StoreSettings, is_secret, load, variable
 
-_S = TypeVar("_S", bound=Settings)
+_S = TypeVar("_S", bound=StoreSettings)
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
@@ -68,7 +68,7 @@ def _exit_code(error: FmqError) -> int:
 
 
 def settings_options(
-    model: type[Settings], *, but: tuple[str, ...] = ()
+    model: type[StoreSettings], *, but: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that gives a command a flag for each setting of ``model`` but secrets and those in ``but``."""
 

@@ -130,17 +130,33 @@ class Queue(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-def open_queue(url: str, options: StoreOptions | None = None, *, clock: Clock = SYSTEM_CLOCK) -> Queue:
-    """Open the store that ``url`` names, and make it if there is none.
+def open_queue(
+    url: str, options: StoreOptions | None = None, *, clock: Clock = SYSTEM_CLOCK, create: bool = True
+) -> Queue:
+    """Open the store that ``url`` names; make it if there is none, unless ``create`` is False.
 
     ``sqlite:///name.db`` is relative to the working directory, ``sqlite:////var/lib/name.db`` absolute. Raises
     SettingsError on a URL that no backend takes, StoreRefused, StoreDamaged and StoreUnavailable.
     """
-    scheme = urlsplit(url).scheme
-    if scheme == "sqlite":
-        from fmq.sqlite.queue import open_sqlite  # noqa: PLC0415 - the one place that picks a backend
+    _require_sqlite(url)
+    from fmq.sqlite.queue import open_sqlite  # noqa: PLC0415 - the one place that picks a backend
 
-        return open_sqlite(url, options or StoreOptions(), clock=clock)
-    raise SettingsError(
-        f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
-    )
+    return open_sqlite(url, options or StoreOptions(), clock=clock, create=create)
+
+
+def set_aside(url: str) -> str:
+    """Keep the store that ``url`` names under a new name, whatever its state, and say where. Nothing is deleted.
+
+    For an operator's explicit word only. Raises StoreRefused if there is none, or if a process has it open.
+    """
+    _require_sqlite(url)
+    from fmq.sqlite.aside import set_file_aside  # noqa: PLC0415 - as above
+
+    return set_file_aside(url)
+
+
+def _require_sqlite(url: str) -> None:
+    if urlsplit(url).scheme != "sqlite":
+        raise SettingsError(
+            f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
+        )

@@ -16,7 +16,7 @@ from fmq.errors import SettingsError
 from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
-_S = TypeVar("_S", bound="Settings")
+_S = TypeVar("_S", bound="StoreSettings")
 
 
 def setting(default: Any, *, about: str, right: str, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
@@ -34,8 +34,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names with commas between."""
 
 
-class Settings(BaseModel):
-    """What every service is told."""
+class StoreSettings(BaseModel):
+    """Which store, and how to open it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -45,7 +45,6 @@ class Settings(BaseModel):
         right="sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db",
         pattern=r"^[a-z]+:///.+$",
     )
-    topics: Names = setting((), about="Topic filters, with commas between.", right="sensors/+/temp,alerts/#")
     synchronous: Durability | None = setting(
         None,
         about="What a commit survives: FULL a power cut, NORMAL the end of the process. "
@@ -70,6 +69,21 @@ class Settings(BaseModel):
         about="Check the database for damage at start (files up to 256 MiB; larger ones only for what is quick to see).",
         right="true or false",
     )
+
+    def store_options(self, durability: Durability) -> StoreOptions:
+        """How to open the store; ``durability`` where the user did not say."""
+        return StoreOptions(
+            durability=self.synchronous or durability,
+            memory_map_bytes=self.mmap_bytes,
+            busy_seconds=self.busy_seconds,
+            check_integrity=self.check_integrity,
+        )
+
+
+class Settings(StoreSettings):
+    """What every service is told."""
+
+    topics: Names = setting((), about="Topic filters, with commas between.", right="sensors/+/temp,alerts/#")
     http_host: str = setting(
         "127.0.0.1",
         about="The address that /metrics, /healthz and /readyz are served on.",
@@ -98,15 +112,6 @@ class Settings(BaseModel):
         ge=0,
         le=86_400,
     )
-
-    def store_options(self, durability: Durability) -> StoreOptions:
-        """How to open the store; ``durability`` where the user did not say."""
-        return StoreOptions(
-            durability=self.synchronous or durability,
-            memory_map_bytes=self.mmap_bytes,
-            busy_seconds=self.busy_seconds,
-            check_integrity=self.check_integrity,
-        )
 
 
 def variable(name: str) -> str:
@@ -161,7 +166,7 @@ def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str
 
 
 def _explain(
-    error: dict[str, Any], model: type[Settings], values: Mapping[str, object], shown: Mapping[str, str]
+    error: dict[str, Any], model: type[StoreSettings], values: Mapping[str, object], shown: Mapping[str, str]
 ) -> str:
     why = str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0]) if error["loc"] else ""

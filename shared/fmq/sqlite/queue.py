@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 from fmq.clock import Clock
-from fmq.errors import UnknownQueue
+from fmq.errors import StoreRefused, UnknownQueue
 from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
 from fmq.outcome import Settlement
 from fmq.queue import Retention, StoreOptions
@@ -177,6 +177,9 @@ class SqliteQueue:
         self.close()
 
 
-def open_sqlite(url: str, options: StoreOptions, *, clock: Clock) -> SqliteQueue:
+def open_sqlite(url: str, options: StoreOptions, *, clock: Clock, create: bool) -> SqliteQueue:
     """Open the file that a ``sqlite:///`` URL names (see fmq.queue.open_queue)."""
-    return SqliteQueue(Store(guard.path_of(url), options, clock))
+    path = guard.path_of(url)
+    if not create and not path.exists():
+        raise StoreRefused(f"there is no database {path}: has a listener run yet, and is this its folder?")
+    return SqliteQueue(Store(path, options, clock))
