@@ -5,6 +5,7 @@ A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
 path of a file in ``FMQ_BROKER_PASSWORD_FILE``.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -16,6 +17,7 @@ from fmq.errors import SettingsError
 from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
+_PASSWORD_IN_URL = re.compile(r"(://[^/:@\s]*):\S*@")
 _S = TypeVar("_S", bound="StoreSettings")
 
 
@@ -173,5 +175,5 @@ def _explain(
     if name not in model.model_fields:
         return why
     field = model.model_fields[name]
-    value = "(hidden)" if is_secret(field) else repr(values.get(name))
+    value = "(hidden)" if is_secret(field) else _PASSWORD_IN_URL.sub(r"\1:(hidden)@", repr(values.get(name)))
     return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"

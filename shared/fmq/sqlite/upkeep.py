@@ -50,25 +50,27 @@ class Upkeep:
         }
         table = self._store.table(name)
         for _ in range(_CHUNKS):
-            values["after"] = self._swept.get(name, 0)
-            with self._store.read() as sql:
+            after = values["after"] = self._swept.get(name, 0)
+            with self._store.read():
                 last, earliest, past = self._store.rows(
                     f"SELECT max(id), min(received_at), count(*) FILTER (WHERE {_PAST}) FROM "
                     f"(SELECT id, received_at, settled_at, dead_at, processed FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)",
                     {**values, "limit": limit},
                 )[0]
-            if last is None or (not past and earliest > max(values["done"], values["dead"])):
-                self._swept[name] = 0  # nothing later can be past retention: begin again next time
-                return 0
             if past:
+                self._swept[name] = last
                 with self._store.write() as sql:
                     sql.execute(
                         f"DELETE FROM {table} WHERE id > :after AND id <= :last AND {_PAST}", {**values, "last": last}
                     )
-                    count = sql.changes()
+                    return sql.changes()
+            if last is None or earliest > max(values["done"], values["dead"]):
+                # Nothing later can be past retention: begin again, now if this sweep left something out.
+                self._swept[name] = 0
+                if not after:
+                    return 0
+            else:
                 self._swept[name] = last
-                return count
-            self._swept[name] = last
         return 0
 
     def _give_space_back(self) -> None:

@@ -1,0 +1,222 @@
+"""The real queue beside a small reference: any history of calls gives the same messages, states and counters."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from fmq.message import Claim, Incoming
+from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
+from fmq.queue import Queue, Retention, StoreOptions, open_queue
+from support.clock import FakeClock
+from support.counting import counted, counters
+
+_CONNECTIONS = 3
+_QUEUES = ("a/b", "a_b")
+_LEASE = 10.0
+
+
+@dataclass
+class _Row:
+    """What the reference knows of one message."""
+
+    topic: str
+    state: str = "pending"
+    due: float = 0.0  # pending: when it may be claimed; claimed: when its lease ends
+    failed: int = 0
+    token: int | None = None
+    settled: float = 0.0
+
+
+@dataclass
+class _Reference:
+    """The state machine of the architecture, in plain dictionaries."""
+
+    rows: dict[str, dict[int, _Row]] = field(default_factory=lambda: {name: {} for name in _QUEUES})
+    last: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_QUEUES, 0))
+
+    def add(self, name: str, topic: str, now: float) -> None:
+        self.last[name] += 1
+        self.rows[name][self.last[name]] = _Row(topic, due=now)
+
+    def figures(self, name: str) -> tuple[int, int, int, int]:
+        states = [row.state for row in self.rows[name].values()]
+        return states.count("pending"), states.count("claimed"), states.count("done"), states.count("dead")
+
+    def claimable(self, name: str, now: float) -> dict[int, _Row]:
+        return {
+            number: row
+            for number, row in self.rows[name].items()
+            if row.state in ("pending", "claimed") and row.due <= now
+        }
+
+    def head_of_topic(self, name: str, topic: str) -> int:
+        return min(
+            n for n, row in self.rows[name].items() if row.topic == topic and row.state in ("pending", "claimed")
+        )
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Several connections take turns; the clock moves only when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "queue.db"
+        self.clock = FakeClock()
+        self.reference = _Reference()
+        self.held: list[Claim] = []
+        self.connections: list[Queue] = []
+
+    @initialize()
+    def connect(self) -> None:
+        for _ in range(_CONNECTIONS):
+            self.connections.append(open_queue(f"sqlite:///{self.path}", StoreOptions(), clock=self.clock))
+        for name in _QUEUES:
+            self.connections[0].declare(name)
+
+    def teardown(self) -> None:
+        for connection in self.connections:
+            connection.close()
+        self.folder.cleanup()
+
+    @property
+    def now(self) -> float:
+        return self.clock.steady()
+
+    @rule(
+        who=st.integers(0, _CONNECTIONS - 1),
+        batch=st.lists(st.tuples(st.sampled_from(_QUEUES), st.sampled_from("xyz")), min_size=1, max_size=5),
+    )
+    def put(self, who: int, batch: list[tuple[str, str]]) -> None:
+        self.connections[who].put([Incoming(name, topic, b"p", self.clock.wall()) for name, topic in batch])
+        for name, topic in batch:
+            self.reference.add(name, topic, self.now)
+
+    @rule(
+        who=st.integers(0, _CONNECTIONS - 1),
+        name=st.sampled_from(_QUEUES),
+        limit=st.integers(1, 6),
+        ordered=st.booleans(),
+    )
+    def claim(self, who: int, name: str, limit: int, *, ordered: bool) -> None:
+        claimable = self.reference.claimable(name, self.now)
+        claims = self.connections[who].claim(name, limit, lease=_LEASE, ordered=ordered)
+        numbers = [claim.message.id for claim in claims]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) <= limit
+        assert set(numbers) <= set(claimable)
+        if ordered:
+            heads = {
+                number for number in claimable if number == self.reference.head_of_topic(name, claimable[number].topic)
+            }
+            assert set(numbers) <= heads
+            assert bool(numbers) == bool(heads)
+        else:
+            assert bool(numbers) == bool(claimable)
+        for claim in claims:
+            row = claimable[claim.message.id]
+            expired = row.state == "claimed"
+            assert claim.suspect == expired
+            assert not expired or len(claims) == 1
+            row.failed += expired
+            assert claim.attempt == row.failed + 1
+            row.state, row.due, row.token = "claimed", self.now + _LEASE, claim.token
+        self.held += claims
+
+    @rule(
+        who=st.integers(0, _CONNECTIONS - 1),
+        data=st.data(),
+        outcome=st.one_of(
+            st.just(Done()),
+            st.just(GiveBack()),
+            st.builds(RetryLater, st.sampled_from([0.0, 5.0, 30.0])),
+            st.just(Dead("x")),
+        ),
+    )
+    def settle(self, who: int, data: st.DataObject, outcome: Settlement) -> None:
+        if not self.held:
+            return
+        claims = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4, unique_by=id))
+        fresh = [claim for claim in claims if self._holds(claim)]
+        stale = self.connections[who].settle([(claim, outcome) for claim in claims])
+        assert sorted(map(_key, stale)) == sorted(_key(claim) for claim in claims if claim not in fresh)
+        for claim in fresh:
+            row = self._row(claim)
+            row.token = None
+            match outcome:
+                case Done():
+                    row.state, row.settled = "done", self.clock.wall()
+                case Dead():
+                    row.state, row.settled = "dead", self.clock.wall()
+                case GiveBack():
+                    row.state, row.due = "pending", 0.0
+                case RetryLater(delay):
+                    row.state, row.due, row.failed = "pending", self.now + delay, row.failed + 1
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1))
+    def extend(self, who: int) -> None:
+        fresh = [claim for claim in self.held if self._holds(claim)]
+        extended = self.connections[who].extend(self.held, lease=_LEASE)
+        assert sorted(map(_key, extended)) == sorted(map(_key, fresh))
+        for claim in fresh:
+            self._row(claim).due = self.now + _LEASE
+
+    @rule(
+        who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), limit=st.integers(1, 3), keep=st.booleans()
+    )
+    def dead_letters(self, who: int, name: str, limit: int, *, keep: bool) -> None:
+        numbers = sorted(number for number, row in self.reference.rows[name].items() if row.state == "dead")[:limit]
+        assert [one.message.id for one in self.connections[who].dead_letters(name, limit=limit)] == numbers
+        if keep:
+            assert self.connections[who].requeue_dead(name, limit=limit) == len(numbers)
+            for number in numbers:
+                self.reference.rows[name][number] = _Row(self.reference.rows[name][number].topic, due=self.now)
+        else:
+            assert self.connections[who].purge_dead(name, numbers) == len(numbers)
+            for number in numbers:
+                del self.reference.rows[name][number]
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1), seconds=st.sampled_from([0.0, 20.0]))
+    def maintain(self, who: int, seconds: float) -> None:
+        while self.connections[who].maintain(Retention(done_seconds=seconds), limit=3):
+            pass
+        for rows in self.reference.rows.values():
+            for number in [
+                n for n, row in rows.items() if row.state == "done" and row.settled <= self.clock.wall() - seconds
+            ]:
+                del rows[number]
+
+    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1))
+    def reopen(self, who: int) -> None:
+        self.connections[who].close()
+        self.connections[who] = open_queue(f"sqlite:///{self.path}", StoreOptions(), clock=self.clock)
+
+    @invariant()
+    def counters_equal_a_full_count(self) -> None:
+        if self.connections:
+            assert counters(self.path) == counted(self.path) == {name: self.reference.figures(name) for name in _QUEUES}
+
+    def _row(self, claim: Claim) -> _Row:
+        return self.reference.rows[claim.message.queue][claim.message.id]
+
+    def _holds(self, claim: Claim) -> bool:
+        row = self.reference.rows[claim.message.queue].get(claim.message.id)
+        return row is not None and row.token == claim.token
+
+
+def _key(claim: Claim) -> tuple[str, int, int]:
+    return claim.message.queue, claim.message.id, claim.token
+
+
+QueueMachine.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestQueueMachine = QueueMachine.TestCase
