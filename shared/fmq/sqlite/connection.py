@@ -53,8 +53,12 @@ class Store:
     def _prepare(self, options: StoreOptions) -> None:
         sql = self.sql
         sql.set_busy_timeout(round(options.busy_seconds * 1000))
+        # First what only reads: whatever is refused stays as it is, to the byte.
         self._require_ours()
-        sql.pragma("auto_vacuum", "INCREMENTAL")  # has an effect only before the first table
+        if options.check_integrity:
+            self._check_integrity()
+        if not sql.pragma("page_count"):
+            sql.pragma("auto_vacuum", "INCREMENTAL")  # has to come before the first table
         mode: object = None
         for attempt in Retrying(
             # The change to WAL does not wait for a lock by the busy timeout.
@@ -73,8 +77,6 @@ class Store:
         sql.pragma("mmap_size", options.memory_map_bytes)
         sql.pragma("journal_size_limit", _WAL_LIMIT_BYTES)
         sql.pragma("temp_store", "MEMORY")
-        if options.check_integrity:
-            self._check_integrity()
         if self._version() < len(schema.MIGRATIONS):
             with self.write():
                 schema.migrate(sql, self._version())
@@ -103,7 +105,7 @@ class Store:
             return
         found = [str(row[0]) for row in self.sql.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
-            raise StoreDamaged(_damage(self.path, "; ".join(found)))
+            raise StoreDamaged(_damage(self.path, " ".join(" ".join(found).split())))
 
     def _set_clock(self) -> float:
         """Set the store's time up: it runs like the steady clock and began, in this boot, at the wall clock's time.

@@ -1,0 +1,64 @@
+"""What is refused before a database is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from fmq.errors import SettingsError, StoreRefused
+from fmq.sqlite import guard
+
+
+@pytest.mark.parametrize("version", ["3.51.2", "3.50.6", "3.44.5", "3.45.1", "3.40.1", "3.7.0"])
+def test_an_unfixed_library_is_refused(version: str) -> None:
+    """A library with the WAL-reset bug is told by name, with what to install."""
+    with pytest.raises(StoreRefused, match=r"WAL-reset bug.*3\.51\.3"):
+        guard.require_fixed_library(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.54.1", "3.50.7", "3.44.6", "4.0.0"])
+def test_a_fixed_library_is_taken(version: str) -> None:
+    """The fixed release, its successors and both backports pass."""
+    guard.require_fixed_library(version)
+
+
+def test_the_bundled_library_is_fixed() -> None:
+    """The SQLite that is installed with fmq is one of those."""
+    guard.require_fixed_library(guard.library_version())
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs"])
+def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    """The reason is given, and a mount below or beside it does not matter."""
+    mounts = tmp_path / "mountinfo"
+    share = tmp_path / "my share"
+    share.mkdir()
+    escaped = str(share).replace(" ", "\\040")
+    mounts.write_text(
+        f"1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / {escaped} rw shared:1 - {kind} server:/x rw\n3 1 0:3 / {escaped}/sub rw - ext4 y rw\n"
+    )
+    with pytest.raises(StoreRefused, match=rf"network file system \({kind}\)"):
+        guard.require_good_place(share / "queue.db", mounts=mounts)
+    assert guard.file_system(share / "sub", mounts=mounts) == "ext4"
+    assert guard.file_system(tmp_path, mounts=mounts) == "ext4"
+
+
+def test_places(tmp_path: Path) -> None:
+    """A missing folder, and a folder where the file should be, are told apart."""
+    with pytest.raises(StoreRefused, match="does not exist"):
+        guard.require_good_place(tmp_path / "missing" / "queue.db")
+    with pytest.raises(StoreRefused, match="is a folder"):
+        guard.require_good_place(tmp_path)
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three slashes are relative to the working directory, four absolute, and %-escapes are decoded."""
+    monkeypatch.chdir(tmp_path)
+    assert guard.path_of("sqlite:///mqtt_queue.db") == tmp_path / "mqtt_queue.db"
+    assert guard.path_of("sqlite:////data/a%20b.db") == Path("/data/a b.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite://x.db", "sqlite:///", "sqlite:///folder/", "sqlite:///a.db?mode=ro", "x.db"])
+def test_bad_urls(url: str) -> None:
+    """What is no such URL is told with what would be right."""
+    with pytest.raises(SettingsError, match="it would be like"):
+        guard.path_of(url)

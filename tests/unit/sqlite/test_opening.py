@@ -1,0 +1,240 @@
+"""Opening a database: migrated if it is old, refused and untouched if it is not ours or damaged."""
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import apsw
+import pytest
+
+from fmq.errors import SettingsError, StoreDamaged, StoreRefused, StoreUnavailable
+from fmq.message import Incoming
+from fmq.outcome import Done, RetryLater
+from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue, set_aside
+from fmq.sqlite import schema
+from support.clock import FakeClock
+from support.counting import query
+
+
+def opened(path: Path, **options: object) -> Queue:
+    return open_queue(f"sqlite:///{path}", StoreOptions(**options), clock=FakeClock())  # type: ignore[arg-type]
+
+
+def put(queue: Queue, count: int, *, size: int = 10) -> None:
+    queue.declare("q")
+    queue.put([Incoming("q", "t", b"x" * size, 1.0) for _ in range(count)])
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+class TestPragmas:
+    def test_wal_and_durability(self, path: Path) -> None:
+        """WAL always; FULL unless told otherwise; memory mapped."""
+        full, normal = opened(path), opened(path, durability=Durability.NORMAL)
+        values = []
+        for queue in (full, normal):
+            sql = queue._store.sql  # type: ignore[attr-defined]
+            values.append([sql.pragma(name) for name in ("journal_mode", "synchronous", "mmap_size", "auto_vacuum")])
+            queue.close()
+        assert values == [["wal", 2, 268_435_456, 2], ["wal", 1, 268_435_456, 2]]
+
+    def test_not_for_everybody(self, path: Path) -> None:
+        """Others can't read the file, nor its log."""
+        with opened(path) as queue:
+            put(queue, 1)
+            for file in (path, path.with_name("queue.db-wal"), path.with_name("queue.db-shm")):
+                assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
+
+
+class TestMigration:
+    @pytest.mark.parametrize("version", range(len(schema.MIGRATIONS)))
+    def test_from_every_older_schema(self, path: Path, version: int) -> None:
+        """A file of any older version is brought up to date, and then works."""
+        sql = apsw.Connection(str(path))
+        sql.execute("BEGIN IMMEDIATE")
+        for statements in schema.MIGRATIONS[:version]:
+            sql.execute(statements)
+        if version:
+            sql.pragma("application_id", schema.APPLICATION_ID)
+        sql.pragma("user_version", version)
+        sql.execute("COMMIT")
+        sql.close()
+        with opened(path) as queue:
+            put(queue, 1)
+            assert queue.stats("q").pending == 1
+        assert query(path, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+
+    def test_a_newer_schema_is_refused(self, path: Path) -> None:
+        """A file of a newer fmq is told as such and not changed by a byte."""
+        with opened(path) as queue:
+            put(queue, 1)
+        sql = apsw.Connection(str(path))
+        sql.pragma("user_version", 99)
+        sql.close()
+        before = digest(path)
+        with pytest.raises(StoreRefused, match=r"newer fmq \(schema 99"):
+            opened(path)
+        assert digest(path) == before
+
+
+class TestRefusal:
+    def test_somebody_elses_database(self, path: Path) -> None:
+        """A database of another program is refused and not changed by a byte."""
+        sql = apsw.Connection(str(path))
+        sql.execute("CREATE TABLE msg_dstdb (id INTEGER)")
+        sql.close()
+        before = digest(path)
+        with pytest.raises(StoreRefused, match="something else than fmq"):
+            opened(path)
+        assert digest(path) == before
+
+    def test_an_empty_file_is_a_new_database(self, path: Path) -> None:
+        """A file without a byte, as `touch` makes it, is nobody's."""
+        path.touch()
+        with opened(path) as queue:
+            put(queue, 1)
+
+    def test_a_read_only_folder(self) -> None:
+        """A folder where nobody, not even root, can make a file is told as such."""
+        with pytest.raises(StoreRefused, match="can't be"):
+            opened(Path("/proc/self/queue.db"))
+
+    def test_not_there(self, path: Path) -> None:
+        """Who only wants to look does not make a database."""
+        with pytest.raises(StoreRefused, match="there is no database"):
+            open_queue(f"sqlite:///{path}", create=False)
+        assert not path.exists()
+
+    def test_another_scheme(self) -> None:
+        """A URL that no backend takes is a setting to mend."""
+        with pytest.raises(SettingsError, match="sqlite:///"):
+            open_queue("postgres://x/y")
+
+
+class TestDamage:
+    def damaged(self, path: Path) -> str:
+        with opened(path) as queue:
+            put(queue, 5_000, size=100)
+        with path.open("r+b") as file:
+            for page in range(20, 60):
+                file.seek(page * 4096)
+                file.write(os.urandom(4096))
+        return digest(path)
+
+    def test_is_told_and_left_alone(self, path: Path) -> None:
+        """A damaged file is refused at start, with what to do, and not changed by a byte."""
+        before = self.damaged(path)
+        with pytest.raises(StoreDamaged, match=r"damaged.*fmq set-aside"):
+            opened(path)
+        assert digest(path) == before
+
+    def test_no_database_at_all(self, path: Path) -> None:
+        """So is a file that never was a database."""
+        path.write_bytes(b"hello" * 1000)
+        with pytest.raises(StoreDamaged):
+            opened(path)
+        assert path.read_bytes() == b"hello" * 1000
+
+    def test_only_the_operator_sets_it_aside(self, path: Path) -> None:
+        """On an explicit word it is kept, whole, under a new name, and a new one can begin."""
+        before = self.damaged(path)
+        kept = Path(set_aside(f"sqlite:///{path}"))
+        assert digest(kept) == before
+        assert not path.exists()
+        with opened(path) as queue:
+            put(queue, 1)
+
+    def test_not_while_it_is_in_use(self, path: Path) -> None:
+        """A database that another process has open is not moved."""
+        with opened(path) as queue:
+            put(queue, 1)
+        code = f"import apsw, sys; c = apsw.Connection({str(path)!r}); c.pragma('user_version'); print(1, flush=True); sys.stdin.read()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            with pytest.raises(StoreRefused, match="in use"):
+                set_aside(f"sqlite:///{path}")
+            other.communicate()
+        assert path.exists()
+
+    def test_nothing_to_set_aside(self, path: Path) -> None:
+        """Without a file there is nothing to do."""
+        with pytest.raises(StoreRefused, match="no database"):
+            set_aside(f"sqlite:///{path}")
+
+
+class TestAvailability:
+    def test_a_full_database(self, path: Path) -> None:
+        """A commit that finds no room is told as such, nothing of it is stored, and the next one works when there is."""
+        with opened(path) as queue:
+            put(queue, 10)
+            sql = queue._store.sql  # type: ignore[attr-defined]
+            sql.pragma("max_page_count", sql.pragma("page_count") + 2)
+            with pytest.raises(StoreUnavailable, match="full"):
+                put(queue, 1_000, size=1000)
+            assert queue.stats("q").pending == 10
+            for claim in queue.claim("q", 10, lease=1):  # what is there can be handled all the same
+                assert list(queue.settle([(claim, Done())])) == []
+            sql.pragma("max_page_count", 1_000_000)
+            put(queue, 1_000, size=1000)
+            assert queue.stats("q").pending == 1_000
+
+    def test_another_writer_for_too_long(self, path: Path) -> None:
+        """A lock that is not given up in time is told as such."""
+        with opened(path) as queue, opened(path, busy_seconds=0.01) as other:
+            put(queue, 1)
+            with queue._store.write(), pytest.raises(StoreUnavailable, match="locked"):  # type: ignore[attr-defined]
+                put(other, 1)
+
+
+class TestSpace:
+    def test_the_file_shrinks(self, path: Path) -> None:
+        """After a flood has been handled and deleted, most of the space is given back."""
+        with opened(path) as queue:
+            put(queue, 30_000, size=1000)
+            while claims := queue.claim("q", 5_000, lease=60):
+                queue.settle([(claim, Done()) for claim in claims])
+            for _ in range(100):
+                queue.maintain(Retention(done_seconds=0))
+            assert queue.stats("q").done == 0
+            assert queue.store_stats().database_bytes < 30_000 * 1_000
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_cost_does_not_grow_with_the_backlog(path: Path, *, ordered: bool) -> None:
+    """Claims, settlements and figures take as many steps of SQLite's machine at 20,000 pending as at 200."""
+    steps = []
+    for more in (200, 19_800):
+        with opened(path) as queue:
+            put(queue, more)
+            for claim in queue.claim("q", 50, lease=60):
+                queue.settle([(claim, RetryLater(1e6))])  # some that wait for their retry, too
+            queue.claim("q", 1, lease=60, ordered=ordered)  # warm up: the index of ordered claims is made once
+            ticks: list[None] = []
+            queue._store.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
+            claims = queue.claim("q", 10, lease=60, ordered=ordered)
+            queue.extend(claims, lease=60)
+            queue.settle([(claim, Done()) for claim in claims])
+            queue.stats("q")
+            steps.append(len(ticks))
+    assert steps[1] <= steps[0] * 1.2 + 5
+
+
+def _tick(ticks: list[None]) -> bool:
+    ticks.append(None)
+    return False  # go on
