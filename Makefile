@@ -1,0 +1,72 @@
+# `make help` explains the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 4
+DISTRIBUTIONS := shared services/listener services/processor services/demo
+CHECKED := shared services tests examples
+
+.PHONY: help
+help: ## Show this.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: $(VENV)/.installed ## Make .venv with everything: the four packages, tests and checks, at locked versions.
+
+$(VENV)/.installed: requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@command -v $(PYTHON) >/dev/null || { echo "fmq needs Python 3.11 or later, and there is no $(PYTHON) here (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fmq needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.13" >&2; exit 1; }
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python can't make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	echo "Making $(VENV) (a minute or so)…"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
+	touch $@
+
+.PHONY: run
+run: install ## See it work: a broker, a listener, two processors and messages that flow. Ctrl-C ends it.
+	@$(BIN)/fmq demo
+
+.PHONY: test
+test: install ## Run the tests, with real brokers and processes (under 5 minutes).
+	@tests/support/system-packages mosquitto sqlite3
+	$(BIN)/pytest -n $(WORKERS)
+
+.PHONY: check
+check: install ## Check formatting, lint, types and the direction of imports.
+	@$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports --no-cache | tail -n 9
+	$(BIN)/python docs/make_reference.py --check
+
+.PHONY: fmt
+fmt: install ## Format the code, and make the reference pages anew.
+	@$(BIN)/ruff check --fix-only --quiet $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/python docs/make_reference.py
+
+.PHONY: coverage
+coverage: install ## Run the tests and tell how much of the code they reach.
+	@tests/support/system-packages mosquitto sqlite3
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 0
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+.PHONY: bench
+bench: install ## Measure against plain paho and litequeue on this machine, and write docs/benchmarks.md.
+	@tests/support/system-packages mosquitto
+	$(BIN)/python tests/bench
+
+.PHONY: lock
+lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
+	@for name in core listener processor demo dev; do
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    requirements/$$name.in -o requirements/$$name.txt
+	done
