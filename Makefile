@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 DISTRIBUTIONS := shared services/listener services/processor services/demo
-CHECKED := shared services tests examples
+CHECKED := shared services tests examples docs
 
 .PHONY: help
 help: ## Show this.

@@ -1,0 +1,131 @@
+"""Makes the reference pages from the code: docs/settings.md and docs/metrics.md. With --check, tells if they are old."""
+
+import sys
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from pydantic.fields import FieldInfo
+
+from fmq.message import QueueStats, StoreStats
+from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build_info
+from fmq.settings import Settings, StoreSettings, is_secret, right_value, variable
+from fmq_listener.settings import ListenerSettings
+from fmq_processor.settings import ProcessorSettings
+
+HERE = Path(__file__).parent
+_MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
+
+
+class _Sample:
+    """A store with one queue, for the names of what a scrape shows."""
+
+    def names(self) -> list[str]:
+        return ["q"]
+
+    def stats(self, name: str) -> QueueStats:
+        return QueueStats(name, 0, 0, 0, 0, 0, 0.0)
+
+    def store_stats(self) -> StoreStats:
+        return StoreStats(0, 0, 0)
+
+
+def settings_page() -> str:
+    """Every setting, by who reads it."""
+    parts = [
+        _MADE,
+        "# Settings\n",
+        "Each setting is an environment variable, and a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`); "
+        "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
+        "Wrong settings are told all at once, and the service exits with code 2.\n",
+    ]
+    shared = set(StoreSettings.model_fields) | set(Settings.model_fields)
+    for title, model in (
+        ("Listener and processor", Settings),
+        ("Listener", ListenerSettings),
+        ("Processor", ProcessorSettings),
+    ):
+        parts.append(f"## {title}\n\n| variable | default | what for | a good value |\n| --- | --- | --- | --- |")
+        parts += [
+            f"| `{variable(name)}` | {_default(field)} | {_cell(field.description or '')} | {_cell(right_value(field))} |"
+            for name, field in model.model_fields.items()
+            if (name in shared) == (model is Settings)
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _default(field: FieldInfo) -> str:
+    if is_secret(field) or field.default in (None, (), ""):
+        return ""
+    value = field.default
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def metrics_page() -> str:
+    """Every metric, by who shows it."""
+    parts = [
+        _MADE,
+        "# Metrics\n",
+        "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic. "
+        "Counters of known queues begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth; "
+        "every service of a store shows the same figures, so take `max by (queue)` over them, not `sum`.\n",
+    ]
+    for title, families in (
+        ("Listener", _families(ListenerMetrics)),
+        ("Processor", _families(ProcessorMetrics)),
+        ("Store (both)", list(StoreCollector(_Sample()).collect())),  # type: ignore[arg-type]
+        ("Build (both)", _build()),
+    ):
+        parts.append(f"## {title}\n\n| metric | type | labels | what it tells |\n| --- | --- | --- | --- |")
+        parts += [
+            f"| `{_full_name(one)}` | {one.type} | {_labels(one)} | {_cell(one.documentation)} |" for one in families
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _families(metrics: type[ListenerMetrics] | type[ProcessorMetrics]) -> list[Metric]:
+    registry = CollectorRegistry()
+    metrics(registry).start_at_zero(["q"])
+    return list(registry.collect())
+
+
+def _build() -> list[Metric]:
+    registry = CollectorRegistry()
+    build_info(registry, service="")
+    return list(registry.collect())
+
+
+def _full_name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _labels(family: Metric) -> str:
+    names = {name for sample in family.samples for name in sample.labels if name != "le"}
+    if family.name in ("fmq_handle_seconds", "fmq_wait_seconds"):
+        names.add("queue")  # has no samples before the first message
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def main() -> int:
+    """Write the pages, or tell which are old."""
+    old = []
+    for name, text in (("settings.md", settings_page()), ("metrics.md", metrics_page())):
+        page = HERE / name
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            old.append(name)
+            if "--check" not in sys.argv:
+                page.write_text(text, encoding="utf-8")
+    if old and "--check" in sys.argv:
+        print(f"docs/{', docs/'.join(old)} differ from the code: run make fmt", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

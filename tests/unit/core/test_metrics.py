@@ -1,0 +1,66 @@
+"""The store's figures in Prometheus' words."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fmq.errors import StoreUnavailable
+from fmq.message import Incoming
+from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build_info
+from fmq.outcome import Dead, Done
+from fmq.queue import open_queue
+
+
+def test_the_store(tmp_path: Path) -> None:
+    """Messages by state, the oldest pending one, and sizes, read at the scrape."""
+    registry = CollectorRegistry()
+    with open_queue(f"sqlite:///{tmp_path}/q.db") as queue:
+        registry.register(StoreCollector(queue))
+        queue.declare("a/b")
+        queue.put([Incoming("a/b", "t", b"", 1234.5) for _ in range(4)])
+        claims = queue.claim("a/b", 3, lease=60)
+        queue.settle([(claims[0], Done()), (claims[1], Dead("x"))])
+        samples = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+        }
+    for state in ("pending", "claimed", "done", "dead"):
+        assert samples["fmq_messages", "a/b", state] == 1
+    assert samples["fmq_oldest_pending_timestamp_seconds", "a/b"] == 1234.5
+    assert samples["fmq_store_up",] == 1
+    assert samples["fmq_free_disk_bytes",] > 0
+    assert samples["fmq_database_bytes",] + samples["fmq_wal_bytes",] > 0
+
+
+def test_a_store_that_can_t_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scrape still answers, and says so."""
+    registry = CollectorRegistry()
+    with open_queue(f"sqlite:///{tmp_path}/q.db") as queue:
+
+        def fail() -> list[str]:
+            raise StoreUnavailable("disk I/O error")
+
+        monkeypatch.setattr(queue, "names", fail)
+        registry.register(StoreCollector(queue))
+        assert b"fmq_store_up 0.0" in generate_latest(registry)
+
+
+def test_series_begin_at_zero() -> None:
+    """Known queues have all their counters before the first message."""
+    listener, processor = CollectorRegistry(), CollectorRegistry()
+    ListenerMetrics(listener).start_at_zero(["q"])
+    ProcessorMetrics(processor).start_at_zero(["q"])
+    build_info(processor, service="processor")
+    text = generate_latest(listener).decode() + generate_latest(processor).decode()
+    for series in (
+        'fmq_received_total{queue="q"} 0.0',
+        'fmq_stored_total{queue="q"} 0.0',
+        'fmq_duplicate_total{queue="q"} 0.0',
+        'fmq_processed_total{outcome="dead",queue="q"} 0.0',
+        'fmq_failures_total{queue="q"} 0.0',
+        "fmq_connected 0.0",
+        'fmq_build_info{service="processor",version="',
+    ):
+        assert series in text
