@@ -35,9 +35,11 @@ def settings_page() -> str:
     parts = [
         _MADE,
         "# Settings\n",
-        "Each setting is an environment variable, and a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`); "
-        "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
-        "Wrong settings are told all at once, and the service exits with code 2.\n",
+        (
+            "Each setting is an environment variable, and a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`); "
+            "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
+            "Wrong settings are told all at once, and the service exits with code 2.\n"
+        ),
     ]
     shared = set(StoreSettings.model_fields) | set(Settings.model_fields)
     for title, model in (
@@ -71,9 +73,11 @@ def metrics_page() -> str:
     parts = [
         _MADE,
         "# Metrics\n",
-        "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic. "
-        "Counters of known queues begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth; "
-        "every service of a store shows the same figures, so take `max by (queue)` over them, not `sum`.\n",
+        (
+            "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic. "
+            "Counters of known queues begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth; "
+            "every service of a store shows the same figures, so take `max by (queue)` over them, not `sum`.\n"
+        ),
     ]
     for title, families in (
         ("Listener", _families(ListenerMetrics)),
