@@ -66,7 +66,7 @@ bench: install ## Measure against plain paho and litequeue on this machine, and 
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in core listener processor demo dev; do
+	@for name in build core listener processor demo dev; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

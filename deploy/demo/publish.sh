@@ -1,0 +1,14 @@
+#!/bin/sh
+# Publishes simulated sensor readings, a few a second, until it is stopped.
+set -eu
+trap 'exit 0' TERM INT
+number=0
+while :; do
+  for room in kitchen bedroom office; do
+    number=$((number + 1))
+    printf '{"number":%d,"room":"%s","value":%d.%d}\n' "$number" "$room" $((18 + number % 7)) $((number % 10)) |
+      mosquitto_pub -h "$BROKER" -q 1 -t "sensors/$room/temperature" -s
+  done
+  sleep 1 &
+  wait $!
+done
