@@ -44,7 +44,7 @@ def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HandlerError(f"the handler {reference!r} can't be imported: {type(error).__name__}: {error}") from error
     found: Any = module
     for part in attribute.split("."):
@@ -62,7 +62,7 @@ def _adapt(reference: str, found: Any, *, beside: object) -> Handler:  # noqa: A
     if inspect.isclass(found):
         try:
             holder = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise HandlerError(f"the handler {reference!r} can't be made: {type(error).__name__}: {error}") from error
         found = getattr(holder, "handle", None)
     elif not inspect.isroutine(found) and hasattr(found, "handle"):

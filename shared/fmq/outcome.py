@@ -1,5 +1,6 @@
 """What a handler made of a message, and what follows from it. Pure."""
 
+import math
 import random
 import traceback
 from collections.abc import Callable
@@ -76,12 +77,13 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     """What follows from ``result``: what a handler returned, or the exception that it raised.
 
     ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
-    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason.
+    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason. Raises
+    TypeError or ValueError if the delay that a handler asked for is none.
     """
     match result:
-        case Done() | Dead():
+        case Done():
             return result
-        case Reject():
+        case Dead() | Reject():
             return Dead(_shorten(result.reason))
         case Retry():
             delay, reason = result.after, result.reason
@@ -96,7 +98,11 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     reason = _shorten(reason)
     if policy.exhausted(attempt):
         return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"))
-    return RetryLater(max(0.0, policy.backoff.delay(attempt, rng) if delay is None else delay), reason)
+    if delay is None:
+        return RetryLater(policy.backoff.delay(attempt, rng), reason)
+    if not math.isfinite(delay):
+        raise ValueError(f"a retry after {delay} seconds is none")
+    return RetryLater(max(0.0, delay), reason)
 
 
 def describe(error: BaseException) -> str:
@@ -115,5 +121,8 @@ def batch_handler(function: _F) -> _F:
     return function
 
 
-def _shorten(reason: str) -> str:
-    return reason if len(reason) <= REASON_LIMIT else reason[: REASON_LIMIT - 1] + "…"
+def _shorten(reason: object) -> str:
+    """``reason`` as text that any store takes: whatever a handler passed, not too long, no lone surrogates."""
+    text = str(reason)
+    text = text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
+    return text.encode(errors="backslashreplace").decode()

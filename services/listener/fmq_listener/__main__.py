@@ -1,0 +1,107 @@
+"""The listener as a program: everything is made and put together here."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import NoReturn
+
+import click
+from prometheus_client import CollectorRegistry
+
+from fmq.cli import read_settings, run, settings_options
+from fmq.errors import SettingsError
+from fmq.health import Checks, HealthServer, Heartbeat
+from fmq.lifecycle import Shutdown
+from fmq.log import configure, shorten
+from fmq.metrics import ListenerMetrics, StoreCollector, build_info
+from fmq.queue import Durability, open_queue
+from fmq_listener.connection import default_client_id
+from fmq_listener.ingest import Ingest
+from fmq_listener.session import Session
+from fmq_listener.settings import ListenerSettings
+from fmq_listener.upkeep import Upkeep
+
+_log = logging.getLogger("fmq_listener")
+_USUAL_PORT = 9464
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("topics", nargs=-1, metavar="TOPIC…")
+@settings_options(ListenerSettings, but=("topics",))
+def listen(topics: tuple[str, ...], **flags: object) -> None:
+    """Store every message of one TOPIC filter or more, and acknowledge it to the broker after the commit.
+
+    Without arguments, the filters are those of FMQ_TOPICS.
+    """
+    settings = read_settings(ListenerSettings, {**flags, "topics": topics or None})
+    shown = shorten(", ".join(settings.topics))
+    configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
+    _log.info("Starting listener for topic: %s", shown)
+    serve(settings)
+
+
+def serve(settings: ListenerSettings) -> None:
+    """Run a listener until SIGTERM or SIGINT."""
+    shutdown = Shutdown()
+    shutdown.install()
+    client_id = settings.client_id or default_client_id(settings)
+    _log.info("Client id at the broker: %s", client_id)
+    if settings.mqtt_version != "5":
+        for mine, theirs in settings.overlaps:
+            _log.warning(
+                "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
+                shorten(mine),
+                shorten(theirs),
+            )
+    full = settings.store_options(Durability.FULL)
+    beside = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
+    with ExitStack() as stack:
+        queue = stack.enter_context(open_queue(settings.queue_url, full))
+        for one in settings.filters:
+            queue.declare(one.name)
+        session = Session(settings, client_id=client_id, queue=queue, shutdown=shutdown)
+        registry = CollectorRegistry()
+        metrics = ListenerMetrics(registry)
+        metrics.start_at_zero(one.name for one in settings.filters)
+        metrics.connected.set_function(lambda: session.subscribed)
+        build_info(registry, service="listener")
+        registry.register(StoreCollector(stack.enter_context(open_queue(settings.queue_url, beside))))
+        heartbeat = Heartbeat()
+        ingest = Ingest(settings, session=session, queue=queue, metrics=metrics, heartbeat=heartbeat, shutdown=shutdown)
+        upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
+
+        def ready() -> Checks:
+            return {
+                "store": ingest.store_problem or upkeep.problem,
+                "broker": None if session.subscribed else "not connected and subscribed",
+            }
+
+        stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
+        upkeep.start()
+        stack.callback(upkeep.join)
+        stack.callback(shutdown.request)
+        ingest.run()
+
+
+def _serve_http(
+    settings: ListenerSettings, registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+) -> HealthServer:
+    host, port = settings.http_host, settings.http_port
+    try:
+        server = HealthServer(
+            host=host, port=port, usual_port=_USUAL_PORT, registry=registry, heartbeat=heartbeat, ready=ready
+        )
+    except OSError as error:
+        raise SettingsError(f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}") from error
+    _log.info("Metrics and health are served on http://%s:%d", host, server.port, extra={"port": server.port})
+    return server
+
+
+def main() -> NoReturn:
+    """The entry point of ``fmq-listen``."""
+    run(listen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Topic filters (MQTT 5, section 4.7): what is valid, what matches, and which queue a message goes into. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from zlib import crc32
+
+_LONGEST = 65_535
+_MOST_IDENTIFIERS = 268_435_455
+_SHARE = "$share/"
+_ROUTES_KEPT = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFilter:
+    """``text`` is what is subscribed to, ``name`` the queue: the same without ``$share/GROUP/``."""
+
+    text: str
+    name: str
+
+
+def parse(text: str) -> TopicFilter:
+    """Check a topic filter. Raises ValueError with what is wrong."""
+    name = text
+    if text.startswith("$share"):
+        _, _, rest = text.partition("/")
+        group, slash, name = rest.partition("/")
+        if not text.startswith(_SHARE) or not slash or not group or "+" in group or "#" in group:
+            raise ValueError(f"{text!r} is no shared subscription: it would be $share/GROUP/FILTER")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is no valid UTF-8") from None
+    if not name:
+        raise ValueError("a topic filter can't be empty")
+    if size > _LONGEST:
+        raise ValueError(f"a topic filter of {size} bytes is too long: {_LONGEST} is the most")
+    if "\0" in text:
+        raise ValueError(f"{text!r} has a NUL character")
+    levels = name.split("/")
+    for level in levels:
+        if len(level) > 1 and ("+" in level or "#" in level):
+            raise ValueError(f"{text!r} has a wildcard beside other characters: + and # fill a whole level")
+    if "#" in levels[:-1]:
+        raise ValueError(f"{text!r} has # before its last level")
+    return TopicFilter(text, name)
+
+
+def parse_all(texts: Iterable[str]) -> tuple[TopicFilter, ...]:
+    """Check topic filters together. Raises ValueError with what is wrong."""
+    seen: dict[str, TopicFilter] = {}
+    for text in texts:
+        one = parse(text)
+        other = seen.setdefault(one.name, one)
+        if other.text != text:
+            raise ValueError(f"{other.text!r} and {text!r} would fill the same queue {one.name!r}")
+    return tuple(seen.values())
+
+
+def matches(filter_levels: Sequence[str], topic: str) -> bool:
+    """Whether a filter, split at its slashes, matches a concrete topic."""
+    levels = topic.split("/")
+    if topic.startswith("$") and filter_levels[0] in ("+", "#"):
+        return False
+    for index, level in enumerate(filter_levels):
+        if level == "#":
+            return True
+        if index >= len(levels) or level not in ("+", levels[index]):
+            return False
+    return len(levels) == len(filter_levels)
+
+
+def overlapping(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of filters that can match one and the same topic."""
+    return [(one, other) for index, one in enumerate(names) for other in names[index + 1 :] if _overlap(one, other)]
+
+
+def _overlap(one: str, other: str) -> bool:
+    left, right = one.split("/"), other.split("/")
+    if one[0] != other[0] and "$" in (one[0], other[0]):
+        return False
+    for mine, theirs in zip(left, right, strict=False):
+        if "#" in (mine, theirs):
+            return True
+        if mine != theirs and "+" not in (mine, theirs):
+            return False
+    longer = left if len(left) > len(right) else right
+    return len(left) == len(right) or longer[min(len(left), len(right)) :] == ["#"]
+
+
+def identifiers(names: Iterable[str]) -> dict[str, int]:
+    """A subscription identifier for each name: the same in every run, as long as no two names collide."""
+    taken: dict[int, str] = {}
+    for name in sorted(set(names)):
+        number = crc32(name.encode()) % _MOST_IDENTIFIERS
+        while number + 1 in taken:
+            number = (number + 1) % _MOST_IDENTIFIERS
+        taken[number + 1] = name
+    return {name: number for number, name in taken.items()}
+
+
+class Router:
+    """Finds the queues of a message.
+
+    ``wanted`` are the names of the filters subscribed to. ``former`` are queues of filters that were removed: the
+    broker may still hold messages for them.
+    """
+
+    def __init__(self, wanted: Iterable[str], former: Iterable[str], numbers: Mapping[str, int]) -> None:
+        self._wanted = [(name, name.split("/")) for name in wanted]
+        self._former = [(name, name.split("/")) for name in former]
+        self._by_number = {numbers[name]: name for name, _ in [*self._wanted, *self._former]}
+        self.by_topic = lru_cache(maxsize=_ROUTES_KEPT)(self._by_topic)
+
+    def by_identifiers(self, numbers: Sequence[int], topic: str) -> tuple[str, ...]:
+        """The queues of these subscription identifiers; by topic if none of them is known."""
+        found = tuple(self._by_number[number] for number in numbers if number in self._by_number)
+        return found or self.by_topic(topic)
+
+    def _by_topic(self, topic: str) -> tuple[str, ...]:
+        for names in (self._wanted, self._former):
+            found = tuple(name for name, levels in names if matches(levels, topic))
+            if found:
+                return found
+        return ()

@@ -1,0 +1,29 @@
+"""A real broker and real fmq processes for each test, in a folder of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.broker import Broker
+from support.processes import Processes
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running Mosquitto."""
+    with Broker(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def fmq(tmp_path: Path) -> Iterator[Processes]:
+    """Starts fmq processes, whose working directory is the test's folder."""
+    with Processes(tmp_path) as processes:
+        yield processes
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Where they keep their queue by default."""
+    return tmp_path / "mqtt_queue.db"

@@ -1,0 +1,83 @@
+"""WebSocket, against amqtt: Debian's Mosquitto is built without it."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+import pytest
+import trustme
+from paho.mqtt.enums import CallbackAPIVersion
+
+from support.broker import free_port
+from support.processes import Processes
+from support.rows import Rows
+from support.wait import wait_for
+
+_CONFIG = """\
+listeners:
+  default:
+    type: ws
+    bind: 127.0.0.1:{port}
+{tls}plugins:
+  amqtt.plugins.authentication.AnonymousAuthPlugin:
+    allow_anonymous: true
+"""
+
+
+@pytest.fixture(params=["ws", "wss"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a running amqtt, a broker in Python that speaks MQTT 3.1.1; with TLS its CA is in ca.pem."""
+    found = free_port()
+    config = tmp_path / "amqtt.yaml"
+    tls = ""
+    if request.param == "wss":
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        issued = authority.issue_cert("127.0.0.1")
+        issued.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+        issued.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+        tls = f"    ssl: true\n    certfile: {tmp_path}/server.pem\n    keyfile: {tmp_path}/server.key\n"
+    config.write_text(_CONFIG.format(port=found, tls=tls), encoding="utf-8")
+    with (tmp_path / "amqtt.log").open("wb") as log:
+        broker = subprocess.Popen(
+            [Path(sys.executable).with_name("amqtt"), "-c", config], stdout=log, stderr=log, cwd=tmp_path
+        )
+    try:
+        wait_for(lambda: _answers(found), what="amqtt to take connections")
+        yield f"{request.param}://127.0.0.1:{found}/mqtt"
+    finally:
+        broker.terminate()
+        broker.wait(30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_messages_come_over_a_websocket(url: str, fmq: Processes, database: Path, tmp_path: Path) -> None:
+    """Small and large, in order, acknowledged, with TLS and without; the end is as graceful as over TCP."""
+    tls = {"FMQ_TLS_CA_FILE": tmp_path / "ca.pem"} if url.startswith("wss") else {}
+    listener = fmq.start("listen", "web/#", FMQ_BROKER_URL=url, FMQ_MQTT_VERSION="3.1.1", **tls)
+    listener.wait_to_say("Connected and subscribed successfully")
+    sent = [b"small", b"", bytes(200_000), *(b"%d" % number for number in range(50))]
+    publisher = mqtt.Client(CallbackAPIVersion.VERSION2, transport="websockets")
+    if tls:
+        publisher.tls_set(str(tmp_path / "ca.pem"))
+    publisher.connect("127.0.0.1", urlsplit(url).port or 0)
+    publisher.loop_start()
+    for payload in sent:
+        publisher.publish("web/x", payload, 1).wait_for_publish(10)
+    publisher.disconnect()
+    publisher.loop_stop()
+    rows = Rows(database)
+    wait_for(lambda: rows.count("web/#") == len(sent), what="all rows")
+    assert rows.payloads("web/#") == sent
+    assert listener.terminate() == 0

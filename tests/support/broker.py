@@ -1,0 +1,145 @@
+"""Real Mosquitto brokers, each with a port, a folder and a log of its own, and a publisher that waits for PUBACKs."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+
+from support.wait import wait_for
+
+MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+_PIECE = 10_000
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A Mosquitto that keeps its sessions over a restart. ``config`` adds lines to its listener's section."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Sequence[str] = (),
+        *,
+        anonymous: bool = True,
+        scheme: str = "mqtt",
+        program: str = MOSQUITTO,
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.scheme = scheme
+        self._program = program
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "mosquitto.conf"
+        self._log = folder / "mosquitto.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.configure(config, anonymous=anonymous)
+
+    def configure(self, config: Sequence[str] = (), *, anonymous: bool = True) -> None:
+        """Write the configuration; it holds from the next start."""
+        lines = [
+            *(["user root"] if os.geteuid() == 0 else []),
+            "persistence true",
+            f"persistence_location {self.folder}/",
+            "autosave_interval 1",
+            "max_queued_messages 1000000",
+            "max_queued_bytes 0",
+            "max_inflight_messages 10000",
+            f"log_dest file {self._log}",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "subscribe", "unsubscribe")),
+            f"allow_anonymous {str(anonymous).lower()}",
+            f"listener {self.port} 127.0.0.1",
+            *config,
+        ]
+        self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+
+    def start(self) -> Self:
+        """Start it, and wait until it takes connections."""
+        self._process = subprocess.Popen([self._program, "-c", str(self._config)], stdin=subprocess.DEVNULL)
+        wait_for(self._answers, what="Mosquitto to take connections")
+        return self
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"Mosquitto ended:\n{self.log}"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End it as an operator does: it saves its sessions."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def reload(self) -> None:
+        """Make it read its password file again (SIGHUP)."""
+        assert self._process is not None
+        self._process.send_signal(1)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+def publish(
+    port: int,
+    messages: Iterable[tuple[str, bytes]],
+    *,
+    qos: int = 1,
+    retain: bool = False,
+    properties: Properties | None = None,
+    deadline: float = 60.0,
+) -> int:
+    """Publish with MQTT 5 and wait until the broker has acknowledged every message; returns how many."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.max_inflight_messages_set(1_000)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    waiting: list[mqtt.MQTTMessageInfo] = []
+    count = 0
+    try:
+        for topic, payload in messages:
+            waiting.append(client.publish(topic, payload, qos, retain, properties))
+            count += 1
+            if len(waiting) >= _PIECE:
+                _finish(waiting, deadline)
+        _finish(waiting, deadline)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return count
+
+
+def _finish(waiting: list[mqtt.MQTTMessageInfo], deadline: float) -> None:
+    for info in waiting:
+        info.wait_for_publish(deadline)
+        assert info.is_published(), f"the broker did not acknowledge within {deadline:g} s"
+    waiting.clear()

@@ -1,0 +1,54 @@
+"""A look into the tables from outside, on a read-only connection of its own."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+
+class Row(NamedTuple):
+    """What a listener stores of a message; ``properties`` is JSON."""
+
+    topic: str
+    payload: bytes
+    received_at: float
+    qos: int
+    retain: int
+    properties: str | None
+
+
+class Rows:
+    """The rows of a database's queues, as committed at the moment of each call."""
+
+    def __init__(self, path: Path) -> None:
+        self._sql = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._sql.set_busy_timeout(5_000)
+
+    def table(self, queue: str) -> str:
+        """The name of the queue's table, quoted."""
+        name = self._sql.execute("SELECT table_name FROM fmq_queue WHERE name = ?", (queue,)).get
+        assert name is not None, f"there is no queue {queue!r}"
+        return '"' + str(name).replace('"', '""') + '"'
+
+    def all(self, queue: str) -> list[Row]:
+        """All rows, in the order in which they were stored."""
+        columns = ", ".join(Row._fields)
+        found = self._sql.execute(f"SELECT {columns} FROM {self.table(queue)} ORDER BY id")  # noqa: S608
+        return [Row._make(row) for row in found.fetchall()]
+
+    def payloads(self, queue: str) -> list[bytes]:
+        """The payloads, in the order in which they were stored."""
+        found: list[tuple[Any, ...]] = self._sql.execute(
+            f"SELECT payload FROM {self.table(queue)} ORDER BY id"  # noqa: S608
+        ).fetchall()
+        return [payload for (payload,) in found]
+
+    def count(self, queue: str) -> int:
+        return int(self._sql.execute(f"SELECT count(*) FROM {self.table(queue)}").get)  # noqa: S608
+
+    def holds(self, queue: str, payload: bytes) -> bool:
+        """Whether a row with this payload is committed."""
+        return bool(self._sql.execute(f"SELECT 1 FROM {self.table(queue)} WHERE payload = ?", (payload,)).get)  # noqa: S608
+
+    def close(self) -> None:
+        self._sql.close()
