@@ -1,0 +1,78 @@
+"""Puts a worker together from settings, a handler and a queue."""
+
+import random
+
+from fmq.backoff import Backoff
+from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.handler import Handler
+from fmq.health import Heartbeat
+from fmq.metrics import ProcessorMetrics
+from fmq.outcome import RetryPolicy
+from fmq.queue import Queue
+from fmq_processor.gate import Gate
+from fmq_processor.intake import Intake
+from fmq_processor.limits import Limits
+from fmq_processor.runner import Runner, make_runner
+from fmq_processor.settings import ProcessorSettings
+from fmq_processor.settler import Settler
+from fmq_processor.summary import Summary
+from fmq_processor.worker import Worker
+
+
+def make_worker(
+    settings: ProcessorSettings,
+    *,
+    handler: Handler,
+    queue: Queue,
+    metrics: ProcessorMetrics,
+    heartbeat: Heartbeat,
+    clock: Clock = SYSTEM_CLOCK,
+    rng: random.Random | None = None,
+) -> tuple[Worker, Runner]:
+    """A worker, and the runner that it hands messages to; the runner is not started."""
+    rng = rng or random.Random()
+    concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
+    runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
+    summary = Summary(clock=clock)
+    gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures)
+    intake = Intake(
+        queue=queue,
+        gate=gate,
+        clock=clock,
+        wanted=settings.queues,
+        sleep=settings.sleep,
+        lease=settings.lease_seconds,
+        ordered=settings.ordered,
+        on_new=lambda name: metrics.start_at_zero([name]),
+    )
+    settler = Settler(
+        queue=queue,
+        gate=gate,
+        policy=RetryPolicy(settings.max_retries, Backoff(settings.backoff_initial, settings.backoff_maximum)),
+        rng=rng,
+        metrics=metrics,
+        summary=summary,
+        on_retry=intake.look_within,
+    )
+    limits = Limits(
+        batch=settings.batch,
+        concurrency=concurrency,
+        is_batch=handler.is_batch,
+        lease=settings.lease_seconds,
+        timeout=settings.handler_timeout,
+        grace=settings.grace_for_handlers,
+        ordered=settings.ordered,
+    )
+    worker = Worker(
+        queue=queue,
+        runner=runner,
+        intake=intake,
+        settler=settler,
+        gate=gate,
+        limits=limits,
+        metrics=metrics,
+        summary=summary,
+        heartbeat=heartbeat,
+        clock=clock,
+    )
+    return worker, runner

@@ -1,0 +1,109 @@
+"""Which queue to claim from next, and when to look again."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from fmq.clock import Clock
+from fmq.errors import UnknownQueue
+from fmq.log import shorten
+from fmq.message import Claim
+from fmq.queue import Queue
+from fmq_processor.gate import Gate
+
+_log = logging.getLogger(__name__)
+_REFRESH_SECONDS = 1.0
+SHORTEST_SLEEP = 0.01
+"""How soon an idle worker looks again with a sleep of 0."""
+
+
+class Intake:
+    """Claims from queues in turn: a queue that gave something goes to the end of the line."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        gate: Gate,
+        clock: Clock,
+        wanted: Sequence[str] = (),
+        sleep: float = 1.0,
+        lease: float = 60.0,
+        ordered: bool = False,
+        on_new: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve the queues ``wanted``, else all there are; ``on_new`` is told the name of each one found."""
+        self._queue = queue
+        self._gate = gate
+        self._clock = clock
+        self._wanted = tuple(dict.fromkeys(wanted))
+        self._sleep = max(sleep, SHORTEST_SLEEP)
+        self._lease = lease
+        self._ordered = ordered
+        self._on_new = on_new
+        self._line: deque[str] = deque()
+        self._missing: set[str] = set()
+        self._look_at = 0.0
+        self._refresh_at = 0.0
+
+    def due(self) -> bool:
+        """Whether there may be something to claim."""
+        changed = self._queue.changed()
+        return changed or self._clock.steady() >= self._look_at
+
+    def look_within(self, seconds: float) -> None:
+        """Look again in ``seconds`` at the latest: something will be due then."""
+        self._look_at = min(self._look_at, self._clock.steady() + seconds)
+
+    def take(self, room: int, *, most: int) -> Iterator[Sequence[Claim]]:
+        """Claim from queue after queue until ``room`` is filled or all were asked; ``most`` at once.
+
+        A suspect message ends it: nothing is to be in hand beside it.
+        """
+        now = self._clock.steady()
+        if now >= self._refresh_at:
+            self._refresh(now)
+        left = len(self._line)
+        while room > 0:
+            if not left:
+                left = self._refresh(now)  # queues made since the last look
+                if not left:
+                    self._look_at = now + (self._sleep if self._gate.is_open else 0.0)
+                    return
+            left -= 1
+            claims = self._claim(min(room, most))
+            if claims is None:
+                break
+            if claims:
+                room -= len(claims)
+                yield claims
+                if claims[0].suspect:
+                    break
+        self._look_at = now  # there may be more, or the store has failed
+
+    def _claim(self, limit: int) -> Sequence[Claim] | None:
+        name = self._line[0]
+        self._line.rotate(-1)
+        try:
+            return self._gate.attempt(lambda: self._queue.claim(name, limit, lease=self._lease, ordered=self._ordered))
+        except UnknownQueue:
+            self._line.remove(name)
+            return ()
+
+    def _refresh(self, now: float) -> int:
+        """Look for new queues. Returns how many there are; they stand first in the line."""
+        names = self._gate.attempt(self._queue.names)
+        if names is None:
+            return 0
+        self._refresh_at = now + _REFRESH_SECONDS
+        there = set(names)
+        for name in self._wanted:
+            if name not in there and name not in self._missing:
+                self._missing.add(name)
+                _log.info("Waiting for the queue %s: no listener has made it yet", shorten(name))
+        self._missing -= there
+        new = [name for name in (self._wanted or names) if name in there and name not in self._line]
+        for name in reversed(new):
+            self._line.appendleft(name)
+            self._on_new(name)
+        return len(new)

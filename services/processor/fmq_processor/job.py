@@ -1,0 +1,57 @@
+"""What is handed to a runner, and what its result means for each message."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from fmq.message import Claim
+from fmq.outcome import Dead, Done, Retry, RetryLater
+
+
+class Job:
+    """One call of the handler: a message, or a list of them for a batch handler."""
+
+    __slots__ = ("argument", "claims", "is_batch", "seen_at")
+
+    def __init__(self, claims: Sequence[Claim], *, is_batch: bool = False) -> None:
+        self.claims = claims
+        self.is_batch = is_batch
+        self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
+        self.seen_at: float | None = None
+        """When it was first seen running, in steady seconds."""
+
+
+class Finished(NamedTuple):
+    """A call that returned, or raised ``result``; times are those of ``time.perf_counter``."""
+
+    job: Job
+    result: Any
+    began: float
+    ended: float
+
+
+def results(job: Job, result: object) -> Sequence[object]:
+    """One result, as ``fmq.outcome.decide`` takes it, for each message of ``job``."""
+    problem = _never_ran(result)
+    if problem is not None:
+        return [problem] * len(job.claims)
+    if not job.is_batch:
+        return [result]
+    if isinstance(result, None | bool | BaseException | Done | RetryLater | Dead):
+        return [result] * len(job.claims)
+    if isinstance(result, Sequence) and not isinstance(result, str | bytes | bytearray | memoryview):
+        if len(result) == len(job.claims):
+            return result
+        reason = f"the batch handler returned {len(result)} results for {len(job.claims)} messages"
+        return [Retry(reason=reason)] * len(job.claims)
+    return [None] * len(job.claims)
+
+
+def _never_ran(result: object) -> Retry | None:
+    """Calling a generator or coroutine function runs none of its code: that is no success."""
+    if inspect.iscoroutine(result):
+        result.close()  # or Python warns that it was never awaited
+        return Retry(reason="the handler returned a coroutine: an await is missing, or 'async' before its 'def'")
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return Retry(reason="the handler is a generator, of which nothing ran: it would return, not yield")
+    return None

@@ -1,0 +1,91 @@
+"""What runs the handler: threads for plain functions, an event loop for async ones."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Protocol
+
+from fmq.handler import Handler
+from fmq_processor.job import Finished, Job
+
+SPARE_HUNG = 4
+"""How many calls beyond the concurrency may hang before the process has to be restarted."""
+
+
+class Bell:
+    """Wakes the supervisor, from any thread.
+
+    A bare lock, free while a ring has not been heard. Not a SimpleQueue: in CPython 3.11 its ``get`` with a timeout
+    waits for ever if a signal's handler takes longer than what is left of the timeout.
+    """
+
+    def __init__(self) -> None:
+        self._silent = threading.Lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """Wake the supervisor, now or as soon as it waits; any number of rings count as one."""
+        with suppress(RuntimeError):  # it has not heard the last one yet
+            self._silent.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a ring, at most ``seconds``."""
+        self._silent.acquire(timeout=seconds)
+
+
+class Runner(Protocol):
+    """Runs jobs elsewhere; every method is for the supervisor's thread and returns at once.
+
+    What ended is appended to ``finished``, and ``bell`` rings soon after, once for many.
+    """
+
+    finished: deque[Finished]
+    bell: Bell
+
+    def start(self) -> None:
+        """Make the threads."""
+        ...
+
+    def call(self, hook: Callable[[], Any]) -> Future[None]:
+        """Run a set-up or tear-down, plain or async, where the handler runs."""
+        ...
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Take jobs; they start in this order as soon as there is room."""
+        ...
+
+    def waiting(self) -> int:
+        """How many jobs have not started."""
+        ...
+
+    def recall(self) -> list[Job]:
+        """Take back what has not started."""
+        ...
+
+    def running(self) -> list[Job]:
+        """What runs now, and perhaps a few jobs that have just finished."""
+        ...
+
+    def abandon(self, job: Job) -> None:
+        """Stop ``job`` where that is possible, and make room for another one in any case."""
+        ...
+
+    def trouble(self, now: float) -> str | None:
+        """Why the process has to be restarted, if it has. ``now`` is in steady seconds."""
+        ...
+
+    def stop(self, seconds: float) -> bool:
+        """End the threads. Returns whether they all ended within ``seconds``."""
+        ...
+
+
+def make_runner(handler: Handler, *, concurrency: int, timeout: float) -> Runner:
+    """The runner that suits ``handler``."""
+    from fmq_processor.loop_runner import LoopRunner  # noqa: PLC0415 - they are runners, and need what stands above
+    from fmq_processor.thread_runner import ThreadRunner  # noqa: PLC0415
+
+    if handler.is_async:
+        return LoopRunner(handler.handle, concurrency=concurrency, timeout=timeout)
+    return ThreadRunner(handler.handle, concurrency=concurrency)

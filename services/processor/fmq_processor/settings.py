@@ -1,0 +1,114 @@
+"""What a processor is told."""
+
+from pydantic import ValidationInfo, field_validator
+
+from fmq.settings import Settings, setting
+
+_HANDLERS_SHARE = 0.8
+
+
+class ProcessorSettings(Settings):
+    """The settings of ``fmq process``."""
+
+    batch: int = setting(
+        10,
+        about="How many messages to claim at once; a batch handler gets so many in a call.",
+        right="a number from 1 to 100000, such as 100",
+        ge=1,
+        le=100_000,
+    )
+    sleep: float = setting(
+        1.0,
+        about="The longest that an idle processor waits, in seconds. New messages wake it sooner, and a full batch goes on at once.",
+        right="seconds, 0 or more, such as 0.5",
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+    )
+    handler: str = setting(
+        "log",
+        about="What handles the messages: package.module:function, or the built-in 'log'.",
+        right="log or package.module:function",
+        min_length=1,
+    )
+    concurrency: int = setting(
+        0,
+        about="How many handler calls run at once. 0: as many as the batch has messages for async handlers, one for others.",
+        right="a number from 0 to 10000, such as 8",
+        ge=0,
+        le=10_000,
+    )
+    lease_seconds: float = setting(
+        60.0,
+        about="How long a claimed message is kept from other processors. Extended while a handler runs; "
+        "after the death of a processor its messages come back this much later.",
+        right="seconds from 0.1, such as 60",
+        ge=0.1,
+        le=86_400,
+    )
+    handler_timeout: float = setting(
+        30.0,
+        about="How long one handler call may take before it counts as failed; 0: as long as it likes. "
+        "An async call is cancelled; a plain one can't be, and goes on in its thread without effect.",
+        right="seconds, 0 or more, such as 30",
+        ge=0,
+        le=86_400,
+    )
+    max_retries: int = setting(
+        3,
+        about="How many attempts follow a failed first one before a message is dead.",
+        right="a number from 0 to 1000, such as 3",
+        ge=0,
+        le=1000,
+    )
+    backoff_initial: float = setting(
+        1.0,
+        about="The delay before the first retry, in seconds; it doubles with each one, less up to half by chance.",
+        right="seconds, 0 or more, such as 1",
+        ge=0,
+        le=86_400,
+    )
+    backoff_maximum: float = setting(
+        300.0,
+        about="The longest delay before a retry, in seconds.",
+        right="seconds, at least FMQ_BACKOFF_INITIAL, such as 300",
+        ge=0,
+        le=86_400,
+    )
+    ordered: bool = setting(
+        False,
+        about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones.",
+        right="true or false",
+    )
+
+    # Validators of fields, not of the model: those run only when every field is right by itself, and then the
+    # user would be told of some mistakes only after correcting the others.
+    @field_validator("backoff_maximum")
+    @classmethod
+    def _not_below_the_initial(cls, value: float, info: ValidationInfo) -> float:
+        initial = info.data.get("backoff_initial")
+        if initial is not None and value < initial:
+            raise ValueError(f"the longest delay is shorter than the first one ({initial:g})")
+        return value
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues to serve; none: all there are. FMQ_TOPICS may be the listener's, with shared subscriptions."""
+        return tuple(_queue_name(topic) for topic in self.topics)
+
+    @property
+    def grace_for_handlers(self) -> float:
+        """What running calls have of the grace period; the rest is for the last commit and the tear-down."""
+        return self.grace_seconds * _HANDLERS_SHARE
+
+    def calls_at_once(self, *, is_async: bool, is_batch: bool) -> int:
+        """How many handler calls run at once."""
+        if self.concurrency:
+            return self.concurrency
+        return self.batch if is_async and not is_batch else 1
+
+
+def _queue_name(topic_filter: str) -> str:
+    """A queue is named by its topic filter without ``$share/GROUP/``."""
+    shared, _, rest = topic_filter.partition("/")
+    return rest.partition("/")[2] if shared == "$share" else topic_filter

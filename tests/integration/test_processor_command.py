@@ -1,0 +1,249 @@
+"""`fmq process` as a user runs it: real processes on a real file."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from fmq.message import Incoming
+from fmq.queue import Queue, open_queue
+from support.counting import counted, counters, query
+from support.processes import FmqProcess, Processes
+from support.wait import wait_for
+
+QUEUE = "dstdb"
+HANDLERS = """
+import os, time
+from pathlib import Path
+
+SEEN = os.open("seen", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+def note(message):
+    os.write(SEEN, message.payload + b"\\n")
+
+def slow(message):
+    note(message)
+    while not Path("go-on").exists():
+        time.sleep(0.01)
+
+def hang(message):
+    note(message)
+    if message.payload == b"0":
+        time.sleep(600)
+
+class WithHooks:
+    def setup(self):
+        os.write(SEEN, b"setup\\n")
+    def handle(self, message):
+        note(message)
+    async def teardown(self):
+        os.write(SEEN, b"teardown\\n")
+
+class BadSetup:
+    def setup(self):
+        raise ValueError("no such database")
+    def handle(self, message):
+        note(message)
+"""
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    (tmp_path / "user_code.py").write_text(HANDLERS, encoding="utf-8")
+    with Processes(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+        opened.declare(QUEUE)
+        yield opened
+
+
+def put(queue: Queue, count: int, topic: str = QUEUE) -> None:
+    queue.put([Incoming(QUEUE, topic, b"%d" % number, time.time()) for number in range(count)])
+
+
+def seen(folder: Path) -> list[str]:
+    path = folder / "seen"
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+
+def test_the_guides_command_empties_a_table(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """`fmq process dstdb 50 2` with no code at all: each message is logged and processed = 1."""
+    put(queue, 300)
+    process = processes.start("process", QUEUE, "50", "2")
+    wait_for(lambda: queue.stats(QUEUE).done == 300, what="300 messages")
+    process.wait_to_say("Starting processor for topic: dstdb")
+    assert process.terminate() == 0
+    assert set(query(tmp_path / "mqtt_queue.db", "SELECT processed, retry_count FROM msg_dstdb ORDER BY id")) == {
+        (1, 0)
+    }
+    assert len(process.said("Message ")) == 300
+    assert len(process.said("Received signal 15")) == 1
+    (summary,) = process.said("Processed 300 messages")
+    assert (summary["level"], summary["service"]) == ("INFO", "processor")
+    assert counted(tmp_path / "mqtt_queue.db") == counters(tmp_path / "mqtt_queue.db")
+
+
+@pytest.mark.parametrize("command", ["fmq-process", "module"])
+def test_the_other_ways_to_start_it(tmp_path: Path, queue: Queue, command: str) -> None:
+    """They take the guide's arguments as well, and end on Ctrl+C."""
+    put(queue, 5)
+    program = (
+        [sys.executable, "-m", "fmq_processor"] if command == "module" else [Path(sys.executable).with_name(command)]
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
+    with subprocess.Popen(
+        [*program, QUEUE, "2", "0.5"], cwd=tmp_path, env=environ | {"FMQ_HTTP_PORT": "0"}, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for(lambda: queue.stats(QUEUE).done == 5, what="5 messages")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+
+
+def test_metrics_health_and_readiness(queue: Queue, processes: Processes) -> None:
+    """On one port, while it works."""
+    put(queue, 20)
+    process = processes.start("process", QUEUE, "10", "0")
+    wait_for(lambda: queue.stats(QUEUE).done == 20, what="20 messages")
+    (line,) = process.wait_to_say("Starting processor")
+    assert _get(line["http_port"], "/healthz")[0] == 200
+    status, body = _get(line["http_port"], "/readyz")
+    assert (status, json.loads(body)["checks"]) == (200, {"store": "ok", "handler": "ok"})
+    wait_for(lambda: 'outcome="done",queue="dstdb"} 20.0' in _get(line["http_port"], "/metrics")[1], what="the counter")
+    text = _get(line["http_port"], "/metrics")[1]
+    assert 'fmq_messages{queue="dstdb",state="done"} 20.0' in text
+    assert 'fmq_build_info{service="processor"' in text
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_shutdown_in_mid_batch(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """SIGTERM: what runs is finished, what has not started is pending with no attempt counted, exit code 0."""
+    put(queue, 20)
+    process = processes.start("process", QUEUE, "20", FMQ_HANDLER="user_code:slow")
+    wait_for(lambda: seen(tmp_path) == ["0"], what="the first call")
+    assert queue.stats(QUEUE).claimed == 20
+    os.kill(process.pid, signal.SIGTERM)
+    wait_for(lambda: queue.stats(QUEUE).pending == 19, what="19 messages to be given back")
+    (tmp_path / "go-on").touch()
+    assert process.wait() == 0
+    rows = query(tmp_path / "mqtt_queue.db", "SELECT processed, retry_count FROM msg_dstdb ORDER BY id")
+    assert rows == [(1, 0), *[(0, 0)] * 19]
+    assert seen(tmp_path) == ["0"]
+
+
+def test_a_handler_that_hangs(queue: Queue, processes: Processes) -> None:
+    """It times out, the others are handled, and the shutdown does not wait for it."""
+    put(queue, 5)
+    process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:hang", FMQ_HANDLER_TIMEOUT=1, FMQ_MAX_RETRIES=0)
+    wait_for(lambda: queue.stats(QUEUE).done == 4 and queue.stats(QUEUE).dead == 1, what="all to end")
+    assert queue.dead_letters(QUEUE)[0].reason == "gave up after 1 attempts: timed out after 1 s"
+    assert process.terminate() == 0
+
+
+def test_too_many_hanging_calls_end_the_process(queue: Queue, processes: Processes) -> None:
+    """With exit code 1 and the reason, so that it is restarted; what it held goes back."""
+    queue.put([Incoming(QUEUE, QUEUE, b"0", time.time()) for _ in range(20)])
+    process = processes.start(
+        "process", QUEUE, FMQ_HANDLER="user_code:hang", FMQ_HANDLER_TIMEOUT=0.1, FMQ_GRACE_SECONDS=0.5
+    )
+    assert process.wait() == 1
+    assert process.said("has to be restarted: 6 handler calls hang")
+    assert queue.stats(QUEUE).claimed == 0
+
+
+def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """Once a process."""
+    put(queue, 3)
+    process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:WithHooks")
+    wait_for(lambda: queue.stats(QUEUE).done == 3, what="3 messages")
+    assert process.terminate() == 0
+    assert seen(tmp_path) == ["setup", "0", "1", "2", "teardown"]
+
+
+def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes) -> None:
+    """With exit code 1 and its error; no message is touched."""
+    put(queue, 3)
+    process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:BadSetup")
+    assert process.wait() == 1
+    assert "fmq: the handler's setup failed: ValueError: no such database" in process.text
+    assert queue.stats(QUEUE).pending == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "told"),
+    [
+        (("dstdb", "none", "-0.5x"), {}, ()),
+        (
+            ("dstdb", "none"),
+            {"FMQ_SLEEP": "long", "FMQ_CONCURRENCY": "-1"},
+            ("--batch='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
+        ),
+        (("dstdb",), {"FMQ_HANDLER": "user_code:missing"}, ("has no 'missing'",)),
+        (("dstdb",), {"FMQ_HANDLER": "nowhere:handle"}, ("can't be imported: ModuleNotFoundError",)),
+        (("dstdb", "5", "--batch", "6"), {}, ("--batch is given twice",)),
+    ],
+)
+def test_wrong_settings(
+    processes: Processes, arguments: tuple[str, ...], settings: dict[str, str], told: tuple[str, ...]
+) -> None:
+    """Exit code 2, everything that is wrong at once, no traceback."""
+    process = processes.start("process", *arguments, **settings)
+    assert process.wait() == 2
+    assert all(part in process.text for part in told), process.text
+    assert "Traceback" not in process.text
+
+
+def test_a_store_that_is_no_store(tmp_path: Path, processes: Processes) -> None:
+    """Exit code 3, the file untouched."""
+    path = tmp_path / "mqtt_queue.db"
+    path.write_bytes(b"not a database, but somebody's notes" * 100)
+    process = processes.start("process", QUEUE)
+    assert process.wait() == 3
+    assert "Traceback" not in process.text
+    assert path.read_bytes() == b"not a database, but somebody's notes" * 100
+
+
+def test_it_may_start_before_the_listener(tmp_path: Path, processes: Processes) -> None:
+    """It waits for the database's queue to be made."""
+    process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:note")
+    process.wait_to_say("Waiting for the queue dstdb")
+    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
+        queue.declare(QUEUE)
+        put(queue, 3)
+        wait_for(lambda: queue.stats(QUEUE).done == 3, what="3 messages")
+    assert process.terminate() == 0
+
+
+def _is_done(queue: Queue, name: str) -> bool:
+    return queue.stats(name).done == 1
+
+
+def test_it_serves_every_queue_there_is(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """With no topic; also one made later, whatever its name."""
+    process: FmqProcess = processes.start("process", FMQ_HANDLER="user_code:note")
+    for name in (QUEUE, "a queue/with 'quotes\"/ü", "sensors/+/temp"):
+        queue.declare(name)
+        queue.put([Incoming(name, name, b"x", time.time())])
+        wait_for(partial(_is_done, queue, name), what=name)
+    assert process.terminate() == 0
+    assert seen(tmp_path) == ["x"] * 3

@@ -1,0 +1,122 @@
+"""A worker on a real SQLite queue whose clock the test moves, and whose rounds the test asks for."""
+
+import inspect
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+from prometheus_client import CollectorRegistry
+
+from fmq.handler import Handler
+from fmq.health import Heartbeat
+from fmq.lifecycle import Shutdown
+from fmq.message import Claim, DeadLetter, Incoming, QueueStats
+from fmq.metrics import ProcessorMetrics
+from fmq.queue import StoreOptions, open_queue
+from fmq_processor.assembly import make_worker
+from fmq_processor.settings import ProcessorSettings
+from support.clock import FakeClock
+from support.wait import wait_for
+
+QUEUE = "dstdb"
+
+
+class Workbench:
+    """``settings`` are those of the processor; a second connection puts messages and looks at what became of them."""
+
+    def __init__(self, folder: Path, handle: Callable[..., Any], **settings: Any) -> None:  # noqa: ANN401
+        self.path = folder / "queue.db"
+        self.clock = FakeClock()
+        self.registry = CollectorRegistry()
+        self.heartbeat = Heartbeat(clock=self.clock)
+        self.shutdown = Shutdown()
+        url = f"sqlite:///{self.path}"
+        options = StoreOptions(busy_seconds=0.05)
+        self.queue = open_queue(url, options, clock=self.clock)
+        self.other = open_queue(url, options, clock=self.clock)
+        self.worker, self.runner = make_worker(
+            ProcessorSettings(queue_url=url, **settings),
+            handler=Handler(
+                "test",
+                handle,
+                is_async=inspect.iscoroutinefunction(handle),
+                is_batch=bool(getattr(handle, "__fmq_batch__", False)),
+            ),
+            queue=self.queue,
+            metrics=ProcessorMetrics(self.registry),
+            heartbeat=self.heartbeat,
+            clock=self.clock,
+            rng=random.Random(7),
+        )
+
+    def put(self, *payloads: bytes, topic: str = QUEUE, queue: str = QUEUE) -> None:
+        self.other.declare(queue)
+        self.other.put([Incoming(queue, topic, payload, self.clock.wall()) for payload in payloads])
+
+    def turn_until(self, condition: Callable[[], object], deadline: float = 10.0, *, what: str = "the worker") -> None:
+        """Let the worker go round until ``condition`` holds."""
+
+        def turned() -> bool:
+            if condition():
+                return True
+            for _ in range(4):
+                self.worker.turn()
+            return bool(condition())
+
+        wait_for(turned, deadline, what=what)
+
+    def turn(self, times: int = 3) -> None:
+        for _ in range(times):
+            self.worker.turn()
+
+    def stats(self, queue: str = QUEUE) -> QueueStats:
+        return self.other.stats(queue)
+
+    def dead(self, queue: str = QUEUE) -> list[DeadLetter]:
+        return list(self.other.dead_letters(queue))
+
+    def states(self, queue: str = QUEUE) -> tuple[int, int, int, int]:
+        """Pending, claimed, done, dead."""
+        stats = self.stats(queue)
+        return stats.pending, stats.claimed, stats.done, stats.dead
+
+    def borrow(self, limit: int = 1, *, lease: float = 60.0) -> list[Claim]:
+        """Claim as another worker would."""
+        return list(self.other.claim(QUEUE, limit, lease=lease))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While another writer does not let go, so that the store is unavailable."""
+        blocker = apsw.Connection(str(self.path))
+        blocker.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            blocker.execute("ROLLBACK")
+            blocker.close()
+
+    def reached(self, name: str, value: float) -> Callable[[], bool]:
+        """Whether a metric of the queue has come to ``value``, to wait for."""
+        return lambda: self.metric(name) == value
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, {"queue": QUEUE, **labels}) or 0.0
+
+    def __enter__(self) -> Self:
+        self.runner.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.runner.stop(5)
+        self.queue.close()
+        self.other.close()
+        self.shutdown.close()
+
+
+def messages_of(caplog_records: list[logging.LogRecord], part: str) -> list[logging.LogRecord]:
+    """The log records with ``part`` in their message."""
+    return [record for record in caplog_records if part in record.getMessage()]

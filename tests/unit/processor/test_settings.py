@@ -1,0 +1,60 @@
+"""The processor's settings."""
+
+import pytest
+
+from fmq.errors import SettingsError
+from fmq.settings import load
+from fmq_processor.settings import ProcessorSettings
+
+
+def test_the_defaults_are_the_guides() -> None:
+    """10 messages a batch, 1 second of sleep."""
+    settings = load(ProcessorSettings, {}, {})
+    assert (settings.batch, settings.sleep, settings.handler, settings.max_retries) == (10, 1.0, "log", 3)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Those of single settings and those between settings, with what would be right."""
+    with pytest.raises(SettingsError) as caught:
+        load(
+            ProcessorSettings,
+            {"batch": "0", "sleep": "-1"},
+            {
+                "FMQ_BACKOFF_INITIAL": "10",
+                "FMQ_BACKOFF_MAXIMUM": "5",
+                "FMQ_LEASE_SECONDS": "nan",
+                "FMQ_ORDERED": "maybe",
+            },
+        )
+    for name in ("--batch='0'", "--sleep='-1'", "FMQ_BACKOFF_MAXIMUM='5'", "FMQ_LEASE_SECONDS", "FMQ_ORDERED"):
+        assert name in str(caught.value)
+    assert "shorter than the first one (10)" in str(caught.value)
+
+
+@pytest.mark.parametrize("sleep", ["0", "0.5", "2"])
+def test_sleep_may_be_zero_or_a_fraction(sleep: str) -> None:
+    """As in the guide's examples."""
+    assert load(ProcessorSettings, {"sleep": sleep}, {}).sleep == float(sleep)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "is_async", "is_batch", "expected"),
+    [
+        (0, False, False, 1),
+        (0, True, False, 10),
+        (0, False, True, 1),
+        (0, True, True, 1),
+        (4, False, False, 4),
+        (4, True, True, 4),
+    ],
+)
+def test_concurrency_suits_the_handler(concurrency: int, is_async: bool, is_batch: bool, expected: int) -> None:  # noqa: FBT001
+    """Unless it is set."""
+    settings = ProcessorSettings(concurrency=concurrency)
+    assert settings.calls_at_once(is_async=is_async, is_batch=is_batch) == expected
+
+
+def test_queues_are_named_without_the_share_group() -> None:
+    """FMQ_TOPICS may be the one that the listener has."""
+    settings = ProcessorSettings(topics=("$share/group/sensors/+/temp", "dstdb", "$shared"))
+    assert settings.queues == ("sensors/+/temp", "dstdb", "$shared")

@@ -1,0 +1,122 @@
+"""Which queue is served when, and in which order its messages are handled."""
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from fmq import Message
+from support.workbench import QUEUE, Workbench, messages_of
+
+
+def test_every_queue_is_served_fairly(tmp_path: Path) -> None:
+    """A queue with a long backlog does not keep the others waiting."""
+    seen: list[str] = []
+    with Workbench(tmp_path, lambda message: seen.append(message.queue), batch=10) as bench:
+        bench.put(*[b"x"] * 500, queue="busy")
+        bench.put(*[b"x"] * 25, queue="calm")
+        bench.turn_until(lambda: seen.count("calm") == 25)
+        assert seen.count("busy") <= 60
+        bench.turn_until(lambda: bench.states("busy") == (0, 0, 500, 0))
+
+
+def test_one_batch_is_filled_from_several_queues(tmp_path: Path) -> None:
+    """Queues with a message each don't cost a round each."""
+    with Workbench(tmp_path, lambda _: None, batch=10) as bench:
+        for number in range(5):
+            bench.put(b"x", queue=f"q{number}")
+        bench.worker.turn()
+        assert bench.metric("fmq_in_progress") == 0
+        assert bench.worker.holds == 5
+
+
+def test_only_the_queues_asked_for(tmp_path: Path) -> None:
+    """Others are left alone."""
+    with Workbench(tmp_path, lambda _: None, topics=("a", "b")) as bench:
+        for name in ("a", "b", "c"):
+            bench.put(b"x", queue=name)
+        bench.turn_until(lambda: bench.stats("a").done and bench.stats("b").done)
+        bench.turn()
+        assert bench.stats("c").pending == 1
+
+
+def test_a_queue_made_while_running_is_noticed(tmp_path: Path) -> None:
+    """At once, not after the sleep; the clock stands still here."""
+    with Workbench(tmp_path, lambda _: None, sleep=3600) as bench:
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.stats().done)
+        bench.turn()
+        bench.put(b"x", queue="new")
+        bench.turn_until(lambda: bench.stats("new").done)
+
+
+def test_a_queue_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Told once: the processor may start before the listener."""
+    caplog.set_level(logging.INFO)
+    with Workbench(tmp_path, lambda _: None, topics=(QUEUE,)) as bench:
+        for _ in range(5):
+            bench.turn()
+            bench.clock.advance(5)
+        assert len(messages_of(caplog.records, "Waiting for the queue dstdb")) == 1
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.stats().done)
+
+
+def test_a_new_message_wakes_an_idle_worker(tmp_path: Path) -> None:
+    """Long before the sleep has passed; the clock stands still here."""
+    with Workbench(tmp_path, lambda _: None, sleep=3600) as bench:
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.stats().done == 1)
+        bench.turn()
+        bench.put(b"y")
+        bench.turn_until(lambda: bench.stats().done == 2)
+
+
+def test_a_worker_holds_no_more_than_a_batch(tmp_path: Path) -> None:
+    """Or than the calls that run at once, if those are more."""
+    for batch, concurrency, most in ((5, 1, 5), (2, 6, 6)):
+        go_on = threading.Event()
+        folder = tmp_path / str(batch)
+        folder.mkdir()
+        with Workbench(folder, lambda _, go_on=go_on: go_on.wait(20), batch=batch, concurrency=concurrency) as bench:
+            bench.put(*[b"x"] * 20)
+            bench.turn_until(bench.reached("fmq_in_progress", most))
+            bench.turn(10)
+            assert bench.worker.holds == bench.stats().claimed == most
+            go_on.set()
+            bench.turn_until(bench.reached("fmq_handle_seconds_count", 20))
+
+
+def test_ordered_topics_wait_behind_their_retries(tmp_path: Path) -> None:
+    """Other topics go on; each topic's messages end in order, whatever fails."""
+    ended: list[bytes] = []
+
+    def handle(message: Message) -> bool:
+        if message.payload in (b"a1", b"b2") and message.retry_count < 2:
+            return False
+        ended.append(message.payload)
+        return True
+
+    with Workbench(tmp_path, handle, ordered=True, concurrency=4, backoff_initial=5, backoff_maximum=5) as bench:
+        for number in (1, 2, 3):
+            for topic in ("a", "b", "c"):
+                bench.put(b"%s%d" % (topic.encode(), number), topic=topic)
+        bench.turn_until(lambda: len(ended) == 4)
+        bench.turn()
+        assert sorted(ended) == [b"b1", b"c1", b"c2", b"c3"]
+        for _ in range(4):
+            bench.clock.advance(5)
+            bench.turn(8)
+        bench.turn_until(lambda: bench.states() == (0, 0, 9, 0))
+    for name in (b"a", b"b", b"c"):
+        assert [one for one in ended if one.startswith(name)] == [name + b"%d" % number for number in (1, 2, 3)]
+
+
+def test_ordered_goes_on_at_once(tmp_path: Path) -> None:
+    """One topic's backlog is handled without a sleep between its messages; the clock stands still here."""
+    seen: list[bytes] = []
+    with Workbench(tmp_path, lambda message: seen.append(message.payload), ordered=True, sleep=3600) as bench:
+        bench.put(*(b"%03d" % number for number in range(50)))
+        bench.turn_until(lambda: bench.stats().done == 50)
+    assert seen == sorted(seen)

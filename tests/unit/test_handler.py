@@ -1,0 +1,115 @@
+"""Loading a handler from its name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fmq.errors import HandlerError
+from fmq.handler import load_handler
+
+BUILTIN = {"log": "fmq_processor.handlers.log:handle"}
+MODULE = """
+import functools
+from fmq import batch_handler
+
+def setup(): pass
+def handle(message): pass
+async def handle_async(message): pass
+partial = functools.partial(handle_async)
+constant = 5
+
+@batch_handler
+def handle_batch(messages): pass
+
+class WithHooks:
+    def setup(self): pass
+    def handle(self, message): return self
+    async def teardown(self): pass
+
+class AsyncBatch:
+    @batch_handler
+    async def handle(self, messages): pass
+
+class Called:
+    async def __call__(self, message): pass
+
+class NeedsArguments:
+    def __init__(self, url): pass
+
+class WithoutHandle: pass
+called = Called()
+made = WithHooks()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "user_code.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "broken_code.py").write_text("raise ValueError('no such sensor')", encoding="utf-8")
+    (tmp_path / "leaving_code.py").write_text("import sys; sys.exit(0)", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    for name in ("user_code", "broken_code", "leaving_code"):
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+    yield
+    for name in ("user_code", "broken_code", "leaving_code"):
+        __import__("sys").modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_async", "is_batch"),
+    [
+        ("handle", False, False),
+        ("handle_async", True, False),
+        ("partial", True, False),
+        ("handle_batch", False, True),
+        ("WithHooks", False, False),
+        ("AsyncBatch", True, True),
+        ("called", True, False),
+        ("made", False, False),
+    ],
+)
+def test_its_kind_is_seen(reference: str, is_async: bool, is_batch: bool) -> None:  # noqa: FBT001
+    """Plain, async, batch; functions, classes, instances."""
+    handler = load_handler(f"user_code:{reference}", {})
+    assert (handler.is_async, handler.is_batch) == (is_async, is_batch)
+
+
+def test_hooks_stand_beside_the_function_or_in_the_class() -> None:
+    """Each handler has the set-up of its own holder, and one that has none gets none."""
+    function = load_handler("user_code:handle", {})
+    assert function.setup is not None
+    assert function.teardown is None
+    of_class = load_handler("user_code:WithHooks", {})
+    assert of_class.setup is not None
+    assert of_class.setup.__qualname__ == "WithHooks.setup"
+    assert of_class.teardown is not None
+
+
+def test_a_built_in_goes_by_its_name() -> None:
+    """The default handler."""
+    assert load_handler("log", BUILTIN).name == "log"
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("nothing", "built-in (log)"),
+        ("user_code:", "package.module:function"),
+        (":handle", "package.module:function"),
+        ("no_such_module:handle", "ModuleNotFoundError"),
+        ("broken_code:handle", "ValueError: no such sensor"),
+        ("user_code:missing", "has no 'missing'"),
+        ("user_code:constant", "neither a function nor a class"),
+        ("user_code:WithoutHandle", "neither a function nor a class"),
+        ("user_code:NeedsArguments", "can't be made: TypeError"),
+        ("leaving_code:handle", "SystemExit"),
+    ],
+)
+def test_what_is_wrong_is_told(reference: str, told: str) -> None:
+    """One clear error that names the reference and the fault."""
+    with pytest.raises(HandlerError) as caught:
+        load_handler(reference, BUILTIN)
+    assert told in str(caught.value)
+    assert repr(reference) in str(caught.value)

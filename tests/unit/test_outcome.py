@@ -1,0 +1,127 @@
+"""What a handler's result means."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmq.backoff import Backoff
+from fmq.outcome import REASON_LIMIT, Dead, Done, Outcome, Reject, Retry, RetryLater, RetryPolicy, decide, describe
+
+POLICY = RetryPolicy(max_retries=3, backoff=Backoff(initial=2.0, maximum=60.0, jitter=0.0))
+
+
+def outcome_of(result: object, attempt: int = 1) -> Outcome:
+    return decide(result, attempt=attempt, policy=POLICY, rng=random.Random(1))
+
+
+@pytest.mark.parametrize("result", [None, True, 0, "", [], {}, object(), 3.5, b"x", Done()])
+def test_anything_but_a_failure_is_done(result: object) -> None:
+    """Only False, an exception and the outcomes themselves say otherwise; falsy nonsense is done as well."""
+    assert outcome_of(result) == Done()
+
+
+def test_false_is_a_retry_by_the_backoff() -> None:
+    """Each failure doubles the delay."""
+    assert [outcome_of(False, attempt) for attempt in (1, 2, 3)] == [
+        RetryLater(delay, "the handler returned False") for delay in (2.0, 4.0, 8.0)
+    ]
+
+
+def test_the_attempt_after_the_last_retry_is_dead_and_keeps_the_reason() -> None:
+    """With 3 retries the fourth attempt is the last, and the dead letter tells why."""
+    assert outcome_of(ValueError("no"), 4) == Dead("gave up after 4 attempts: ValueError: no")
+
+
+def test_no_retries_means_one_attempt() -> None:
+    """max_retries 0: the first failure is the end."""
+    policy = RetryPolicy(max_retries=0)
+    assert isinstance(decide(False, attempt=1, policy=policy, rng=random.Random(1)), Dead)
+
+
+def test_reject_is_dead_at_once() -> None:
+    """Whatever attempts are left."""
+    assert outcome_of(Reject("malformed")) == Dead("malformed")
+
+
+def test_retry_says_when() -> None:
+    """Its delay wins over the backoff; without one the backoff holds; it uses up attempts like any failure."""
+    assert outcome_of(Retry(after=0.5, reason="busy")) == RetryLater(0.5, "busy")
+    assert outcome_of(Retry()) == RetryLater(2.0, "the handler asked for a retry")
+    assert outcome_of(RetryLater(7)) == RetryLater(7, "the handler asked for a retry")
+    assert outcome_of(Retry(after=-3)) == RetryLater(0.0, "the handler asked for a retry")
+    assert isinstance(outcome_of(Retry(after=1), 4), Dead)
+
+
+@pytest.mark.parametrize("after", [float("nan"), float("inf"), float("-inf"), "soon"])
+def test_a_delay_that_is_none_is_refused(after: float) -> None:
+    """A message due at infinity would be lost without a trace."""
+    with pytest.raises((ValueError, TypeError)):
+        outcome_of(Retry(after=after))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_a_base_exception_is_a_failure_like_others(error: BaseException) -> None:
+    """A handler that calls sys.exit() has not handled its message."""
+    assert isinstance(outcome_of(error), RetryLater)
+
+
+def test_the_reason_names_the_error_then_where_it_was_raised() -> None:
+    """First line for lists, frames for whoever looks closer; innermost first."""
+
+    def fail() -> None:
+        raise KeyError("sensor")
+
+    with pytest.raises(KeyError) as caught:
+        fail()
+    first, second, *_ = describe(caught.value).split("\n")
+    assert first == "KeyError: 'sensor'"
+    assert second.startswith("  at fail (")
+    assert "test_outcome.py" in second
+
+
+@pytest.mark.parametrize("reason", ["x" * 100_000, "lone \ud800 surrogate", 5, None])
+def test_reasons_are_short_text_that_a_store_takes(reason: str) -> None:
+    """A handler may pass anything; settling must not fail over it."""
+    for result in (Dead(reason), Reject(reason), Retry(reason=reason), RetryLater(1, reason), ValueError(reason)):
+        for attempt in (1, 4):
+            outcome = outcome_of(result, attempt)
+            assert isinstance(outcome, Dead | RetryLater)
+            assert len(outcome.reason) <= REASON_LIMIT + 10
+            outcome.reason.encode()
+
+
+def test_an_error_that_cannot_be_printed_is_still_a_reason() -> None:
+    """Exceptions with a broken __str__ exist."""
+
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert isinstance(outcome_of(Broken()), RetryLater)
+
+
+@given(
+    attempt=st.integers(1, 100_000),
+    initial=st.floats(0, 1e4),
+    maximum=st.floats(0, 1e5),
+    jitter=st.floats(0, 1),
+    seed=st.integers(),
+)
+def test_the_backoff_is_never_negative_nor_above_its_maximum(
+    attempt: int, initial: float, maximum: float, jitter: float, seed: int
+) -> None:
+    """For every attempt, without an overflow."""
+    delay = Backoff(initial, maximum, jitter).delay(attempt, random.Random(seed))
+    assert 0 <= delay <= maximum
+
+
+def test_the_backoff_doubles_and_varies() -> None:
+    """Without jitter it doubles up to its maximum; with jitter two workers don't come back together."""
+    plain = Backoff(1, 10, 0)
+    assert [plain.delay(attempt, random.Random(1)) for attempt in range(1, 7)] == [1, 2, 4, 8, 10, 10]
+    jittered = Backoff(8, 100, 0.5)
+    delays = {jittered.delay(1, random.Random(seed)) for seed in range(20)}
+    assert len(delays) > 10
+    assert all(4 <= delay <= 8 for delay in delays)
