@@ -1,0 +1,186 @@
+"""What kustomize makes of k8s/, and questions that the tests ask of it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+K8S = ROOT / "k8s"
+SCALE_IN = K8S / "overlays" / "sharded" / "scale_in.py"
+VERSIONS = ("1.29", "1.31", "1.33", "1.34", "1.35", "1.36", "1.37")
+"""Of Kubernetes: the oldest that has every field used here by default, and what is in use."""
+
+Manifest = dict[str, Any]
+
+BUILDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "base": ("base", ()),
+    "dev": ("overlays/dev", ()),
+    "prod": ("overlays/prod", ()),
+    "sharded": ("overlays/sharded", ()),
+    "dev+monitoring": ("overlays/dev", ("monitoring",)),
+    "prod+monitoring": ("overlays/prod", ("monitoring",)),
+    "sharded+monitoring": ("overlays/sharded", ("monitoring",)),
+    "sharded+keda": ("overlays/sharded", ("keda",)),
+    "sharded+monitoring+keda": ("overlays/sharded", ("monitoring", "keda")),
+}
+"""Every overlay, alone and with the components that go with it."""
+
+PASSWORD = ("Secret", "fmq-broker", "password")
+CA = ("ConfigMap", "fmq-broker-ca", "ca.crt")
+BROUGHT = {"base": {PASSWORD}, "overlays/prod": {PASSWORD, CA}, "overlays/sharded": {PASSWORD, CA}}
+"""What the user makes beforehand, by overlay: docs/kubernetes.md says how."""
+
+
+def program(name: str) -> str:
+    """The path of a tool. Fails if it is missing: nothing here is ever skipped."""
+    for folder in (Path(sys.executable).parent, ROOT / ".venv-k8s" / "bin"):
+        if (folder / name).exists():
+            return str(folder / name)
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is missing: `make test-k8s` installs it (requirements/k8s.txt)", pytrace=False)
+    return found
+
+
+@cache
+def rendered(build: str) -> str:
+    """The YAML of a build."""
+    overlay, components = BUILDS[build]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "k8s"
+        shutil.copytree(K8S, tree)
+        target = tree / overlay
+        if components:
+            target = tree / "overlays" / "combined"
+            target.mkdir()
+            kustomization = {
+                "resources": [f"../../{overlay}"],
+                "components": [f"../../components/{one}" for one in components],
+            }
+            (target / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        done = subprocess.run(
+            [program("kubectl"), "kustomize", str(target)], capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr, f"kustomize warns: {done.stderr}"
+        return done.stdout
+
+
+@cache
+def manifests(build: str) -> tuple[Manifest, ...]:
+    """The objects of a build, and for a sharded one the Job with which a pod leaves."""
+    objects = [one for one in yaml.safe_load_all(rendered(build)) if one]
+    if build.startswith("sharded"):
+        objects.append(leave_job(pick(objects, "StatefulSet", "fmq"), 2))
+    return tuple(objects)
+
+
+def leave_job(stateful_set: Manifest, ordinal: int) -> Manifest:
+    """The Job that scale_in.py makes for a pod."""
+    done = subprocess.run(
+        [sys.executable, SCALE_IN, "--print-job", str(ordinal)],
+        input=json.dumps(stateful_set),
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    job: Manifest = json.loads(done.stdout)
+    return job
+
+
+def pick(objects: tuple[Manifest, ...] | list[Manifest], kind: str, name: str) -> Manifest:
+    """The one object of that kind and name."""
+    (found,) = [one for one in objects if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def of_kind(build: str, kind: str) -> list[Manifest]:
+    """All objects of a kind."""
+    return [one for one in manifests(build) if one["kind"] == kind]
+
+
+class Workload(NamedTuple):
+    """An object with a pod template."""
+
+    owner: Manifest
+    pod: Manifest
+
+    @property
+    def name(self) -> str:
+        return f"{self.owner['kind']}/{self.owner['metadata']['name']}"
+
+    @property
+    def spec(self) -> Manifest:
+        spec: Manifest = self.pod["spec"]
+        return spec
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels: dict[str, str] = self.pod["metadata"]["labels"]
+        return labels
+
+    @property
+    def containers(self) -> list[Manifest]:
+        """All of them, sidecars too."""
+        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+
+    def container(self, name: str) -> Manifest:
+        (found,) = [one for one in self.containers if one["name"] == name]
+        return found
+
+    @property
+    def is_ours(self) -> bool:
+        return self.labels["app.kubernetes.io/name"] == "fmq"
+
+    @property
+    def volumes(self) -> dict[str, Manifest]:
+        """Volumes by name; claim templates as the claims of pod 0."""
+        found = {one["name"]: one for one in self.spec.get("volumes", [])}
+        for one in self.owner["spec"].get("volumeClaimTemplates", []):
+            name = one["metadata"]["name"]
+            claim = f"{name}-{self.owner['metadata']['name']}-0"
+            found[name] = {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+        return found
+
+    def mounts(self, container: Manifest) -> dict[str, Manifest]:
+        """What a container sees at which path."""
+        return {one["mountPath"]: self.volumes[one["name"]] for one in container.get("volumeMounts", [])}
+
+
+def workloads(build: str) -> list[Workload]:
+    """Everything in a build that makes pods."""
+    return [Workload(one, one["spec"]["template"]) for one in manifests(build) if "template" in one.get("spec", {})]
+
+
+def our_containers(build: str) -> Iterator[tuple[Workload, Manifest]]:
+    """Each listener and processor."""
+    for workload in workloads(build):
+        if workload.is_ours:
+            for container in workload.containers:
+                yield workload, container
+
+
+def environment(build: str, workload: Workload, container: Manifest, *, ordinal: int = 0) -> dict[str, str]:
+    """The variables that the manifests give a container of pod ``ordinal``, as Kubernetes makes them."""
+    objects = manifests(build)
+    owner = workload.owner["metadata"]
+    fields = {"metadata.namespace": owner["namespace"], "metadata.name": f"{owner['name']}-{ordinal}"}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= pick(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
+    for one in container.get("env", []):
+        if "value" in one:
+            found[one["name"]] = re.sub(r"\$\((\w+)\)", lambda match: found[match[1]], one["value"])
+        else:
+            found[one["name"]] = fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+    return found

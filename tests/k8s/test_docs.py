@@ -1,0 +1,55 @@
+"""What docs/kubernetes.md says to do can be done."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from k8s.manifests import BROUGHT, K8S, ROOT, program
+
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+
+
+def test_what_is_brought_is_explained() -> None:
+    """For each Secret and ConfigMap that the user makes, the page has the command, with its key."""
+    for kind, name, key in set().union(*BROUGHT.values()):
+        what = f"secret generic {name}" if kind == "Secret" else f"configmap {name}"
+        assert f"kubectl -n fmq create {what} --from-file={key}=" in PAGE
+
+
+def test_paths_exist() -> None:
+    """Every file and folder of the repository that the page names is there."""
+    paths = set(re.findall(r"(?:k8s|services)/[\w./-]+", PAGE))
+    assert paths
+    assert [path for path in paths if "overlays/mine" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_example_builds(tmp_path: Path) -> None:
+    """The overlay that the page shows can be built, with the handler, the ways and the settings that it asks for."""
+    tree = tmp_path / "k8s"
+    shutil.copytree(K8S, tree)
+    for path, text in re.findall(r"```yaml\n# (k8s/overlays/mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    (tree / "overlays" / "mine" / "mine.py").write_text("def handle(message): ...\n", encoding="utf-8")
+    done = subprocess.run(
+        [program("kubectl"), "kustomize", tree / "overlays" / "mine"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    egress = objects["NetworkPolicy", "fmq-broker"]["spec"]["egress"]
+    assert [(way["to"][0]["ipBlock"]["cidr"], way["ports"][0]["port"]) for way in egress] == [
+        ("198.51.100.7/32", 8883),
+        ("203.0.113.0/24", 443),
+    ]
+    spec = objects["StatefulSet", "fmq"]["spec"]["template"]["spec"]
+    (processor,) = [one for one in spec["containers"] if one["name"] == "processor"]
+    assert {"name": "handlers", "mountPath": "/handlers", "readOnly": True} in processor["volumeMounts"]
+    (settings,) = [one for (kind, name), one in objects.items() if kind == "ConfigMap" and "settings" in name]
+    assert settings["data"]["FMQ_HANDLER"] == "mine:handle"
+    assert ("PodMonitor", "fmq") in objects
