@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.errors import SettingsError
 from fmq_listener.settings import ListenerSettings
+from fmq_listener.wire import WireClient
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0
@@ -29,11 +30,11 @@ def default_client_id(settings: ListenerSettings) -> str:
     return f"fmq-{host[:32]}-{crc32(settings.topics[0].encode()):08x}"
 
 
-def make_client(settings: ListenerSettings, client_id: str) -> Client:
+def make_client(settings: ListenerSettings, client_id: str) -> WireClient:
     """A client with a persistent session that acknowledges nothing by itself. Raises SettingsError on bad TLS files."""
     broker = settings.broker
     v5 = settings.mqtt_version == "5"
-    client = Client(
+    client = WireClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if v5 else False,
@@ -42,6 +43,7 @@ def make_client(settings: ListenerSettings, client_id: str) -> Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    client.limit(messages=settings.inflight, size=settings.inflight_bytes)
     client.connect_timeout = _CONNECT_SECONDS
     if settings.username is not None:
         client.username_pw_set(settings.username, settings.password)

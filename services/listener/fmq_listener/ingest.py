@@ -15,9 +15,9 @@ from fmq.lifecycle import Shutdown
 from fmq.log import shorten
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
+from fmq_listener.batch import Batch
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
-from fmq_listener.wire import Batch
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0

@@ -16,16 +16,18 @@ from fmq.errors import FmqError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq_listener import sockets
+from fmq_listener.batch import Batch
 from fmq_listener.connection import explain_error, explain_refusal, make_client, open_connection
 from fmq_listener.filters import Router, identifiers
 from fmq_listener.ledger import Ledger
 from fmq_listener.settings import ListenerSettings
 from fmq_listener.subscriptions import Subscriptions
-from fmq_listener.wire import Batch, Reader
 
 _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
 _TAKEN_OVER = 142
+_LONGEST_READ = 0.1
+"""Seconds. Beyond it the commit of what came first begins, however fast more arrives."""
 _NO_MQTT_5 = "; if it knows no MQTT 5, set FMQ_MQTT_VERSION=3.1.1"
 
 
@@ -66,7 +68,6 @@ class Session:
         client.on_socket_close = self._on_socket_close
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        self._reader = Reader(client, most_messages=settings.inflight, most_bytes=settings.inflight_bytes, clock=clock)
         # The broker is part of the key: another one knows nothing of what this one was asked.
         key = f"subscriptions:{client_id}@{settings.broker.host}:{settings.broker.port}"
         self._ledger = Ledger(settings.filters, memory=queue, key=key)
@@ -83,6 +84,7 @@ class Session:
         Raises ConnectionFailed with the reason in words, and StoreUnavailable.
         """
         self._generation += 1
+        self._client.begin(self._generation)
         self._connack = None
         self._ended = ""
         self._leaving = False
@@ -90,6 +92,8 @@ class Session:
             open_connection(self._client, self._settings)
         except (OSError, ValueError) as error:
             raise ConnectionFailed(explain_error(error)) from error
+        if (sock := self._client.socket()) is not None:
+            sockets.send_at_once(sock)
         flags, properties = self._await_connack()
         self._begin(session_present=flags.session_present, properties=properties)
 
@@ -101,10 +105,10 @@ class Session:
         if self._client.socket() is not None:
             self._keep_subscriptions()
             self._wait(timeout)
-            self._reader.read(self._readable)
+            self._read()
             self._client.loop_misc()
             self._flush()
-        batch = self._reader.take()
+        batch = self._client.take()
         if not batch and self._client.socket() is None:
             raise ConnectionLost(self._ended or None)
         return batch
@@ -116,8 +120,8 @@ class Session:
         """
         if batch.generation != self._generation or self._client.socket() is None:
             return 0
-        for packet_id in batch.packet_ids:
-            self._client.ack(packet_id, 1)
+        if batch.packet_ids:
+            self._client.acknowledge(batch.packet_ids)
         for packet_id in batch.completions:
             self._client.ack(packet_id, 2)
         self._flush()
@@ -140,6 +144,7 @@ class Session:
         if sock is not None:
             sockets.cut(sock)
             while self._client.socket() is not None:
+                self._client.begin(self._generation)  # what has arrived comes again, with the session
                 self._client.loop_read()
 
     def _await_connack(self) -> tuple[ConnectFlags, Properties | None]:
@@ -172,7 +177,7 @@ class Session:
             _log.warning("The broker has lost this listener's session (has it expired?), and what it had queued in it")
         former = [name for name in self._queue.names() if name not in self._names]
         numbers = identifiers([*self._names, *former])
-        self._reader.start(Router(self._names, former, numbers), self._generation)
+        self._client.route(Router(self._names, former, numbers))
         usable = self._settings.mqtt_version == "5" and getattr(properties, "SubscriptionIdentifierAvailable", True)
         self._subscriptions.start(session_present=session_present, numbers=numbers if usable else {})
         self._flush()
@@ -186,13 +191,19 @@ class Session:
 
     def _wait(self, timeout: float) -> None:
         sock: Any = self._client.socket()
-        if sock is not None and not sockets.pending(sock):
+        if sock is not None and not self._client.undecoded and not sockets.pending(sock):
             writers = [sock] if self._client.want_write() else []
             select.select([sock, self._shutdown], writers, [], timeout)
 
-    def _readable(self) -> bool:
-        sock = self._client.socket()
-        return sock is not None and (sockets.pending(sock) or bool(select.select([sock], [], [], 0)[0]))
+    def _read(self) -> None:
+        """Read until the batch is full, nothing is left, or its time is over: then its commit begins."""
+        end = self._clock.steady() + _LONGEST_READ
+        while self._client.has_room and not self._client.loop_read() and self._clock.steady() < end:
+            sock: Any = self._client.socket()
+            if sock is None:
+                return
+            if not (self._client.undecoded or sockets.pending(sock) or select.select([sock], [], [], 0)[0]):
+                return
 
     def _flush(self) -> None:
         if self._client.want_write():

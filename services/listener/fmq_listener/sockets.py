@@ -20,6 +20,12 @@ def pending(sock: Any) -> bool:  # noqa: ANN401 - only some of paho's sockets ca
     return hasattr(sock, "pending") and sock.pending() > 0
 
 
+def send_at_once(sock: Connected) -> None:
+    """Let no PUBACK wait for the peer to confirm the last one (TCP_NODELAY): they go out many in one write anyway."""
+    with _raw(sock) as raw, contextlib.suppress(OSError):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def cut(sock: Connected) -> None:
     """End the connection at once; reading from it then tells so."""
     with _raw(sock) as raw, contextlib.suppress(OSError):

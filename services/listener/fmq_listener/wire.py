@@ -1,84 +1,73 @@
-"""From the wire to a batch: the only module that looks into a received message.
+"""paho's client with another way of reading: everything that has arrived at once, not a byte, a length and a body each.
 
-``Reader.read`` and the packets it takes from paho's per-message callback are the seam where a faster decoder goes in;
-everything behind it deals in ``Batch``.
+paho keeps the connection, the session, keep-alive, TLS, WebSocket, subscriptions and every packet but PUBLISH of QoS 0
+and 1. This is the only module that touches what paho does not offer to the outside; ``PRIVATE`` lists it, and a test
+fails when an upgrade changes it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import logging
+import struct
+from collections.abc import Sequence
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.properties import Properties as PahoProperties
+from paho.mqtt.client import CONNACK, PUBACK, Client, MQTTMessage, time_func
+from paho.mqtt.enums import MQTTErrorCode
 
-from fmq.clock import Clock
-from fmq.message import Incoming, Properties
+from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.message import Incoming
+from fmq_listener.batch import Batch
+from fmq_listener.decoder import Decoder, Malformed, sort_properties
 from fmq_listener.filters import Router
 
-_AT_LEAST_ONCE, _EXACTLY_ONCE = 1, 2
-_LONGEST_READ = 0.1
-"""Seconds. Beyond it the commit of what came first begins, however fast more arrives."""
-_KEPT = frozenset(
-    (
-        "PayloadFormatIndicator",
-        "MessageExpiryInterval",
-        "ContentType",
-        "ResponseTopic",
-        "CorrelationData",
-        "UserProperty",
-    )
+_log = logging.getLogger(__name__)
+_READ_BYTES = 1024 * 1024
+_PUBACK_PACKET = 0x4002_0000
+PRIVATE = (
+    "_in_packet",
+    "_last_bytes_received",
+    "_msgtime_mutex",
+    "_packet_handle",
+    "_packet_queue",
+    "_packet_read",
+    "_sock_recv",
 )
+"""What of paho's own is used here."""
 
 
-@dataclass(slots=True)
-class Batch:
-    """What was read from one connection, in order of arrival.
+class WireClient(Client):
+    """Reads into a batch. Its limits hold for what is decoded, so one read's worth of bytes may be held beside it."""
 
-    ``packet_ids`` are to be acknowledged once ``messages`` are stored. There may be more messages than ids (QoS 0, or
-    several queues for one packet) or fewer (``unroutable`` holds the topics of what belongs to no queue). ``size`` is in
-    bytes. ``completions`` are packet ids of QoS 2, which comes only where somebody else had made the session.
-    """
-
-    generation: int
-    messages: list[Incoming] = field(default_factory=list)
-    packet_ids: list[int] = field(default_factory=list)
-    unroutable: list[str] = field(default_factory=list)
-    completions: list[int] = field(default_factory=list)
-    size: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.messages or self.packet_ids or self.unroutable or self.completions)
-
-
-class Reader:
-    """Reads what has arrived, up to a number of messages and of bytes."""
-
-    def __init__(self, client: Client, *, most_messages: int, most_bytes: int, clock: Clock) -> None:
-        self._client = client
-        self._most_messages = most_messages
-        self._most_bytes = most_bytes
+    def __init__(self, *arguments: Any, clock: Clock = SYSTEM_CLOCK, **more: Any) -> None:  # noqa: ANN401 - paho's own
+        super().__init__(*arguments, **more)
         self._clock = clock
-        self._router = Router((), (), {})
+        self._decoder = Decoder(v5=self._protocol == 5, other=self._handle_other)
         self._batch = Batch(0)
-        self._packets = 0
-        client.on_message = self._on_message
+        self._most_messages = self._most_bytes = 1
+        self._other_rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self.on_message = self._on_exactly_once
 
-    def start(self, router: Router, generation: int) -> None:
-        """Begin with a new connection."""
-        self._router = router
+    def limit(self, *, messages: int, size: int) -> None:
+        """How many messages and bytes a batch holds; one larger message comes alone."""
+        self._most_messages, self._most_bytes = messages, size
+
+    def begin(self, generation: int) -> None:
+        """Forget what is left of the last connection."""
+        self._decoder.start()
         self._batch = Batch(generation)
 
-    def read(self, more: Callable[[], bool]) -> None:
-        """Read packets until the limits are reached or ``more`` says that nothing is left."""
-        self._packets = 0
-        end = self._clock.steady() + _LONGEST_READ
-        while self._packets < self._most_messages and self._batch.size < self._most_bytes:
-            before = self._packets
-            if self._client.loop_read() or self._clock.steady() >= end:
-                return
-            # A message may be followed by another, which costs nothing to try; anything else is asked for first.
-            if self._packets == before and not more():
-                return
+    def route(self, router: Router) -> None:
+        """Find the queues of messages by ``router``."""
+        self._decoder.route(router)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the batch may grow."""
+        return self._batch.packets < self._most_messages and self._batch.size < self._most_bytes
+
+    @property
+    def undecoded(self) -> bool:
+        """Whether bytes were read that are still to be looked at; select knows nothing of them."""
+        return self._decoder.ready
 
     def take(self) -> Batch:
         """Hand over what was read."""
@@ -86,56 +75,79 @@ class Reader:
         self._batch = Batch(batch.generation)
         return batch
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
+        """Queue a PUBACK for each, in this order, to go out in one write (MQTT 5, section 3.4: without a reason code, success)."""
+        packets = struct.pack(f">{len(packet_ids)}I", *map(_PUBACK_PACKET.__or__, packet_ids))
+        self._packet_queue(PUBACK, packets, 0, 0)
+        if self._logs_packets:
+            for packet_id in packet_ids:
+                _log.debug("Sending PUBACK (m%d)", packet_id)
+
+    def _packet_read(self) -> MQTTErrorCode:
+        """One read, and all packets in it; or what the batch had no room for last time."""
+        if not self._decoder.ready:
+            try:
+                data = self._sock_recv(_READ_BYTES)
+            except BlockingIOError:
+                return MQTTErrorCode.MQTT_ERR_AGAIN
+            except OSError as error:
+                _log.debug("Reading failed: %s", error)
+                return MQTTErrorCode.MQTT_ERR_CONN_LOST
+            if not data:
+                return MQTTErrorCode.MQTT_ERR_CONN_LOST
+            with self._msgtime_mutex:
+                self._last_bytes_received = time_func()
+            self._decoder.feed(data)
+        self._other_rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        begun = len(self._batch.messages)
+        try:
+            self._decoder.decode(
+                self._batch, now=self._clock.wall(), most_messages=self._most_messages, most_bytes=self._most_bytes
+            )
+        except Malformed as error:
+            _log.warning("The broker sent a malformed packet: %s", error)
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if self._logs_packets:
+            for one in self._batch.messages[begun:]:
+                _log.debug(
+                    "Received PUBLISH (q%d, r%d), '%s' (%d bytes)", one.qos, one.retain, one.topic, len(one.payload)
+                )
+        return self._other_rc
+
+    @property
+    def _logs_packets(self) -> bool:
+        return _log.isEnabledFor(logging.DEBUG)
+
+    def _handle_other(self, first: int, body: bytes) -> bool:
+        """Give a packet to paho as if it had read it itself."""
+        packet = self._in_packet
+        packet["command"], packet["packet"], packet["remaining_length"], packet["pos"] = (
+            first,
+            bytearray(body),
+            len(body),
+            0,
+        )
+        try:
+            self._other_rc = self._packet_handle()
+        finally:
+            packet["command"], packet["packet"], packet["remaining_length"] = 0, bytearray(), 0
+        if first & 0xF0 == CONNACK:
+            return False  # messages may follow at once: their queues are known only when the session has begun
+        return self._other_rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._sock is not None
+
+    def _on_exactly_once(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        """QoS 2, which comes only where somebody else had made the session: stored like the others, completed after."""
         batch = self._batch
-        self._packets += 1
-        topic = _topic(message)
-        identifiers, properties = _properties(message.properties)
-        router = self._router
-        queues = router.by_identifiers(identifiers, topic) if identifiers else router.by_topic(topic)
-        now = self._clock.wall()
+        topic = message._topic.decode(errors="backslashreplace")  # noqa: SLF001 - paho raises on what is no UTF-8
+        numbers, properties = sort_properties(message.properties) if message.properties else ([], None)
+        queues = self._decoder.queues(numbers, topic)
         payload = bytes(message.payload)
         for queue in queues:
-            batch.messages.append(Incoming(queue, topic, payload, now, message.qos, message.retain, properties))
+            batch.messages.append(
+                Incoming(queue, topic, payload, self._clock.wall(), message.qos, message.retain, properties)
+            )
         if not queues:
             batch.unroutable.append(topic)
-        if message.qos == _AT_LEAST_ONCE:
-            batch.packet_ids.append(message.mid)
-        elif message.qos == _EXACTLY_ONCE:
-            batch.completions.append(message.mid)
-        batch.size += len(payload) + len(topic) + _size(properties)
-
-
-def _topic(message: MQTTMessage) -> str:
-    try:
-        return message.topic
-    except UnicodeDecodeError:
-        # paho gives no other way to the bytes of such a topic.
-        return message._topic.decode(errors="backslashreplace")  # noqa: SLF001
-
-
-def _properties(found: PahoProperties | None) -> tuple[list[int], Properties | None]:
-    """The subscription identifiers, and what is kept with the message."""
-    if found is None:
-        return [], None
-    # paho sets an attribute for each property that came, and answers every other question by walking all of them.
-    fields: dict[str, Any] = vars(found)
-    identifiers: list[int] = fields.get("SubscriptionIdentifier", [])
-    if _KEPT.isdisjoint(fields):
-        return identifiers, None
-    return identifiers, Properties(
-        payload_format_indicator=fields.get("PayloadFormatIndicator"),
-        message_expiry_interval=fields.get("MessageExpiryInterval"),
-        content_type=fields.get("ContentType"),
-        response_topic=fields.get("ResponseTopic"),
-        correlation_data=fields.get("CorrelationData"),
-        user_properties=tuple(fields.get("UserProperty", ())),
-    )
-
-
-def _size(properties: Properties | None) -> int:
-    if properties is None:
-        return 0
-    return len(properties.correlation_data or b"") + sum(
-        len(name) + len(value) for name, value in properties.user_properties
-    )
+        batch.completions.append(message.mid)
+        batch.packets += 1
+        batch.size += len(payload)

@@ -1,0 +1,211 @@
+"""From a stream of bytes to packets, and from PUBLISH packets to messages: many at a time, in plain Python.
+
+One call decodes everything that one read brought. What makes it fast is what it does not do for each packet: no read,
+no lock, no call, and no decoding of what it has seen before. Topics come again and again, and so do the property
+sections of a publisher that sets no property of its own (they hold the subscription identifier only), so both are
+looked up by their bytes.
+
+PUBLISH of QoS 0 and 1 is decoded here (MQTT 5 and 3.1.1, section 3.3); every other packet goes to ``other`` whole.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from paho.mqtt.exception import MQTTException
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties as PahoProperties
+
+from fmq.message import NO_PROPERTIES, Incoming, Properties
+from fmq_listener.batch import Batch
+from fmq_listener.filters import Router
+
+_KEPT = 4_096
+_LONGEST_KEPT = 512
+_MALFORMED = (struct.error, IndexError, KeyError, ValueError, MQTTException)
+
+_Known = tuple[tuple[str, ...], str, Properties | None]
+"""What a property section and a topic mean: the queues, the topic as text, and the properties to keep."""
+
+Other = Callable[[int, bytes], bool]
+"""Takes the first byte of a packet and what follows its length; False ends decoding: the connection has ended."""
+
+
+class Malformed(Exception):
+    """The broker sent what is no MQTT packet: the connection can't go on (MQTT 5, section 4.13)."""
+
+
+class Decoder:
+    """Holds what was read of one connection and not decoded yet."""
+
+    def __init__(self, *, v5: bool, other: Other) -> None:
+        self._v5 = v5
+        self._other = other
+        self._router = Router((), (), {})
+        self._data = b""
+        self._position = 0
+        self._part = bytearray()  # a packet whose end has not come yet
+        self._needed = 0  # how many bytes it will have at least
+        self._known: dict[tuple[bytes, bytes], _Known] = {}
+
+    def start(self) -> None:
+        """Begin with a new connection: what was left of the last one is void."""
+        self._data, self._position, self._part, self._needed = b"", 0, bytearray(), 0
+
+    def route(self, router: Router) -> None:
+        """Find queues by ``router`` from now on."""
+        self._router = router
+        self._known.clear()
+
+    @property
+    def ready(self) -> bool:
+        """Whether something was read that ``decode`` has not looked at yet."""
+        return self._position < len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read. To be called only when nothing is ``ready``."""
+        if not self._part:
+            self._data, self._position = data, 0
+            return
+        # A large packet is copied once it is whole, however many reads it takes.
+        self._part += data
+        if len(self._part) >= self._needed:
+            self._data, self._position = bytes(self._part), 0
+            self._part = bytearray()
+
+    def decode(  # noqa: C901, PLR0912, PLR0915 - one loop without calls: this is what makes it fast
+        self, batch: Batch, *, now: float, most_messages: int, most_bytes: int
+    ) -> None:
+        """Decode into ``batch`` until nothing whole is left or the batch has reached a limit. Raises Malformed."""
+        data, position, end = self._data, self._position, len(self._data)
+        v5, seen = self._v5, self._known
+        add_message, add_packet_id, make = batch.messages.append, batch.packet_ids.append, tuple.__new__
+        room = most_messages - batch.packets
+        size = batch.size
+        try:
+            while position < end and room > 0 and size < most_bytes:
+                # The fixed header: MQTT 5, section 2.1.
+                first = data[position]
+                at = position + 2
+                if at > end:
+                    self._keep(position, 2)
+                    return
+                length = data[at - 1]
+                if length > 127:
+                    length, at = _variable_length(data, at - 1)
+                    if not at:
+                        self._keep(position, end - position + 1)
+                        return
+                stop = at + length
+                if stop > end:
+                    self._keep(position, stop - position)
+                    return
+                if first < 0x10:
+                    raise Malformed("a packet of type 0")
+                if first & 0xF4 != 0x30:  # not PUBLISH, or one of QoS 2 (or 3, which there is not)
+                    self._position = position = stop
+                    batch.size, batch.packets = size, most_messages - room
+                    going_on = self._other(first, data[at:stop])
+                    room, size = most_messages - batch.packets, batch.size
+                    if not going_on:
+                        return
+                    continue
+                # Topic, packet identifier, properties, payload: MQTT 5, section 3.3.2.
+                head = at + 2
+                at = head + (data[at] << 8 | data[at + 1])
+                raw_topic = data[head:at]
+                packet_id = 0
+                if first & 0x02:
+                    packet_id = data[at] << 8 | data[at + 1]
+                    at += 2
+                section, after = b"", 1
+                if v5:
+                    after = at + 1
+                    length = data[at]
+                    if length > 127:
+                        length, after = _variable_length(data, at)
+                    section = data[at : after + length]
+                    at = after + length
+                if at > stop or not after:
+                    raise Malformed("a field reaches past the end of its packet")
+                known = seen.get((section, raw_topic))
+                if known is None:
+                    known = self._learn(section, raw_topic)
+                queues, topic, properties = known
+                payload = data[at:stop]
+                for queue in queues:
+                    add_message(
+                        make(Incoming, (queue, topic, payload, now, first >> 1 & 1, first & 1 == 1, properties))
+                    )
+                if not queues:
+                    batch.unroutable.append(topic)
+                if first & 0x02:
+                    add_packet_id(packet_id)
+                size += stop - head
+                room -= 1
+                self._position = position = stop
+        except _MALFORMED as error:
+            raise Malformed(str(error)) from error
+        finally:
+            batch.size, batch.packets = size, most_messages - room
+
+    def queues(self, numbers: Sequence[int], topic: str) -> tuple[str, ...]:
+        """The queues of a message with these subscription identifiers and this topic."""
+        return self._router.by_identifiers(numbers, topic) if numbers else self._router.by_topic(topic)
+
+    def _keep(self, position: int, needed: int) -> None:
+        """Wait for the rest of the packet at ``position``, which has ``needed`` bytes or more."""
+        self._part = bytearray(self._data[position:])
+        self._needed = needed
+        self._data, self._position = b"", 0
+
+    def _learn(self, section: bytes, raw_topic: bytes) -> _Known:
+        if not self._v5 and not raw_topic:
+            raise Malformed("an empty topic")
+        topic = raw_topic.decode(errors="backslashreplace")  # stored, whatever it is
+        numbers, properties = decode_properties(section)
+        queues = self.queues(numbers, topic)
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        if len(section) + len(raw_topic) <= _LONGEST_KEPT:
+            self._known[section, raw_topic] = queues, topic, properties
+        return queues, topic, properties
+
+
+def decode_properties(section: bytes) -> tuple[list[int], Properties | None]:
+    """The subscription identifiers of a PUBLISH, and what is kept with the message."""
+    if len(section) <= 1:
+        return [], None
+    found = PahoProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    found.unpack(section)  # type: ignore[no-untyped-call]
+    return sort_properties(found)
+
+
+def sort_properties(found: PahoProperties) -> tuple[list[int], Properties | None]:
+    """The subscription identifiers among paho's properties, and what is kept with the message."""
+    # paho sets an attribute for each property that came, and answers every other question by walking all of them.
+    fields: dict[str, Any] = vars(found)
+    identifiers: list[int] = fields.get("SubscriptionIdentifier", [])
+    kept = Properties(
+        payload_format_indicator=fields.get("PayloadFormatIndicator"),
+        message_expiry_interval=fields.get("MessageExpiryInterval"),
+        content_type=fields.get("ContentType"),
+        response_topic=fields.get("ResponseTopic"),
+        correlation_data=fields.get("CorrelationData"),
+        user_properties=tuple(fields.get("UserProperty", ())),
+    )
+    return identifiers, None if kept == NO_PROPERTIES else kept
+
+
+def _variable_length(data: bytes, at: int) -> tuple[int, int]:
+    """A variable byte integer (MQTT 5, section 1.5.5) and where it ends; 0 for the end if data ends before it does."""
+    value = 0
+    for shift in (0, 7, 14, 21):
+        if at >= len(data):
+            return 0, 0
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise Malformed("a length of more than four bytes")
