@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 DISTRIBUTIONS := shared services/listener services/processor services/demo
-CHECKED := shared services tests examples docs
+CHECKED := shared services tests examples docs k8s
 
 .PHONY: help
 help: ## Show this.
@@ -59,6 +59,17 @@ coverage: install ## Run the tests and tell how much of the code they reach.
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+.PHONY: test-k8s
+test-k8s: install .venv-k8s/.installed ## Build the Kubernetes manifests, check them, and run what they say.
+	@tests/support/system-packages mosquitto
+	$(BIN)/pytest -n $(WORKERS) tests/k8s
+
+.venv-k8s/.installed: requirements/k8s.txt
+	@echo "Making .venv-k8s…"
+	$(PYTHON) -m venv --clear .venv-k8s
+	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
+	touch $@
+
 .PHONY: bench
 bench: install ## Measure against plain paho and litequeue on this machine, and write docs/benchmarks.md.
 	@tests/support/system-packages mosquitto
@@ -66,7 +77,7 @@ bench: install ## Measure against plain paho and litequeue on this machine, and 
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo dev; do
+	@for name in build core listener processor demo dev k8s; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done
