@@ -196,7 +196,7 @@ def streams(draw: st.DrawFn) -> tuple[bool, list[bytes]]:
     return v5, [stream[a:b] for a, b in pairwise(edges) if a < b]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(streams(), st.integers(1, 5), st.sampled_from([1, 500, 10**9]))
 def test_the_same_as_paho(stream: tuple[bool, list[bytes]], most_messages: int, most_bytes: int) -> None:
     """Any mix of packets, flags and properties, split anywhere and malformed too, is read as paho reads it.
@@ -207,10 +207,13 @@ def test_the_same_as_paho(stream: tuple[bool, list[bytes]], most_messages: int, 
     v5, chunks = stream
     theirs = by_paho(chunks, v5=v5)
     ours = by_decoder(chunks, v5=v5, most_messages=most_messages, most_bytes=most_bytes)
-    if ours.malformed and not theirs.malformed:
+    if ours.malformed:
+        # Where ours is the stricter one, paho reads on: what came before is the same.
         assert theirs.messages[: len(ours.messages)] == ours.messages
-        return
-    assert ours == theirs
+        assert theirs.others[: len(ours.others)] == ours.others
+        assert theirs.malformed or v5 or b"\0" in b"".join(chunks)
+    else:
+        assert ours == theirs
 
 
 @pytest.mark.parametrize("v5", [False, True])
