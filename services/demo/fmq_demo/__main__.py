@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fmq.broker import BrokerSettings
 from fmq.cli import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
 from fmq.lifecycle import Shutdown
@@ -15,7 +16,6 @@ from fmq_demo.demonstration import Plan, demonstrate
 from fmq_demo.only_publish import publish_only
 from fmq_demo.processes import Stopped
 from fmq_demo.screen import make_console
-from fmq_demo.settings import DemoSettings
 
 _SECONDS_WITHOUT_TERMINAL = 10.0
 
@@ -50,14 +50,14 @@ _SECONDS_WITHOUT_TERMINAL = 10.0
 @click.option(
     "--publish-only", "only", is_flag=True, help="Only publish, to the broker at FMQ_BROKER_URL, until stopped."
 )
-@settings_options(DemoSettings, but=tuple(StoreSettings.model_fields))
+@settings_options(BrokerSettings, but=tuple(StoreSettings.model_fields))
 def demo(*, rate: float, seconds: float | None, data: Path | None, kind: str, only: bool, **flags: object) -> int:
     """Show the whole system at work: a broker, a listener, two processors, and simulated sensors.
 
     Exit code 0 only if every message that the broker acknowledged was stored, and every stored one was processed or is
     a dead letter.
     """
-    settings = read_settings(DemoSettings, flags)
+    settings = read_settings(BrokerSettings, flags)
     console = make_console()
     stop = Shutdown()
     stop.install()

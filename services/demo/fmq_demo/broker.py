@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from fmq.broker import BrokerSettings, BrokerUrl
 from fmq.errors import SettingsError
 from fmq_demo.client import require_broker
 from fmq_demo.processes import Crew, accepts_connections, free_port
-from fmq_demo.settings import Address, DemoSettings
 
 _START_SECONDS = 20.0
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/usr/local/opt/mosquitto/sbin")
@@ -33,12 +33,17 @@ class Broker:
     """A broker that takes connections. ``own``: it was started by the demo, and ends with it."""
 
     name: str
-    settings: DemoSettings
+    settings: BrokerSettings
     own: bool
 
     @property
-    def address(self) -> Address:
-        return Address(str(self.settings.broker_url))
+    def address(self) -> BrokerUrl:
+        return self.settings.broker
+
+
+def is_given(settings: BrokerSettings) -> bool:
+    """Whether the user named a broker; the default of the setting is none that the demo may use unasked."""
+    return "broker_url" in settings.model_fields_set
 
 
 def find_mosquitto() -> Path | None:
@@ -47,19 +52,21 @@ def find_mosquitto() -> Path | None:
     return Path(found) if found else None
 
 
-def provide_broker(kind: Kind, settings: DemoSettings, crew: Crew, folder: Path, *, stop: Callable[[], bool]) -> Broker:
+def provide_broker(
+    kind: Kind, settings: BrokerSettings, crew: Crew, folder: Path, *, stop: Callable[[], bool]
+) -> Broker:
     """The broker to use, started if need be.
 
     Raises SettingsError if ``kind`` is not to be had, and BrokerUnreachable if the given one does not take us.
     """
     mosquitto = find_mosquitto()
     if kind is Kind.AUTO:
-        kind = Kind.GIVEN if settings.broker_url else Kind.MOSQUITTO if mosquitto else Kind.EMBEDDED
+        kind = Kind.GIVEN if is_given(settings) else Kind.MOSQUITTO if mosquitto else Kind.EMBEDDED
     match kind:
         case Kind.GIVEN:
-            if settings.broker_url is None:
+            if not is_given(settings):
                 raise SettingsError("--broker given needs FMQ_BROKER_URL, such as mqtt://127.0.0.1:1883")
-            require_broker(settings, Address(settings.broker_url))
+            require_broker(settings)
             return Broker("the broker", settings, own=False)
         case Kind.MOSQUITTO:
             if mosquitto is None:
@@ -112,8 +119,8 @@ def _start_embedded(crew: Crew, stop: Callable[[], bool]) -> Broker:
     return Broker("an embedded broker (amqtt)", _own(port, "3.1.1"), own=True)
 
 
-def _own(port: int, version: str) -> DemoSettings:
-    return DemoSettings.model_validate({"broker_url": f"mqtt://127.0.0.1:{port}", "mqtt_version": version})
+def _own(port: int, version: str) -> BrokerSettings:
+    return BrokerSettings.model_validate({"broker_url": f"mqtt://127.0.0.1:{port}", "mqtt_version": version})
 
 
 def _version(program: Path) -> str:

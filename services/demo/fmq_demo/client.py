@@ -1,7 +1,5 @@
 """The demo's own connections to the broker."""
 
-import socket
-import ssl
 import threading
 
 from paho.mqtt.client import Client, ConnectFlags
@@ -9,8 +7,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq.errors import FmqError, SettingsError
-from fmq_demo.settings import Address, DemoSettings
+from fmq.broker import BrokerSettings, BrokerUrl, explain_error, tls_context
+from fmq.errors import FmqError
 
 _CONNECT_SECONDS = 5.0
 
@@ -19,29 +17,28 @@ class BrokerUnreachable(FmqError):
     """The broker can't be reached."""
 
 
-def make_client(settings: DemoSettings, address: Address, *, client_id: str = "") -> Client:
+def make_client(settings: BrokerSettings, *, client_id: str = "") -> Client:
     """A client with a new session, not connected yet. Raises SettingsError on TLS files that can't be used."""
+    broker = settings.broker
     v5 = settings.mqtt_version == "5"
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if v5 else True,
         protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-        transport="websockets" if address.websocket else "tcp",
+        transport="websockets" if broker.websocket else "tcp",
     )
     client.connect_timeout = _CONNECT_SECONDS
-    username = settings.broker_username or address.username
-    if username is not None:
-        secret = settings.broker_password
-        client.username_pw_set(username, secret.get_secret_value() if secret else address.password)
-    if address.tls:
-        client.tls_set_context(_tls_context(settings))
-    if address.websocket:
-        client.ws_set_options(address.path)
+    if settings.username is not None:
+        client.username_pw_set(settings.username, settings.password)
+    if broker.tls:
+        client.tls_set_context(tls_context(settings))
+    if broker.websocket:
+        client.ws_set_options(broker.path)
     return client
 
 
-def connect(client: Client, address: Address) -> None:
+def connect(client: Client, address: BrokerUrl) -> None:
     """Connect; the client's network thread runs from then on. Raises BrokerUnreachable with the reason."""
     answered = threading.Event()
     answers: list[ReasonCode] = []
@@ -56,7 +53,7 @@ def connect(client: Client, address: Address) -> None:
     try:
         client.connect(address.host, address.port)
     except (OSError, ValueError) as error:
-        raise BrokerUnreachable(f"the broker at {address} can't be reached: {_why(error)}") from error
+        raise BrokerUnreachable(f"the broker at {address} can't be reached: {explain_error(error)}") from error
     client.loop_start()
     answered.wait(_CONNECT_SECONDS)
     if not answers or answers[0].is_failure:
@@ -71,32 +68,8 @@ def disconnect(client: Client) -> None:
     client.loop_stop()
 
 
-def require_broker(settings: DemoSettings, address: Address, *, client_id: str = "") -> None:
+def require_broker(settings: BrokerSettings, *, client_id: str = "") -> None:
     """Connect and disconnect. The broker forgets a session of ``client_id`` by that. Raises BrokerUnreachable."""
-    client = make_client(settings, address, client_id=client_id)
-    connect(client, address)
+    client = make_client(settings, client_id=client_id)
+    connect(client, settings.broker)
     disconnect(client)
-
-
-def _tls_context(settings: DemoSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca_file)
-        if settings.tls_cert_file is not None:
-            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: b"")
-    except OSError as error:
-        raise SettingsError(f"the TLS files can't be used: {error.strerror or error}") from error
-    return context
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"its TLS certificate is refused: {error.verify_message}"
-        case socket.gaierror() | UnicodeError():
-            return f"the host name can't be resolved: {error}"
-        case TimeoutError():
-            return "it did not answer in time"
-        case OSError():
-            return error.strerror or str(error)
-        case _:
-            return str(error)

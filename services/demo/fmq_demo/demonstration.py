@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fmq.broker import BrokerSettings
 from fmq.lifecycle import Shutdown
 from fmq.queue import Durability, StoreOptions, open_queue
 from fmq_demo.broker import Broker, Kind, provide_broker
@@ -22,7 +23,6 @@ from fmq_demo.publisher import Publisher
 from fmq_demo.readings import Sensors
 from fmq_demo.screen import Screen, figures_table, make_screen, say
 from fmq_demo.services import start_services
-from fmq_demo.settings import DemoSettings
 
 _PUBACK_SECONDS = 15.0
 _DRAIN_SECONDS = 30.0
@@ -41,7 +41,7 @@ class Plan:
     folder: Path
 
 
-def demonstrate(plan: Plan, settings: DemoSettings, console: Console, stop: Shutdown) -> bool:
+def demonstrate(plan: Plan, settings: BrokerSettings, console: Console, stop: Shutdown) -> bool:
     """Start everything, publish, wait for the rest to be processed, and end everything.
 
     Returns whether nothing was lost. Raises ProcessDied if one of the processes ends before its time, and Stopped if
@@ -60,7 +60,7 @@ def demonstrate(plan: Plan, settings: DemoSettings, console: Console, stop: Shut
         )
         say(console, whereabouts(broker.name, broker.address, services, places, sensors.filters))
         options = StoreOptions(durability=Durability.NORMAL, check_integrity=False)
-        publisher = Publisher(broker.settings, broker.address, sensors, rate=plan.rate)
+        publisher = Publisher(broker.settings, sensors, rate=plan.rate)
         with open_queue(places.queue_url, options) as queue, publisher, make_screen(console) as screen:
             ports = [port for _, port in services.processors]
             begun = time.monotonic()
@@ -115,4 +115,4 @@ def _leave(broker: Broker, client_id: str) -> None:
     """Leave nothing of ours on a broker that others use."""
     if not broker.own:
         with suppress(BrokerUnreachable):
-            require_broker(broker.settings, broker.address, client_id=client_id)
+            require_broker(broker.settings, client_id=client_id)

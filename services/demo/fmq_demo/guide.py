@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmq.broker import BrokerUrl
 from fmq_demo.services import Services
-from fmq_demo.settings import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Places:
         return self.folder / "logs"
 
 
-def whereabouts(broker: str, address: Address, services: Services, places: Places, topics: Sequence[str]) -> str:
+def whereabouts(broker: str, address: BrokerUrl, services: Services, places: Places, topics: Sequence[str]) -> str:
     """What runs and where it can be looked at while it does."""
     listener, *processors = (
         f"http://127.0.0.1:{port}/metrics" for _, port in (services.listener, *services.processors)

@@ -4,13 +4,14 @@ import random
 
 from rich.console import Console
 
+from fmq.broker import BrokerSettings
 from fmq.errors import SettingsError
 from fmq.lifecycle import Shutdown
+from fmq_demo.broker import is_given
 from fmq_demo.client import BrokerUnreachable
 from fmq_demo.publisher import Publisher
 from fmq_demo.readings import Sensors
 from fmq_demo.screen import say
-from fmq_demo.settings import Address, DemoSettings
 
 _ROOT = "sensors"
 _TELL_SECONDS = 10.0
@@ -19,22 +20,24 @@ _PUBACK_SECONDS = 10.0
 
 
 def publish_only(
-    settings: DemoSettings, console: Console, stop: Shutdown, *, rate: float, seconds: float | None
+    settings: BrokerSettings, console: Console, stop: Shutdown, *, rate: float, seconds: float | None
 ) -> bool:
     """Publish readings to the broker of the settings until the user or the time stops it.
 
     Waits for the broker as long as it takes. Returns whether the broker acknowledged every message. Raises
     SettingsError if no broker is set.
     """
-    if settings.broker_url is None:
+    if not is_given(settings):
         raise SettingsError("--publish-only needs FMQ_BROKER_URL, such as mqtt://127.0.0.1:1883")
-    address = Address(settings.broker_url)
     sensors = Sensors(_ROOT, random.Random())
     while not stop.requested:
-        publisher = Publisher(settings, address, sensors, rate=rate)
+        publisher = Publisher(settings, sensors, rate=rate)
         try:
             with publisher:
-                say(console, f"Publishing {rate:g} readings a second to {address}, for {' and '.join(sensors.filters)}")
+                say(
+                    console,
+                    f"Publishing {rate:g} readings a second to {settings.broker}, for {' and '.join(sensors.filters)}",
+                )
                 _tell(publisher, console, stop, seconds)
                 publisher.stop(patience=_PUBACK_SECONDS)
         except BrokerUnreachable as error:

@@ -9,10 +9,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fmq.broker import BrokerSettings
 from fmq_demo.client import connect, disconnect, make_client
 from fmq_demo.pacer import Pacer
 from fmq_demo.readings import Sensors
-from fmq_demo.settings import Address, DemoSettings
 
 _TURN_SECONDS = 0.01
 _MOST_WAITING = 1_000
@@ -25,13 +25,13 @@ class Publisher:
     ``published`` counts, for each queue, the messages whose PUBACK has come: nothing else is promised to anybody.
     """
 
-    def __init__(self, settings: DemoSettings, address: Address, sensors: Sensors, *, rate: float) -> None:
+    def __init__(self, settings: BrokerSettings, sensors: Sensors, *, rate: float) -> None:
         self.published: Counter[str] = Counter()
         self.refused = 0
         self._sensors = sensors
         self._rate = rate
-        self._address = address
-        self._client = make_client(settings, address)
+        self._address = settings.broker
+        self._client = make_client(settings)
         self._client.max_inflight_messages_set(_MOST_WAITING)
         self._client.on_publish = self._on_publish
         self._waiting: dict[int, str] = {}  # packet id to queue; touched by our thread only

@@ -8,11 +8,11 @@ from functools import partial
 
 from pydantic import SecretStr
 
+from fmq.broker import BrokerSettings
 from fmq.settings import PREFIX, StoreSettings, variable
 from fmq_demo.broker import Broker
 from fmq_demo.meter import is_ready
 from fmq_demo.processes import Crew, free_port
-from fmq_demo.settings import DemoSettings
 
 _START_SECONDS = 30.0
 _PROCESSORS = 2
@@ -61,7 +61,7 @@ def start_services(
     return Services(listener, tuple(processors))
 
 
-def _broker(settings: DemoSettings) -> dict[str, str]:
+def _broker(settings: BrokerSettings) -> dict[str, str]:
     """The variables that lead the listener to the same broker."""
     found = {}
     for name in type(settings).model_fields.keys() - StoreSettings.model_fields.keys():

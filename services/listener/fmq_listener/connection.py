@@ -2,8 +2,6 @@
 
 import logging
 import socket
-import ssl
-from pathlib import Path
 from zlib import crc32
 
 from paho.mqtt.client import Client
@@ -12,7 +10,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq.errors import SettingsError
+from fmq.broker import tls_context
 from fmq_listener.settings import ListenerSettings
 from fmq_listener.wire import WireClient
 
@@ -70,50 +68,6 @@ def open_connection(client: Client, settings: ListenerSettings) -> None:
         rc = client.connect(broker.host, broker.port, settings.keepalive_seconds)
     if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
         raise ConnectionError("the connection ended at once")
-
-
-def tls_context(settings: ListenerSettings) -> ssl.SSLContext:
-    """Always verifies the broker's certificate and name. Raises SettingsError on files that can't be used."""
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca_file)
-    except OSError as error:
-        raise SettingsError(f"FMQ_TLS_CA_FILE={_shown(settings.tls_ca_file)}: {_why(error)}") from error
-    if settings.tls_cert_file is not None:
-        try:
-            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: b"")
-        except OSError as error:
-            raise SettingsError(
-                f"FMQ_TLS_CERT_FILE={_shown(settings.tls_cert_file)}, "
-                f"FMQ_TLS_KEY_FILE={_shown(settings.tls_key_file)}: {_why(error)}"
-            ) from error
-    return context
-
-
-def _shown(path: Path | None) -> str:
-    return repr(str(path))
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "not a PEM file with what belongs there, or the key is encrypted or belongs to another certificate"
-    return error.strerror or str(error)
-
-
-def explain_error(error: Exception) -> str:
-    """Why the broker was not reached, in words."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"the broker's TLS certificate is refused: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason or error}"
-        case socket.gaierror() | UnicodeError():
-            return f"the host name can't be resolved: {error}"
-        case TimeoutError():
-            return "it did not answer in time"
-        case OSError():
-            return error.strerror or str(error)
-        case _:
-            return str(error)
 
 
 def explain_refusal(reason: ReasonCode) -> str:

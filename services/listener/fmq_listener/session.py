@@ -11,13 +11,14 @@ from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fmq.broker import explain_error
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq_listener import sockets
 from fmq_listener.batch import Batch
-from fmq_listener.connection import explain_error, explain_refusal, make_client, open_connection
+from fmq_listener.connection import explain_refusal, make_client, open_connection
 from fmq_listener.filters import Router, identifiers
 from fmq_listener.ledger import Ledger
 from fmq_listener.settings import ListenerSettings

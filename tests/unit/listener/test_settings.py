@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fmq.broker import tls_context
 from fmq.errors import SettingsError
 from fmq.settings import load
-from fmq_listener.connection import default_client_id, make_client, tls_context
+from fmq_listener.connection import default_client_id, make_client
 from fmq_listener.settings import ListenerSettings
 
 

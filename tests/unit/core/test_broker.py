@@ -2,7 +2,7 @@
 
 import pytest
 
-from fmq_listener.url import BrokerUrl, parse_url
+from fmq.broker import BrokerUrl, parse_url
 
 
 @pytest.mark.parametrize(
