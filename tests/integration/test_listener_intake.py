@@ -54,6 +54,20 @@ def test_every_message_is_stored_once_and_in_order(
 
 
 @VERSIONS
+def test_a_burst_larger_than_the_batch_is_stored_at_once(
+    broker: Broker, fmq: Processes, database: Path, version: str
+) -> None:
+    """What one read brought and one batch could not take is looked at next, and does not wait for more to arrive."""
+    listener = _listen(fmq, broker, "dstdb", FMQ_MQTT_VERSION=version, FMQ_INFLIGHT=5)
+    listener.stop_for_a_while()
+    publish(broker.port, [("dstdb", b"%d" % number) for number in range(500)], qos=0)
+    listener.go_on()
+    rows = Rows(database)
+    wait_for(lambda: rows.count("dstdb") == 500, 15, what="500 rows in a hundred commits")
+    assert rows.payloads("dstdb") == [b"%d" % number for number in range(500)]
+
+
+@VERSIONS
 def test_each_filter_fills_its_own_queue(broker: Broker, fmq: Processes, database: Path, version: str) -> None:
     """Plain filters, +, # and a shared subscription, in one process."""
     _listen(fmq, broker, "dstdb", "sensors/+/temp", "alerts/#", "$share/g/jobs/+", FMQ_MQTT_VERSION=version)
