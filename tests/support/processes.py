@@ -106,7 +106,7 @@ class Processes:
     """Starts fmq processes in one folder; on leaving, whatever still runs is killed."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._all: list[FmqProcess] = []
 
     def start(self, *arguments: str, **settings: object) -> FmqProcess:
@@ -114,8 +114,8 @@ class Processes:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
         environ |= {"FMQ_HTTP_PORT": "0", "FMQ_LOG_FORMAT": "json"}
         environ |= {name: str(value) for name, value in settings.items()}
-        log = self._folder / f"{len(self._all)}-{arguments[0]}.log"
-        process = FmqProcess(arguments, folder=self._folder, log=log, environ=environ)
+        log = self.folder / f"{len(self._all)}-{arguments[0]}.log"
+        process = FmqProcess(arguments, folder=self.folder, log=log, environ=environ)
         self._all.append(process)
         return process
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
-from fmq.cli import read_settings, run, settings_options
+from fmq.cli import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
 from fmq.health import Checks, HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
@@ -18,6 +18,7 @@ from fmq.metrics import ListenerMetrics, StoreCollector, build_info
 from fmq.queue import Durability, open_queue
 from fmq_listener.connection import default_client_id
 from fmq_listener.ingest import Ingest
+from fmq_listener.leave import QUIET_SECONDS, leave
 from fmq_listener.session import Session
 from fmq_listener.settings import ListenerSettings
 from fmq_listener.upkeep import Upkeep
@@ -28,8 +29,15 @@ _USUAL_PORT = 9464
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("topics", nargs=-1, metavar="TOPIC…")
+@click.option(
+    "--leave",
+    "leaving",
+    is_flag=True,
+    help="Before scaling in: take what the broker's session still holds, end the session, wait until all is handled, and "
+    "exit 0. A processor has to run beside it.",
+)
 @settings_options(ListenerSettings, but=("topics",))
-def listen(topics: tuple[str, ...], **flags: object) -> None:
+def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
     """Store every message of one TOPIC filter or more, and acknowledge it to the broker after the commit.
 
     Without arguments, the filters are those of FMQ_TOPICS.
@@ -38,11 +46,11 @@ def listen(topics: tuple[str, ...], **flags: object) -> None:
     shown = shorten(", ".join(settings.topics))
     configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
     _log.info("Starting listener for topic: %s", shown)
-    serve(settings)
+    return serve(settings, leaving=leaving)
 
 
-def serve(settings: ListenerSettings) -> None:
-    """Run a listener until SIGTERM or SIGINT."""
+def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
+    """Run a listener until SIGTERM or SIGINT, or until it has left. Returns the exit code."""
     shutdown = Shutdown()
     shutdown.install()
     client_id = settings.client_id or default_client_id(settings)
@@ -60,7 +68,7 @@ def serve(settings: ListenerSettings) -> None:
         queue = stack.enter_context(open_queue(settings.queue_url, full))
         for one in settings.filters:
             queue.declare(one.name)
-        session = Session(settings, client_id=client_id, queue=queue, shutdown=shutdown)
+        session = Session(settings, client_id=client_id, queue=queue, shutdown=shutdown, leave=leaving)
         registry = CollectorRegistry()
         metrics = ListenerMetrics(registry)
         metrics.start_at_zero(one.name for one in settings.filters)
@@ -68,7 +76,15 @@ def serve(settings: ListenerSettings) -> None:
         build_info(registry, service="listener")
         registry.register(StoreCollector(stack.enter_context(open_queue(settings.queue_url, beside))))
         heartbeat = Heartbeat()
-        ingest = Ingest(settings, session=session, queue=queue, metrics=metrics, heartbeat=heartbeat, shutdown=shutdown)
+        ingest = Ingest(
+            settings,
+            session=session,
+            queue=queue,
+            metrics=metrics,
+            heartbeat=heartbeat,
+            shutdown=shutdown,
+            over=lambda quiet: leaving and quiet >= QUIET_SECONDS and session.has_left,
+        )
         upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
 
         def ready() -> Checks:
@@ -81,7 +97,11 @@ def serve(settings: ListenerSettings) -> None:
         upkeep.start()
         stack.callback(upkeep.join)
         stack.callback(shutdown.request)
-        ingest.run()
+        if not leaving:
+            ingest.run()
+            return 0
+        fine = leave(settings, client_id, ingest=ingest, queue=queue, heartbeat=heartbeat, shutdown=shutdown)
+        return 0 if fine else EXIT_FAULT
 
 
 def _serve_http(

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 from zlib import crc32
 
 from paho.mqtt.client import Client
@@ -28,14 +29,17 @@ def default_client_id(settings: ListenerSettings) -> str:
     return f"fmq-{host[:32]}-{crc32(settings.topics[0].encode()):08x}"
 
 
-def make_client(settings: ListenerSettings, client_id: str) -> WireClient:
-    """A client with a persistent session that acknowledges nothing by itself. Raises SettingsError on bad TLS files."""
+def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = False) -> WireClient:
+    """A client with a persistent session that acknowledges nothing by itself. Raises SettingsError on bad TLS files.
+
+    With ``clean`` it begins a new session, which ends with the connection.
+    """
     broker = settings.broker
     v5 = settings.mqtt_version == "5"
     client = WireClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        clean_session=None if v5 else False,
+        clean_session=None if v5 else clean,
         protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
         transport="websockets" if broker.websocket else "tcp",
         reconnect_on_failure=False,
@@ -68,6 +72,23 @@ def open_connection(client: Client, settings: ListenerSettings) -> None:
         rc = client.connect(broker.host, broker.port, settings.keepalive_seconds)
     if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
         raise ConnectionError("the connection ended at once")
+
+
+def forget_session(settings: ListenerSettings, client_id: str) -> None:
+    """Have the broker end the session of ``client_id``, by connecting once with a new one that ends at once.
+
+    Raises OSError or ValueError if the broker is not reached, ConnectionError if it does not answer or refuses.
+    """
+    client = make_client(settings, client_id, clean=True)
+    answers: list[ReasonCode] = []
+    client.on_connect = lambda _client, _userdata, _flags, reason, _properties: answers.append(reason)
+    client.connect(settings.broker.host, settings.broker.port, settings.keepalive_seconds)
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while not answers and time.monotonic() < deadline and not client.loop(1.0):
+        pass
+    if not answers or answers[0].is_failure:
+        raise ConnectionError(explain_refusal(answers[0]) if answers else "it did not answer")
+    client.disconnect()
 
 
 def explain_refusal(reason: ReasonCode) -> str:

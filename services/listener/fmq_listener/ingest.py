@@ -3,6 +3,7 @@
 import logging
 import random
 from collections import Counter
+from collections.abc import Callable
 from operator import itemgetter
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -48,7 +49,9 @@ class Ingest:
         shutdown: Shutdown,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
+        over: Callable[[float], bool] = lambda _: False,
     ) -> None:
+        """``over`` is asked in every turn, with the seconds since the last message came, whether to end."""
         self._settings = settings
         self._session = session
         self._queue = queue
@@ -59,6 +62,8 @@ class Ingest:
         self._rng = rng or random.Random()
         self._broker_backoff = Backoff(initial=1.0, maximum=settings.reconnect_max_seconds)
         self._store_backoff = Backoff(initial=0.25, maximum=min(5.0, settings.reconnect_max_seconds))
+        self._over = over
+        self._last_at = clock.steady()
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
@@ -66,12 +71,12 @@ class Ingest:
         self.store_problem: str | None = None
 
     def run(self) -> None:
-        """Run until the shutdown is requested.
+        """Run until the shutdown is requested, or it is over.
 
         Raises ConnectionFailed when the attempts to connect are used up, and StoreRefused.
         """
         try:
-            while not self._shutdown.requested:
+            while not self._ended():
                 try:
                     if self._connect():
                         self._serve()
@@ -87,12 +92,14 @@ class Ingest:
 
     def _serve(self) -> None:
         began = self._clock.steady()
+        self._last_at = began
         try:
-            while not self._shutdown.requested:
+            while not self._ended():
                 batch = self._session.poll(_POLL_SECONDS)
                 self._heartbeat.beat()
                 if batch:
                     self._take(batch)
+                    self._last_at = self._clock.steady()
                 self._summary.tell_if_due()
         except ConnectionLost as lost:
             stable = self._clock.steady() - began >= _STABLE_SECONDS
@@ -101,6 +108,9 @@ class Ingest:
             hint = "" if self._short_connections < _MANY_SHORT else " (does another client use this client id?)"
             _log.warning("Connection to the broker lost: %s%s; next attempt in %.1f s", lost, hint, delay)
             self._pause(delay)
+
+    def _ended(self) -> bool:
+        return self._shutdown.requested or self._over(self._clock.steady() - self._last_at)
 
     def _take(self, batch: Batch) -> None:
         counts = Counter(map(_queue_of, batch.messages))

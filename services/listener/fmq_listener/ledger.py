@@ -24,8 +24,12 @@ class Ledger:
     that is killed in between asks once more.
     """
 
-    def __init__(self, wanted: Iterable[TopicFilter], *, memory: Memory, key: str) -> None:
+    def __init__(
+        self, wanted: Iterable[TopicFilter], *, memory: Memory, key: str, unwanted: Iterable[TopicFilter] = ()
+    ) -> None:
+        """``unwanted`` filters are taken back even if nothing is remembered of them."""
         self._wanted = tuple(wanted)
+        self._unwanted = tuple(unwanted)
         self._memory = memory
         self._key = key
         self._held: dict[str, int] = {}
@@ -59,8 +63,7 @@ class Ledger:
         """
         self._numbers = numbers
         self.refused.clear()
-        if not session_present:
-            self._held = {}
+        self._held = self._held | {one.text: _UNSURE for one in self._unwanted} if session_present else {}
         missing = self.missing()
         if missing or not session_present:
             self._held |= {one.text: _UNSURE for one, _ in missing}

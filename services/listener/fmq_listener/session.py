@@ -51,7 +51,9 @@ class Session:
         queue: Queue,
         shutdown: Shutdown,
         clock: Clock = SYSTEM_CLOCK,
+        leave: bool = False,
     ) -> None:
+        """With ``leave``, take back every subscription, and only read what the session still holds."""
         self._settings = settings
         self._client_id = client_id
         self._queue = queue
@@ -71,13 +73,19 @@ class Session:
         client.on_disconnect = self._on_disconnect
         # The broker is part of the key: another one knows nothing of what this one was asked.
         key = f"subscriptions:{client_id}@{settings.broker.host}:{settings.broker.port}"
-        self._ledger = Ledger(settings.filters, memory=queue, key=key)
+        wanted, unwanted = ((), settings.filters) if leave else (settings.filters, ())
+        self._ledger = Ledger(wanted, memory=queue, key=key, unwanted=unwanted)
         self._subscriptions = Subscriptions(client, self._ledger, v5=v5, clock=clock)
 
     @property
     def subscribed(self) -> bool:
         """Whether the connection stands and every filter is subscribed."""
         return self._connack is not None and self._client.is_connected() and self._subscriptions.complete
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the connection stands and the session holds no subscription any more."""
+        return self._connack is not None and self._client.is_connected() and self._subscriptions.none_left
 
     def connect(self) -> None:
         """Try once to connect, and ask for the subscriptions that are missing.

@@ -43,6 +43,11 @@ class Subscriptions:
         return not self._asked and not self._ledger.refused
 
     @property
+    def none_left(self) -> bool:
+        """Whether the session holds no subscription any more."""
+        return not self._asked and not self._leaving and not self._ledger.known
+
+    @property
     def overdue(self) -> bool:
         """Whether the broker owes an answer for too long."""
         return bool(self._asked or self._leaving) and self._clock.steady() > self._deadline
@@ -107,7 +112,9 @@ class Subscriptions:
         self._ledger.held(one, number)
 
     def _tell(self) -> None:
-        if self._ledger.refused:
+        if self.none_left:
+            _log.info("Connected, and subscribed to nothing any more")
+        elif self._ledger.refused:
             _log.warning("Connected, but not subscribed to %s", ", ".join(map(shorten, sorted(self._ledger.refused))))
         else:
             _log.info("Connected and subscribed successfully")
