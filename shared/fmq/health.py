@@ -66,7 +66,9 @@ class HealthServer:
             self._server = ThreadingHTTPServer((host, 0), handler)
             _log.warning("Port %d is taken: metrics are served on port %d", usual_port, self.port)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="http", daemon=True
+        )
         self._thread.start()
 
     @property

@@ -62,8 +62,12 @@ class Queue(Protocol):
         """Store all messages, of any queues, in one commit."""
         ...
 
-    def claim(self, name: str, limit: int, *, lease: float, ordered: bool = False) -> Sequence[Claim]:
+    def claim(
+        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+    ) -> Sequence[Claim]:
         """Borrow up to ``limit`` messages for ``lease`` seconds, the longest due first.
+
+        Their payloads have at most ``most_bytes`` together; a larger one comes alone.
 
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
         unsettled message of a concrete topic is lent, and no other of that topic until it is settled.

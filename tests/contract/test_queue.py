@@ -87,6 +87,16 @@ class TestClaim:
         assert payloads(queue, 2) == ["e"]
         assert payloads(other) == []
 
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_a_limit_in_bytes(self, queue: Queue, clock: FakeClock, *, ordered: bool) -> None:
+        """A claim stops before the limit is passed, and a message larger than it comes alone."""
+        for topic, size in zip("abcde", (4, 4, 4, 50, 1), strict=True):
+            fill(queue, clock, "x" * size, topic=topic)
+        sizes = []
+        while claims := queue.claim("q", 10, lease=60, ordered=ordered, most_bytes=8):
+            sizes.append([len(claim.message.payload) for claim in claims])
+        assert sizes == [[4, 4], [4], [50], [1]]
+
     def test_unknown_queue(self, queue: Queue) -> None:
         """A queue that nobody declared is an error, not an empty one."""
         for call in (lambda: queue.claim("x", 1, lease=1), lambda: queue.stats("x"), lambda: queue.dead_letters("x")):

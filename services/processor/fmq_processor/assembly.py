@@ -57,6 +57,7 @@ def make_worker(
     limits = Limits(
         batch=settings.batch,
         concurrency=concurrency,
+        most_bytes=settings.batch_bytes,
         is_batch=handler.is_batch,
         lease=settings.lease_seconds,
         timeout=settings.handler_timeout,

@@ -55,8 +55,10 @@ class Intake:
         """Look again in ``seconds`` at the latest: something will be due then."""
         self._look_at = min(self._look_at, self._clock.steady() + seconds)
 
-    def take(self, room: int, *, most: int) -> Iterator[Sequence[Claim]]:
+    def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
         """Claim from queue after queue until ``room`` is filled or all were asked; ``most`` at once.
+
+        Ends also when the payloads have reached ``most_bytes``; the last one may go beyond.
 
         A suspect message ends it: nothing is to be in hand beside it.
         """
@@ -71,21 +73,24 @@ class Intake:
                     self._look_at = now + (self._sleep if self._gate.is_open else 0.0)
                     return
             left -= 1
-            claims = self._claim(min(room, most))
+            claims = self._claim(min(room, most), most_bytes)
             if claims is None:
                 break
             if claims:
                 room -= len(claims)
+                most_bytes -= size_of(claims)
                 yield claims
-                if claims[0].suspect:
+                if claims[0].suspect or most_bytes <= 0:
                     break
         self._look_at = now  # there may be more, or the store has failed
 
-    def _claim(self, limit: int) -> Sequence[Claim] | None:
+    def _claim(self, limit: int, most_bytes: int) -> Sequence[Claim] | None:
         name = self._line[0]
         self._line.rotate(-1)
         try:
-            return self._gate.attempt(lambda: self._queue.claim(name, limit, lease=self._lease, ordered=self._ordered))
+            return self._gate.attempt(
+                lambda: self._queue.claim(name, limit, lease=self._lease, ordered=self._ordered, most_bytes=most_bytes)
+            )
         except UnknownQueue:
             self._line.remove(name)
             return ()
@@ -107,3 +112,8 @@ class Intake:
             self._line.appendleft(name)
             self._on_new(name)
         return len(new)
+
+
+def size_of(claims: Sequence[Claim]) -> int:
+    """The bytes of their payloads."""
+    return sum(len(claim.message.payload) for claim in claims)

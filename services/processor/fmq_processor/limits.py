@@ -9,6 +9,7 @@ class Limits:
 
     batch: int = 10
     concurrency: int = 1
+    most_bytes: int = 64 * 1024 * 1024
     is_batch: bool = False
     lease: float = 60.0
     timeout: float = 30.0

@@ -17,6 +17,12 @@ class ProcessorSettings(Settings):
         ge=1,
         le=100_000,
     )
+    batch_bytes: int = setting(
+        64 * 1024 * 1024,
+        about="How many bytes of payload a processor holds before it claims no more; the last message may go beyond.",
+        right="a number of bytes, 1 or more, such as 67108864",
+        ge=1,
+    )
     sleep: float = setting(
         1.0,
         about="The longest that an idle processor waits, in seconds. New messages wake it sooner, and a full batch goes on at once.",

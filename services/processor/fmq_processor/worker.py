@@ -14,7 +14,7 @@ from fmq.metrics import ProcessorMetrics, observe_many
 from fmq.outcome import Retry
 from fmq.queue import Queue
 from fmq_processor.gate import Gate
-from fmq_processor.intake import Intake
+from fmq_processor.intake import Intake, size_of
 from fmq_processor.job import Finished, Job
 from fmq_processor.limits import Limits
 from fmq_processor.runner import Runner
@@ -55,6 +55,7 @@ class Worker:
         self._clock = clock
         self._held: set[Job] = set()
         self._messages_held = 0
+        self._bytes_held = 0
         self._suspect: Job | None = None
         """Waits until nothing else is in hand, or runs alone."""
         self._suspect_runs = False
@@ -166,6 +167,7 @@ class Worker:
     def _drop(self, job: Job) -> None:
         self._held.remove(job)
         self._messages_held -= len(job.claims)
+        self._bytes_held -= size_of(job.claims)
         if job is self._suspect:
             self._suspect, self._suspect_runs = None, False
 
@@ -179,10 +181,11 @@ class Worker:
                 self._suspect_runs = True
                 self._runner.submit([self._suspect])
             return
-        room = self._limits.capacity - self.holds
-        if room <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
+        room, room_bytes = self._limits.capacity - self.holds, self._limits.most_bytes - self._bytes_held
+        if room <= 0 or room_bytes <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
             return
-        for claims in self._intake.take(room, most=self._limits.batch if self._limits.is_batch else room):
+        most = self._limits.batch if self._limits.is_batch else room
+        for claims in self._intake.take(room, most=most, most_bytes=room_bytes):
             self._hand_out(claims)
 
     def _hand_out(self, claims: Sequence[Claim]) -> None:
@@ -195,6 +198,7 @@ class Worker:
         jobs = [Job(usable, is_batch=True)] if self._limits.is_batch else [Job((claim,)) for claim in usable]
         self._held.update(jobs)
         self._messages_held += len(usable)
+        self._bytes_held += size_of(usable)
         if usable[0].suspect:
             self._suspect = jobs[0]
         else:

@@ -24,7 +24,7 @@ class Claims:
         self._last_topic: dict[str, str] = {}
         self._ordered_ready: set[str] = set()
 
-    def claim(self, name: str, limit: int, *, lease: float, ordered: bool) -> Sequence[Claim]:
+    def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
         """See Queue.claim."""
         store = self._store
         with store.read():
@@ -36,6 +36,8 @@ class Claims:
             ids, suspect = self._heads(name, limit, now) if ordered else self._longest_due(name, limit, now)
             if not ids:
                 return []
+            if most_bytes is not None:
+                ids = self._within(name, ids, most_bytes)
             token = store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0]
             rows = store.rows(
                 f"UPDATE {store.table(name)} SET token = :token, available_at = :until, "
@@ -65,6 +67,22 @@ class Claims:
         if rows and rows[0][1]:
             return [rows[0][0]], True
         return [number for number, expired in rows if not expired], False
+
+    def _within(self, name: str, ids: list[int], most_bytes: int) -> list[int]:
+        """The first of ``ids`` whose payloads have at most ``most_bytes`` together, and one at least."""
+        # SQLite knows a payload's length from the row's header, without reading the payload.
+        sizes = dict(
+            self._store.rows(
+                f"SELECT id, length(payload) FROM {self._store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(ids),),
+            )
+        )
+        total = 0
+        for count, number in enumerate(ids):
+            total += sizes[number]
+            if total > most_bytes:
+                return ids[: count or 1]
+        return ids
 
     def _heads(self, name: str, limit: int, now: float) -> tuple[list[int], bool]:
         """The oldest unsettled message of each topic, if it is due: going round the topics, from the last one on.

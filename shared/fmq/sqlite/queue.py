@@ -70,8 +70,10 @@ class SqliteQueue:
                     (len(group), name),
                 )
 
-    def claim(self, name: str, limit: int, *, lease: float, ordered: bool = False) -> Sequence[Claim]:
-        return self._claims.claim(name, limit, lease=lease, ordered=ordered)
+    def claim(
+        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+    ) -> Sequence[Claim]:
+        return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
 
     def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
         return self._claims.extend(claims, lease=lease)
