@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from fmq_processor.job import Finished, Job
-from fmq_processor.runner import SPARE_HUNG, Bell
+from fmq_processor.runner import SPARE_HUNG, Bell, take_all
 
 _RING_SECONDS = 0.001
 
@@ -57,13 +57,7 @@ class LoopRunner:
         return len(self._waiting)
 
     def recall(self) -> list[Job]:
-        jobs = []
-        while self._waiting:
-            try:
-                jobs.append(self._waiting.popleft())
-            except IndexError:  # the loop was faster
-                break
-        return jobs
+        return take_all(self._waiting)
 
     def running(self) -> list[Job]:
         return list(self._tasks)

@@ -81,6 +81,15 @@ class Runner(Protocol):
         ...
 
 
+def take_all(waiting: deque[Job]) -> list[Job]:
+    """Everything out of a deque that other threads take from meanwhile."""
+    jobs = []
+    with suppress(IndexError):  # another thread took the last one
+        while waiting:
+            jobs.append(waiting.popleft())
+    return jobs
+
+
 def make_runner(handler: Handler, *, concurrency: int, timeout: float) -> Runner:
     """The runner that suits ``handler``."""
     from fmq_processor.loop_runner import LoopRunner  # noqa: PLC0415 - they are runners, and need what stands above

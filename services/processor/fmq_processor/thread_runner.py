@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from fmq_processor.job import Finished, Job
-from fmq_processor.runner import SPARE_HUNG, Bell
+from fmq_processor.runner import SPARE_HUNG, Bell, take_all
 
 _RING_SECONDS = 0.005
 
@@ -83,13 +83,7 @@ class ThreadRunner:
         return len(self._waiting)
 
     def recall(self) -> list[Job]:
-        jobs = []
-        while self._waiting:
-            try:
-                jobs.append(self._waiting.popleft())
-            except IndexError:  # a thread was faster
-                break
-        return jobs
+        return take_all(self._waiting)
 
     def running(self) -> list[Job]:
         return [job for slot in self._slots if (job := slot.job) is not None]
