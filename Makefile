@@ -70,6 +70,22 @@ test-k8s: install .venv-k8s/.installed ## Build the Kubernetes manifests, check 
 	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
 	touch $@
 
+.PHONY: images
+images: ## Build the images of listener and processor with the Docker engine that is running.
+	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' shared/pyproject.toml)
+	for service in listener processor; do
+	  docker build $(BUILD_FLAGS) --file services/$$service/Dockerfile --tag fmq-$$service:$$version \
+	    --build-arg VERSION=$$version --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+	done
+
+.PHONY: test-containers
+test-containers: $(VENV)/.containers ## Run docker-compose.yml in real containers (6 minutes; as root, starts an engine if none runs).
+	@$(BIN)/pytest tests/containers --timeout 600
+
+$(VENV)/.containers: $(VENV)/.installed requirements/containers.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
+	touch $@
+
 .PHONY: bench
 bench: install ## Measure against plain paho and litequeue on this machine, and write docs/benchmarks.md.
 	@tests/support/system-packages mosquitto
@@ -77,7 +93,7 @@ bench: install ## Measure against plain paho and litequeue on this machine, and 
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo dev k8s; do
+	@for name in build core listener processor demo dev containers k8s; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

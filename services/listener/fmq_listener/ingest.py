@@ -100,6 +100,8 @@ class Ingest:
                 if batch:
                     self._take(batch)
                     self._last_at = self._clock.steady()
+                else:
+                    self._store_is_well()
                 self._summary.tell_if_due()
         except ConnectionLost as lost:
             stable = self._clock.steady() - began >= _STABLE_SECONDS
@@ -121,7 +123,7 @@ class Ingest:
             self._queue.put(batch.messages)
             self._metrics.commit_seconds.observe(self._clock.steady() - began)
             self._metrics.batch_messages.observe(len(batch.messages))
-            self._store_failures = 0
+            self._store_is_well()
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)
         self._metrics.stale_acknowledgements.inc(len(batch.packet_ids) - acknowledged)
@@ -181,9 +183,10 @@ class Ingest:
     def _await_store(self, error: QueueError) -> None:
         """Leave the broker, which keeps the messages, until the store can be written again. Raises StoreRefused."""
         self._session.close(_CLOSE_SECONDS)
+        if self.store_problem is None:
+            _log.error("Intake stopped: %s. The broker keeps the messages.", error)
         self.store_problem = str(error)
         self._metrics.store_failures.inc()
-        _log.error("Intake stopped: %s. The broker keeps the messages.", error)
         while True:
             self._store_failures += 1
             self._pause(self._store_backoff.delay(self._store_failures, self._rng))
@@ -198,9 +201,17 @@ class Ingest:
             except QueueError as again:
                 self.store_problem = str(again)
             else:
-                break
-        self.store_problem = None
-        _log.info("Intake goes on: the store can be written again")
+                return
+
+    def _store_is_well(self) -> None:
+        """A commit has succeeded, or there is nothing to commit.
+
+        Not yet when the probe has: a disk may have room for it and not for what the broker sends next.
+        """
+        self._store_failures = 0
+        if self.store_problem is not None:
+            self.store_problem = None
+            _log.info("Intake goes on: the store can be written again")
 
     def _pause(self, seconds: float) -> None:
         end = self._clock.steady() + seconds

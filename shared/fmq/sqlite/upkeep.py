@@ -92,12 +92,12 @@ class Upkeep:
         if size < _WAL_SOFT_BYTES:
             return
         mode = apsw.SQLITE_CHECKPOINT_PASSIVE if size < _WAL_HARD_BYTES else apsw.SQLITE_CHECKPOINT_TRUNCATE
-        sql = self._store.sql
-        usual = sql.pragma("busy_timeout")
-        try:
-            sql.set_busy_timeout(_BRIEFLY_MS)  # writers wait meanwhile
-            sql.wal_checkpoint(mode=mode)
-        except apsw.BusyError:
-            _log.debug("The write-ahead log is in use: it stays at %d bytes for now", size)
-        finally:
-            sql.set_busy_timeout(usual)
+        with self._store.read() as sql:
+            usual = sql.pragma("busy_timeout")
+            try:
+                sql.set_busy_timeout(_BRIEFLY_MS)  # writers wait meanwhile
+                sql.wal_checkpoint(mode=mode)
+            except apsw.BusyError:
+                _log.debug("The write-ahead log is in use: it stays at %d bytes for now", size)
+            finally:
+                sql.set_busy_timeout(usual)
