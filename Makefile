@@ -87,9 +87,14 @@ $(VENV)/.containers: $(VENV)/.installed requirements/containers.txt
 	touch $@
 
 .PHONY: bench
-bench: install ## Measure against plain paho and litequeue on this machine, and write docs/benchmarks.md.
-	@tests/support/system-packages mosquitto
+bench: install ## Measure fmq beside its peers on this machine (10 minutes), and write docs/benchmarks.md.
+	@tests/support/system-packages mosquitto mosquitto_sub
 	$(BIN)/python tests/bench
+
+.PHONY: profile
+profile: install ## Say where the time goes in a listener and in a processor.
+	@tests/support/system-packages mosquitto
+	$(BIN)/python tests/bench/profiling.py
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).

@@ -1,7 +1,7 @@
-"""How fast fmq is, beside what one would write without it: ``python tests/bench [--quick]``.
+"""How fast fmq is, beside what one would use without it: ``python tests/bench [--quick] [--only NAME]``.
 
-Several rounds in turn on one machine in one run; the table has medians and spreads. A full run also writes
-docs/benchmarks.md. Nothing here fails because a machine is slow.
+Several rounds in turn on one machine in one run. A full run writes docs/benchmarks.md and its plots. Nothing here
+fails because a machine is slow.
 """
 
 import argparse
@@ -9,36 +9,63 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[0] = str(_TESTS)  # in place of this folder, so that its modules are bench.…
 
-from bench import listening, processing, report  # noqa: E402
+from bench import deep, drain, endtoend, footprint, latency, processing, programs, report, store  # noqa: E402
+from bench.measure import Figures, Part, Round  # noqa: E402
 
-_DOCUMENT = _TESTS.parent / "docs" / "benchmarks.md"
+_DOCS = _TESTS.parent / "docs"
+_PARTS: Mapping[str, Part] = {
+    "drain": drain,
+    "store": store,
+    "process": processing,
+    "endtoend": endtoend,
+    "latency": latency,
+    "footprint": footprint,
+    "deep": deep,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python tests/bench", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="One short round, for a first look; writes no document.")
-    quick = parser.parse_args().quick
-    rounds, backlog = (1, 10_000) if quick else (5, 40_000)
+    parser.add_argument("--only", action="append", choices=_PARTS, help="Only this part; writes no document.")
+    parser.add_argument("--rounds", type=int, help="How many rounds; 5 by default, and 1 with --quick.")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    chosen = {name: part for name, part in _PARTS.items() if name in (arguments.only or _PARTS)}
     began, load = time.monotonic(), os.getloadavg()[0]
-    results: list[dict[str, float]] = []
-    for number in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="fmq-bench-") as folder:
-            sys.stderr.write(f"round {number + 1} of {rounds}, {time.monotonic() - began:.0f} s so far\n")
-            measured = listening.measure(Path(folder) / "listening", backlog=backlog, turn=number)
-            measured |= processing.measure(Path(folder) / "processing", backlog=backlog, turn=number)
-            results.append(measured)
-    groups = [*listening.groups(), *processing.groups()]
-    facts = report.facts(broker=listening.broker_version(), rounds=rounds, backlog=backlog, load=load)
-    sys.stdout.write(report.as_text(groups, results, facts))
-    if not quick:
-        _DOCUMENT.parent.mkdir(exist_ok=True)
-        _DOCUMENT.write_text(report.as_markdown(groups, results, facts), encoding="utf-8")
+    results: list[Figures] = []
+    with tempfile.TemporaryDirectory(prefix="fmq-bench-") as kept:
+        for number in range(rounds):
+            figures: Figures = {}
+            for name, part in chosen.items():
+                sys.stderr.write(f"round {number + 1} of {rounds}: {name}, {time.monotonic() - began:.0f} s so far\n")
+                figures |= _measure(name, part, number, Path(kept), quick=arguments.quick)
+            results.append(figures)
+    parts = list(chosen.values())
+    facts = report.facts(broker=programs.broker_version(), rounds=rounds, load=load)
+    sys.stdout.write(report.as_text(parts, results, facts))
+    if not (arguments.quick or arguments.only):
+        _write(parts, results, facts)
         sys.stderr.write(f"written to docs/benchmarks.md, after {time.monotonic() - began:.0f} s\n")
+
+
+def _measure(name: str, part: Part, number: int, kept: Path, *, quick: bool) -> Figures:
+    (kept / name).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fmq-bench-") as folder:
+        return part.measure(Round(number, quick, Path(folder), kept / name))
+
+
+def _write(parts: list[Part], results: list[Figures], facts: list[str]) -> None:
+    (_DOCS / "img").mkdir(parents=True, exist_ok=True)
+    for file, chart in report.plots(parts, results):
+        (_DOCS / "img" / file).write_text(chart, encoding="utf-8")
+    (_DOCS / "benchmarks.md").write_text(report.as_markdown(parts, results, facts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,94 +1,118 @@
-"""Medians, spreads, ratios, and the tables that show them. Pure but for the facts about this machine."""
+"""Medians, spreads, ratios, and what shows them. Pure but for the facts about this machine."""
 
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import median
 
 import apsw
 
+from bench.measure import Figures, Goal, Part, Table
+from bench.svg import Bar, bars
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What is compared with each other: ``rows``, the first of which is ours. ``about`` says how it was measured."""
+Results = Sequence[Figures]
+_PACKAGES = ("fmq-core", "paho-mqtt", "litequeue", "persist-queue", "huey")
+_GOALS_HEAD = ("figure", "goal", "measured", "spread", "")
+_INTRODUCTION = """# Benchmarks
 
-    title: str
-    about: str
-    rows: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One thing measured, in messages a second. ``share`` is our median divided by its own."""
-
-    name: str
-    middle: float
-    least: float
-    most: float
-    share: float
-
-    def cells(self) -> tuple[str, str, str, str]:
-        spread = f"{self.least:,.0f} to {self.most:,.0f}"
-        return (
-            self.name,
-            f"{self.middle:,.0f}",
-            spread,
-            f"{self.share:.2g}x" if self.share < 10 else f"{self.share:.0f}x",
-        )
+Written by `make bench`, which measures everything in turn on one machine in one run. Compare figures of one run
+only: another machine, disk or broker gives others. Each figure is the median of all rounds and the spread goes from
+the least to the most. A ratio is taken within each round, and its median and spread over the rounds shown.
+"""
 
 
-_HEAD = ("what", "messages/s", "spread", "fmq is")
-
-
-def rows(group: Group, results: Sequence[dict[str, float]]) -> list[Row]:
-    """The group's rows over all rounds."""
-    rates = {name: [one[name] for one in results] for name in group.rows}
-    ours = median(rates[group.rows[0]])
-    return [Row(name, median(r), min(r), max(r), ours / median(r)) for name, r in rates.items()]
-
-
-def facts(*, broker: str, rounds: int, backlog: int, load: float) -> list[str]:
+def facts(*, broker: str, rounds: int, load: float) -> list[str]:
     """What the figures depend on; ``load`` is what else the machine had to do."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("fmq-core", "paho-mqtt", "litequeue"))
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return [
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPUs ({platform.machine()}), {platform.system()}; load average at the start: {load:.1f}",
-        f"Python {platform.python_version()}, {packages}, SQLite {apsw.sqlite_lib_version()}, Mosquitto {broker}",
-        f"Rounds: {rounds}; messages in each: {backlog:,}, of 115 bytes (JSON), QoS 1",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPUs ({platform.machine()}), {platform.system()}",
+        f"Load average at the start: {load:.1f}",
+        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, Mosquitto {broker}",
+        packages,
+        f"Rounds: {rounds}",
     ]
 
 
-def as_text(groups: Sequence[Group], results: Sequence[dict[str, float]], known: Sequence[str]) -> str:
+def _ratios(results: Results, row: str, by: str | None) -> list[float]:
+    return [one[row] / (one[by] if by else 1.0) for one in results]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _goal(goal: Goal, results: Results) -> tuple[str, ...]:
+    found = _ratios(results, goal.row, goal.by)
+    middle = median(found)
+    wanted, met = "", ""
+    if goal.least is not None:
+        wanted, met = f"≥ {_short(goal.least)}{goal.unit}", "met" if middle >= goal.least else "missed"
+    elif goal.most is not None:
+        wanted, met = f"≤ {_short(goal.most)}{goal.unit}", "met" if middle <= goal.most else "missed"
+    return goal.what, wanted, f"{_short(middle)}{goal.unit}", f"{_short(min(found))} to {_short(max(found))}", met
+
+
+def goals(parts: Sequence[Part], results: Results) -> list[tuple[str, ...]]:
+    """A line for each goal."""
+    return [_GOALS_HEAD, *(_goal(goal, results) for part in parts for goal in part.GOALS)]
+
+
+def table(one: Table, results: Results) -> list[tuple[str, ...]]:
+    """A line for each row. The last column is the first row's figure divided by this one's."""
+    ours = one.rows[0]
+    lines: list[tuple[str, ...]] = [("what", one.unit, "spread", "ratio")]
+    for row in one.rows:
+        found = [figures[row] for figures in results]
+        share = "" if row == ours else f"{_short(median(_ratios(results, ours, row)))}x"
+        lines.append((_kind(row), _short(median(found)), f"{_short(min(found))} to {_short(max(found))}", share))
+    return lines
+
+
+def _kind(row: str) -> str:
+    return row.partition(": ")[0] if "MQTT" in row.partition(": ")[2] else row
+
+
+def as_text(parts: Sequence[Part], results: Results, known: Sequence[str]) -> str:
     """For a terminal."""
-    lines = [*known, ""]
-    for group in groups:
-        table = [_HEAD, *(row.cells() for row in rows(group, results))]
-        widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEAD))]
-        lines.append(group.title)
-        for name, *numbers in table:
-            cells = [name.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True))]
-            lines.append("  " + "  ".join(cells))
-        lines.append("")
+    lines = [*known]
+    for title, cells in [("Goals", goals(parts, results)), *((t.title, table(t, results)) for t in _tables(parts))]:
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines += ["", title]
+        lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join(lines) + "\n"
 
 
-def as_markdown(groups: Sequence[Group], results: Sequence[dict[str, float]], known: Sequence[str]) -> str:
-    """For docs/benchmarks.md."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`, which measures everything in turn on one machine in one run. Compare figures of one",
-        "run only: another machine, disk or broker gives others. Each figure is the median of all rounds, the spread",
-        'goes from the slowest to the fastest round, and "fmq is" tells how many times as fast fmq\'s median is.',
-        "",
-        *(f"- {fact}" for fact in known),
-        "",
-    ]
-    for group in groups:
-        lines += [f"## {group.title}", "", group.about, ""]
-        lines += ["| " + " | ".join(_HEAD) + " |", "| --- | ---: | ---: | ---: |"]
-        lines += ["| " + " | ".join(row.cells()) + " |" for row in rows(group, results)]
-        lines.append("")
-    return "\n".join(lines)
+def as_markdown(parts: Sequence[Part], results: Results, known: Sequence[str]) -> str:
+    """For docs/benchmarks.md, beside the plots."""
+    lines = [_INTRODUCTION, *(f"- {fact}" for fact in known), "", "## Goals", "", *_markdown(goals(parts, results))]
+    for one in _tables(parts):
+        lines += ["", f"## {one.title}", ""]
+        if one.about:
+            lines += [one.about, ""]
+        if one.plotted:
+            lines += [f"![{one.title}](img/bench-{one.name}.svg)", ""]
+        lines += _markdown(table(one, results))
+    return "\n".join(lines) + "\n"
+
+
+def plots(parts: Sequence[Part], results: Results) -> Iterator[tuple[str, str]]:
+    """File names, and charts."""
+    for one in _tables(parts):
+        if one.plotted:
+            found = {row: [figures[row] for figures in results] for row in one.rows}
+            values = [Bar(_kind(row), median(f), min(f), max(f)) for row, f in found.items()]
+            yield f"bench-{one.name}.svg", bars(one.title, one.unit, values)
+
+
+def _tables(parts: Sequence[Part]) -> list[Table]:
+    return [one for part in parts for one in part.TABLES]
+
+
+def _markdown(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    head, *rest = cells
+    yield f"| {' | '.join(head)} |"
+    yield "| --- |" + " ---: |" * (len(head) - 1)
+    for line in rest:
+        yield f"| {' | '.join(line)} |"

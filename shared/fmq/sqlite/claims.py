@@ -33,11 +33,13 @@ class Claims:
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
-            ids, suspect = self._heads(name, limit, now) if ordered else self._longest_due(name, limit, now)
+            ids, suspect = (
+                self._heads(name, limit, now, most_bytes)
+                if ordered
+                else self._longest_due(name, limit, now, most_bytes)
+            )
             if not ids:
                 return []
-            if most_bytes is not None:
-                ids = self._within(name, ids, most_bytes)
             token = store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0]
             rows = store.rows(
                 f"UPDATE {store.table(name)} SET token = :token, available_at = :until, "
@@ -45,6 +47,8 @@ class Claims:
                 f"WHERE id IN (SELECT value FROM json_each(:ids)) RETURNING {MESSAGE_COLUMNS}",
                 {"token": token, "until": now + lease, "ids": json.dumps(ids)},
             )
+            fresh = len(rows) if not suspect else 0
+            self._count(name, pending=-fresh, claimed=fresh)
         rows.sort()
         return [Claim(decode_message(name, row), token, now + lease, suspect) for row in rows]
 
@@ -57,34 +61,19 @@ class Claims:
             )
         )
 
-    def _longest_due(self, name: str, limit: int, now: float) -> tuple[list[int], bool]:
+    def _longest_due(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[list[int], bool]:
         """The ids to lend, and whether they are one suspect."""
+        # SQLite knows a payload's length from the row's header, without reading the payload.
         rows = self._store.rows(
-            f"SELECT id, token IS NOT NULL FROM {self._store.table(name)} INDEXED BY {self._ready(name)} "
+            f"SELECT id, token IS NOT NULL, length(payload) FROM {self._store.table(name)} INDEXED BY {self._ready(name)} "
             "WHERE processed = 0 AND available_at <= ? ORDER BY available_at, id LIMIT ?",
             (now, limit),
         )
         if rows and rows[0][1]:
             return [rows[0][0]], True
-        return [number for number, expired in rows if not expired], False
+        return _within([(number, size) for number, expired, size in rows if not expired], most_bytes), False
 
-    def _within(self, name: str, ids: list[int], most_bytes: int) -> list[int]:
-        """The first of ``ids`` whose payloads have at most ``most_bytes`` together, and one at least."""
-        # SQLite knows a payload's length from the row's header, without reading the payload.
-        sizes = dict(
-            self._store.rows(
-                f"SELECT id, length(payload) FROM {self._store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps(ids),),
-            )
-        )
-        total = 0
-        for count, number in enumerate(ids):
-            total += sizes[number]
-            if total > most_bytes:
-                return ids[: count or 1]
-        return ids
-
-    def _heads(self, name: str, limit: int, now: float) -> tuple[list[int], bool]:
+    def _heads(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[list[int], bool]:
         """The oldest unsettled message of each topic, if it is due: going round the topics, from the last one on.
 
         Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
@@ -94,17 +83,17 @@ class Claims:
         rows = self._due_heads(name, limit, now, above=after, upto=None)
         if len(rows) < limit and after:
             rows += self._due_heads(name, limit - len(rows), now, above="", upto=after)
-        suspects = [position for position, (_, _, expired) in enumerate(rows) if expired]
+        suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
         if suspects:
             # Alone if it is the first; else what stands before it, and the next claim begins with it.
             rows = rows[: suspects[0] or 1]
         if rows:
             self._last_topic[name] = rows[-1][1]
-        return [number for number, _, _ in rows], suspects[:1] == [0]
+        return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
 
     def _due_heads(
         self, name: str, limit: int, now: float, *, above: str, upto: str | None
-    ) -> list[tuple[int, str, bool]]:
+    ) -> list[tuple[int, str, bool, int]]:
         table = f"{self._store.table(name)} INDEXED BY {topic_index(self._store.bare_table(name))}"
         return self._store.rows(
             f"""
@@ -114,7 +103,7 @@ class Claims:
                 SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
                 FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < :upto)
             )
-            SELECT head.id, head.topic, head.token IS NOT NULL
+            SELECT head.id, head.topic, head.token IS NOT NULL, length(head.payload)
             FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )
@@ -161,15 +150,26 @@ class Claims:
         stale: list[Claim] = []
         with self._store.write():
             wall, now = self._store.wall(), self._store.now()
-            for claims, change in ((done, _DONE), (back, _BACK)):
+            for claims, change, column in ((done, _DONE, "done"), (back, _BACK, "pending")):
                 for (name, token), group in _by_token(claims).items():
                     changed = self._update(name, token, group, change, {"wall": wall})
+                    self._count(name, claimed=-len(changed), **{column: len(changed)})
                     stale += [claim for claim in group if claim.message.id not in changed]
             for claim, settlement in single:
                 change, values = _single_change(settlement, now=now, wall=wall)
                 if not self._update(claim.message.queue, claim.token, [claim], change, values):
                     stale.append(claim)
+                else:
+                    column = "dead" if isinstance(settlement, Dead) else "pending"
+                    self._count(claim.message.queue, claimed=-1, **{column: 1})
         return stale
+
+    def _count(self, name: str, *, pending: int = 0, claimed: int = 0, done: int = 0, dead: int = 0) -> None:
+        """Add to the counters: one statement a batch, where a trigger would be one a row."""
+        self._store.sql.execute(
+            "UPDATE fmq_queue SET pending = pending + ?, claimed = claimed + ?, done = done + ?, dead = dead + ? WHERE name = ?",
+            (pending, claimed, done, dead, name),
+        )
 
     def _update(
         self, name: str, token: int, claims: Sequence[Claim], change: str, values: dict[str, float | str]
@@ -195,6 +195,19 @@ def _single_change(settlement: RetryLater | Dead, *, now: float, wall: float) ->
                 "processed = 1, token = NULL, settled_at = :wall, dead_at = :wall, reason = :reason",
                 {"wall": wall, "reason": reason},
             )
+
+
+def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:
+    """The first ids whose payloads have at most ``most_bytes`` together, and one at least."""
+    ids = [number for number, _ in sizes]
+    if most_bytes is None:
+        return ids
+    total = 0
+    for count, (_, size) in enumerate(sizes):
+        total += size
+        if total > most_bytes:
+            return ids[: count or 1]
+    return ids
 
 
 def _by_token(claims: Iterable[Claim]) -> dict[tuple[str, int], list[Claim]]:

@@ -41,13 +41,13 @@ def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
     """A row of ``MESSAGE_COLUMNS`` as a message."""
     number, topic, payload, received_at, qos, retain, retry_count, properties = row
     return Message(
-        id=number,
-        queue=queue,
-        topic=topic,
-        payload=payload if isinstance(payload, bytes) else str(payload).encode(),  # somebody's own INSERT
-        received_at=received_at,
-        qos=1 if qos is None else qos,
-        retain=bool(retain),
-        retry_count=retry_count,
-        properties=decode_properties(properties),
+        number,
+        queue,
+        topic,
+        payload if isinstance(payload, bytes) else str(payload).encode(),  # somebody's own INSERT
+        received_at,
+        1 if qos is None else qos,
+        retain == 1,
+        retry_count,
+        NO_PROPERTIES if properties is None else decode_properties(properties),
     )
