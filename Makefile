@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 DISTRIBUTIONS := shared services/listener services/processor services/demo
-CHECKED := shared services tests examples docs k8s
+CHECKED := shared services tests examples docs k8s monitoring
 
 .PHONY: help
 help: ## Show this.
@@ -69,6 +69,16 @@ test-k8s: install .venv-k8s/.installed ## Build the Kubernetes manifests, check 
 	$(PYTHON) -m venv --clear .venv-k8s
 	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
 	touch $@
+
+.PHONY: test-monitoring
+test-monitoring: install ## Check the alert rules (with promtool), Alertmanager's routes and the dashboards.
+	@tests/support/system-packages promtool amtool
+	$(BIN)/pytest tests/monitoring --ignore tests/monitoring/test_live.py
+
+.PHONY: test-alerts
+test-alerts: install ## Cause faults before a real Prometheus, and see the right alerts fire and clear (3 minutes).
+	@tests/support/system-packages mosquitto promtool
+	$(BIN)/pytest tests/monitoring/test_live.py
 
 .PHONY: images
 images: ## Build the images of listener and processor with the Docker engine that is running.

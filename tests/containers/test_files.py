@@ -87,9 +87,9 @@ def test_dockerfile_is_clean(dockerfile: Path) -> None:
     _tool("hadolint", "--failure-threshold", "style", str(dockerfile))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("deploy/**/*.y*ml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("monitoring/**/*.y*ml")), ids=lambda path: path.name)
 def test_configuration_can_be_read(path: Path) -> None:
-    """Every configuration file under deploy/ is YAML with something in it."""
+    """Every configuration file under monitoring/ is YAML with something in it."""
     assert yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
@@ -100,9 +100,9 @@ def test_addresses_in_the_monitoring_configuration_exist() -> None:
         name: {str(port).rpartition(":")[2] for port in [*told.get("ports", []), *told.get("expose", [])]}
         for name, told in services.items()
     }
-    grafana = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yaml").read_text("utf-8"))
+    grafana = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yaml").read_text("utf-8"))
     assert grafana["apiVersion"] == 1
-    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))
+    prometheus = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text("utf-8"))
     named = [source["url"].removeprefix("http://").split(":") for source in grafana["datasources"]]
     for manager in prometheus["alerting"]["alertmanagers"]:
         named += [target.split(":") for config in manager["static_configs"] for target in config["targets"]]

@@ -1,0 +1,376 @@
+# ruff: noqa: INP001 - a script
+"""Makes the dashboards in this folder: `python monitoring/grafana/make_dashboards.py` (with `--check`: only compare).
+
+A panel is a line or a few; what all share (datasource, units, legend, matchers on job and instance) is added here once.
+`{}` in an expression stands for these matchers. Every service of a store shows the figures of the store: they are taken
+as max or min over the services of one store (a pod in Kubernetes), and only then summed over stores.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "dashboards"
+SCHEMA_VERSION = 42
+_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+_SCOPE = 'job=~"$job", instance=~"$instance"'
+_WIDTH = 24
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel. ``queries`` maps legends to expressions; ``limits`` colours from a value on."""
+
+    title: str
+    description: str
+    unit: str
+    queries: dict[str, str]
+    kind: str = "timeseries"
+    width: int = 8
+    height: int = 8
+    stacked: bool = False
+    limits: dict[float, str] = field(default_factory=dict)
+    custom: Json = field(default_factory=dict)
+
+
+def _filled(expression: str) -> str:
+    """The expression with the matchers that every selector has."""
+    return expression.replace("{}", "{" + _SCOPE + "}").replace("{,", "{" + _SCOPE + ", ")
+
+
+def _targets(panel: Panel) -> list[Json]:
+    instant = panel.kind in ("stat", "table")
+    made = []
+    for number, (legend, expression) in enumerate(panel.queries.items()):
+        target = {
+            "datasource": _DATASOURCE,
+            "expr": _filled(expression),
+            "legendFormat": legend,
+            "refId": chr(ord("A") + number),
+            "instant": instant,
+            "range": not instant,
+        }
+        if panel.kind == "table":
+            target["format"] = "table"
+        if panel.kind == "heatmap":
+            target["format"] = "heatmap"
+        made.append(target)
+    return made
+
+
+def _thresholds(panel: Panel) -> Json:
+    steps: list[Json] = [{"color": "green", "value": None}]
+    steps += [{"color": color, "value": value} for value, color in panel.limits.items()]
+    return {"mode": "absolute", "steps": steps}
+
+
+def _options(panel: Panel) -> tuple[Json, Json]:
+    """What is particular to a kind of panel: its options, and its fields' own settings."""
+    if panel.kind == "stat":
+        shown = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+        return {"reduceOptions": shown, "colorMode": "value", "graphMode": "none", "textMode": "auto"}, {}
+    if panel.kind == "table":
+        return {"showHeader": True, "cellHeight": "sm"}, {}
+    if panel.kind == "heatmap":
+        return {"calculate": False, "color": {"scheme": "Oranges", "mode": "scheme"}, "yAxis": {"unit": panel.unit}}, {}
+    lines = {
+        "drawStyle": "line",
+        "lineWidth": 1,
+        "fillOpacity": 30 if panel.stacked else 8,
+        "showPoints": "never",
+        "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
+    }
+    legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
+    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {"custom": lines, "min": 0}
+
+
+def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
+    options, defaults = _options(panel)
+    made: Json = {
+        "id": number,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": _DATASOURCE,
+        "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
+        "targets": _targets(panel),
+        "options": options,
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit, "thresholds": _thresholds(panel), **defaults},
+            "overrides": [],
+        },
+    }
+    fields = panel.custom.get("fieldConfig", {})
+    made["fieldConfig"] |= fields
+    return made | {name: value for name, value in panel.custom.items() if name != "fieldConfig"}
+
+
+def _placed(rows: dict[str, list[Panel]]) -> Iterator[Json]:
+    number, y = 1, 0
+    for title, panels in rows.items():
+        yield {
+            "id": number,
+            "type": "row",
+            "title": title,
+            "collapsed": False,
+            "panels": [],
+            "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y},
+        }
+        number, x, y, height = number + 1, 0, y + 1, 0
+        for panel in panels:
+            if x + panel.width > _WIDTH:
+                x, y, height = 0, y + height, 0
+            yield _panel(panel, number, x, y)
+            number, x, height = number + 1, x + panel.width, max(height, panel.height)
+        y += height
+
+
+def _variable(name: str, label: str, query: str, *, multi: bool) -> Json:
+    made: Json = {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": _DATASOURCE,
+        "query": {"query": query, "refId": f"variable-{name}"},
+        "definition": query,
+        "refresh": 2,  # when the time range changes
+        "sort": 1,
+        "multi": multi,
+        "includeAll": multi,
+        "hide": 0,
+    }
+    if multi:
+        made |= {"allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
+    return made
+
+
+def _dashboard(uid: str, title: str, description: str, rows: dict[str, list[Panel]], more: list[Json]) -> Json:
+    datasource = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {"text": "Prometheus", "value": "fmq-prometheus"}, "hide": 0}  # fmt: skip
+    job = _variable("job", "Job", "label_values(fmq_build_info, job)", multi=True)
+    instance = _variable("instance", "Instance", 'label_values(fmq_build_info{job=~"$job"}, instance)', multi=True)
+    return {
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": ["fmq"],
+        "schemaVersion": SCHEMA_VERSION,
+        "version": 1,
+        "editable": False,
+        "graphTooltip": 1,
+        "timezone": "browser",
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "templating": {"list": [datasource, job, instance, *more]},
+        "annotations": {"list": []},
+        "links": [
+            {
+                "type": "dashboards",
+                "tags": ["fmq"],
+                "title": "fmq",
+                "asDropdown": False,
+                "includeVars": True,
+                "keepTime": True,
+                "targetBlank": False,
+                "icon": "external link",
+                "url": "",
+                "tooltip": "",
+            }
+        ],
+        "panels": list(_placed(rows)),
+    }
+
+
+_STORE = "namespace, pod"
+_PENDING = f'sum by (queue) (max by ({_STORE}, queue) (fmq_messages{{,state="pending"}}))'
+_AGE = "max by (queue) (time() - fmq_oldest_pending_timestamp_seconds{})"
+_DEAD = f'sum by (queue) (max by ({_STORE}, queue) (fmq_messages{{,state="dead"}}))'
+_IN = "sum by (queue) (rate(fmq_stored_total{}[$__rate_interval]))"
+_OUT = 'sum by (queue) (rate(fmq_processed_total{,outcome="done"}[$__rate_interval]))'
+_AGE_LIMITS = {300.0: "orange", 900.0: "red"}
+
+
+def _ratio(more: str, by: str) -> str:
+    """Failed attempts of all attempts; 0 while there are none, as the counters say."""
+    failed = f"sum{by} (rate(fmq_failures_total{{{more}}}[$__rate_interval]))"
+    return f"{failed} / (sum{by} (rate(fmq_processed_total{{{more}}}[$__rate_interval])) > 0) or {failed}"
+
+
+def _quantiles(metric: str, more: str = "") -> dict[str, str]:
+    return {
+        name: f"histogram_quantile({q}, sum by (le) (rate({metric}_bucket{{{more}}}[$__rate_interval])))"
+        for name, q in (("half", 0.5), ("95 %", 0.95), ("99 %", 0.99))
+    }
+
+
+def _queues_table() -> Panel:
+    columns = {"Waiting": (_PENDING, "short"), "Oldest waits": (_AGE, "s"), "In": (_IN, "cps"), "Done": (_OUT, "cps"), "Dead": (_DEAD, "short")}  # fmt: skip
+    names = {f"Value #{chr(ord('A') + number)}": column for number, column in enumerate(columns)}
+    overrides: list[Json] = [
+        {"matcher": {"id": "byName", "options": column}, "properties": [{"id": "unit", "value": unit}]}
+        for column, (_, unit) in columns.items()
+    ]
+    link = {
+        "title": "This queue in depth",
+        "url": "/d/fmq-queue?var-queue=${__value.raw:percentencode}&${__url_time_range}",
+    }
+    overrides.append(
+        {"matcher": {"id": "byName", "options": "Queue"}, "properties": [{"id": "links", "value": [link]}]}
+    )
+    base = Panel(title="", description="", unit="short", queries={})
+    return Panel(
+        title="Queues",
+        description="Each queue now. Its name leads to its own dashboard.",
+        unit="short",
+        kind="table",
+        width=24,
+        height=7,
+        queries={column: expression for column, (expression, _) in columns.items()},
+        custom={
+            "fieldConfig": {"defaults": {"unit": "short", "thresholds": _thresholds(base)}, "overrides": overrides},
+            "transformations": [
+                {"id": "merge", "options": {}},
+                {
+                    "id": "organize",
+                    "options": {"excludeByName": {"Time": True}, "renameByName": {"queue": "Queue", **names}},
+                },
+            ],
+        },
+    )
+
+
+OVERVIEW: dict[str, list[Panel]] = {
+    "Now": [
+        Panel(title="Waiting", description="Messages that wait for a processor, all queues.", unit="short", kind="stat", width=3, height=4,
+              queries={"": f"sum({_PENDING})"}, limits={100_000.0: "orange"}),
+        Panel(title="Oldest waits", description="How long the oldest message of any queue has waited. Nothing is shown if none waits.", unit="s", kind="stat", width=3, height=4,
+              queries={"": f"max({_AGE})"}, limits=_AGE_LIMITS),
+        Panel(title="Stored", description="Messages a second committed to the store.", unit="cps", kind="stat", width=3, height=4,
+              queries={"": f"sum({_IN})"}),
+        Panel(title="Done", description="Messages a second that a handler has done.", unit="cps", kind="stat", width=3, height=4,
+              queries={"": f"sum({_OUT})"}),
+        Panel(title="Attempts that fail", description="Share of all attempts that did not end done.", unit="percentunit", kind="stat", width=3, height=4,
+              queries={"": _ratio("", "")}, limits={0.05: "orange", 0.5: "red"}),
+        Panel(title="Dead letters", description="Messages given up and kept, until someone requeues or purges them.", unit="short", kind="stat", width=3, height=4,
+              queries={"": f"sum({_DEAD})"}, limits={1.0: "orange"}),
+        Panel(title="Listeners away", description="Listeners that are not connected and subscribed.", unit="short", kind="stat", width=3, height=4,
+              queries={"": "count(fmq_connected{}) - sum(fmq_connected{})"}, limits={1.0: "red"}),
+        Panel(title="Free disk", description="On the store with the least.", unit="bytes", kind="stat", width=3, height=4,
+              queries={"": "min(fmq_free_disk_bytes{})"}),
+        _queues_table(),
+    ],
+    "Flow": [
+        Panel(title="Waiting", description="Messages that wait for a processor.", unit="short", queries={"{{queue}}": _PENDING}),
+        Panel(title="Oldest waits", description="Age of the oldest waiting message; alerts come at 15 minutes. A gap: none waits.", unit="s", queries={"{{queue}}": _AGE}),
+        Panel(title="Dead letters", description="Messages given up and kept.", unit="short", queries={"{{queue}}": _DEAD}),
+        Panel(title="In and out", description="Stored and done a second. Out below in: the backlog grows.", unit="cps", queries={"{{queue}} in": _IN, "{{queue}} done": _OUT}),
+        Panel(title="Attempts that fail", description="Share of the attempts that did not end done.", unit="percentunit", queries={"{{queue}}": _ratio("", " by (queue)")}),
+        Panel(title="In progress", description="Messages that processors hold at the moment.", unit="short", stacked=True,
+              queries={"{{queue}} {{instance}}": "sum by (queue, instance) (fmq_in_progress{})"}),
+    ],
+    "Listeners": [
+        Panel(title="Connected", description="1: connected and subscribed.", unit="bool_on_off", queries={"{{instance}}": "min by (instance) (fmq_connected{})"}),
+        Panel(title="Commit time", description="Of one commit of received messages. PUBACKs go out after it.", unit="s", queries=_quantiles("fmq_commit_seconds")),
+        Panel(title="Messages in a commit", description="Mean. Rises with the load: that is what makes it fast.", unit="short",
+              queries={"{{instance}}": "sum by (instance) (rate(fmq_batch_messages_sum{}[$__rate_interval])) / (sum by (instance) (rate(fmq_batch_messages_count{}[$__rate_interval])) > 0)"}),
+        Panel(title="Received and acknowledged", description="Acknowledged after the commit. They differ while commits fail, and for publications at QoS 0.", unit="cps",
+              queries={"received": "sum(rate(fmq_received_total{}[$__rate_interval]))", "acknowledged": "sum(rate(fmq_acknowledged_total{}[$__rate_interval]))"}),
+        Panel(title="Trouble with the broker", description="Reconnects, and PUBACKs whose connection had ended: such messages come again.", unit="short",
+              queries={"reconnects": "sum(increase(fmq_reconnects_total{}[$__rate_interval]))", "stale PUBACKs": "sum(increase(fmq_stale_acknowledgements_total{}[$__rate_interval]))"}),
+        Panel(title="Not stored", description="Acknowledged without storing: duplicates, and messages of no known topic filter.", unit="short",
+              queries={"duplicate": "sum(increase(fmq_duplicate_total{}[$__rate_interval]))", "unroutable": "sum(increase(fmq_unroutable_total{}[$__rate_interval]))"}),
+    ],
+    "Store": [
+        Panel(title="Size", description="Of the database file and its write-ahead log.", unit="bytes",
+              queries={"database": f"sum(max by ({_STORE}) (fmq_database_bytes{{}}))", "write-ahead log": f"sum(max by ({_STORE}) (fmq_wal_bytes{{}}))"}),
+        Panel(title="Free disk", description="On the store with the least. Intake stops at 0 and goes on by itself.", unit="bytes", queries={"free": "min(fmq_free_disk_bytes{})"}),
+        Panel(title="Failures of the store", description="Commits, claims and settlements that failed; and services that can't read it.", unit="short",
+              queries={"{{instance}}": "sum by (instance) (increase(fmq_store_failures_total{}[$__rate_interval]))", "can't read": "count(fmq_store_up{}) - sum(fmq_store_up{})"}),
+    ],
+}  # fmt: skip
+
+_Q = ',queue="$queue"'
+_QIN = f"sum(rate(fmq_stored_total{{{_Q}}}[$__rate_interval]))"
+_QSETTLED = f'sum(rate(fmq_processed_total{{{_Q},outcome=~"done|dead"}}[$__rate_interval]))'
+_QPENDING = f'sum(max by ({_STORE}) (fmq_messages{{{_Q},state="pending"}}))'
+
+QUEUE: dict[str, list[Panel]] = {
+    "Now": [
+        Panel(title="Waiting", description="Messages that wait for a processor, retries too.", unit="short", kind="stat", width=4, height=4,
+              queries={"": _QPENDING}, limits={100_000.0: "orange"}),
+        Panel(title="Oldest waits", description="Nothing is shown if none waits.", unit="s", kind="stat", width=4, height=4,
+              queries={"": f"max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}})"}, limits=_AGE_LIMITS),
+        Panel(title="Growth", description="Messages a second by which the backlog grows; below 0 it shrinks.", unit="cps", kind="stat", width=4, height=4,
+              queries={"": f"{_QIN} - {_QSETTLED}"}),
+        Panel(title="Empty in", description="At the present rates. Below 0: never, as more comes than is handled.", unit="s", kind="stat", width=4, height=4,
+              queries={"": f"{_QPENDING} / ({_QSETTLED} - {_QIN})"}),
+        Panel(title="Attempts that fail", description="Share of the attempts that did not end done.", unit="percentunit", kind="stat", width=4, height=4,
+              queries={"": _ratio(_Q, "")}, limits={0.05: "orange", 0.5: "red"}),
+        Panel(title="Dead letters", description="`fmq dead list` shows them with their reasons.", unit="short", kind="stat", width=4, height=4,
+              queries={"": f'sum(max by ({_STORE}) (fmq_messages{{{_Q},state="dead"}}))'}, limits={1.0: "orange"}),
+    ],
+    "Backlog": [
+        Panel(title="Messages by state", description="Waiting, lent to a processor, and dead. (Done ones are kept for a while and not shown.)", unit="short",
+              queries={"{{state}}": f'sum by (state) (max by ({_STORE}, state) (fmq_messages{{{_Q},state!="done"}}))'}),
+        Panel(title="Oldest waits", description="Alerts come at 15 minutes. A gap: none waits.", unit="s", queries={"oldest": f"max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}})"}),
+        Panel(title="In and out", description="Out: done and dead. Out below in: the backlog grows.", unit="cps", queries={"in": _QIN, "out": _QSETTLED}),
+    ],
+    "Handler": [
+        Panel(title="Outcomes", description="Attempts a second by how they ended.", unit="cps", stacked=True,
+              queries={"{{outcome}}": f"sum by (outcome) (rate(fmq_processed_total{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Time of a call", description="One handler call.", unit="s", queries=_quantiles("fmq_handle_seconds", _Q)),
+        Panel(title="Calls by their time", description="How many calls took how long.", unit="s", kind="heatmap",
+              queries={"{{le}}": f"sum by (le) (increase(fmq_handle_seconds_bucket{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Calls at once", description="Seconds of handler calls in a second. At the number that a processor may run, more comes through only with more processors or concurrency.", unit="short",
+              queries={"{{instance}}": f"sum by (instance) (rate(fmq_handle_seconds_sum{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Wait before the first attempt", description="From receipt to the start of the first attempt.", unit="s", queries=_quantiles("fmq_wait_seconds", _Q)),
+        Panel(title="In progress", description="Messages that a processor holds.", unit="short", stacked=True,
+              queries={"{{instance}}": f"sum by (instance) (fmq_in_progress{{{_Q}}})"}),
+    ],
+    "Trouble": [
+        Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up.", unit="short",
+              queries={"retries": f"sum(increase(fmq_retries_total{{{_Q}}}[$__rate_interval]))", "dead": f"sum(increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Out of time", description="Calls beyond FMQ_HANDLER_TIMEOUT, and settlements after the lease had passed on: such messages are handled twice.", unit="short",
+              queries={"timeouts": f"sum(increase(fmq_timeouts_total{{{_Q}}}[$__rate_interval]))", "lease lost": f"sum(increase(fmq_stale_settlements_total{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Settlement time", description="Of one commit of outcomes, all queues.", unit="s", queries=_quantiles("fmq_settle_seconds")),
+    ],
+}  # fmt: skip
+
+
+def dashboards() -> dict[str, Json]:
+    """Every dashboard by its file name."""
+    queue = _variable("queue", "Queue", 'label_values(fmq_messages{job=~"$job"}, queue)', multi=False)
+    return {
+        "fmq-overview.json": _dashboard("fmq-overview", "fmq: all queues", "Every queue, the listeners and the store.", OVERVIEW, []),
+        "fmq-queue.json": _dashboard("fmq-queue", "fmq: one queue", "One queue in depth.", QUEUE, [queue]),
+    }  # fmt: skip
+
+
+def text(dashboard: Json) -> str:
+    """A dashboard as it is kept."""
+    return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write the files, or with ``--check`` tell which differ."""
+    wrong = [name for name, made in dashboards().items() if not _is(FOLDER / name, text(made))]
+    if "--check" in sys.argv[1:]:
+        for name in wrong:
+            sys.stderr.write(f"{name} is not what make_dashboards.py makes\n")
+        return 1 if wrong else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name in wrong:
+        (FOLDER / name).write_text(text(dashboards()[name]), encoding="utf-8")
+    return 0
+
+
+def _is(path: Path, content: str) -> bool:
+    return path.exists() and path.read_text("utf-8") == content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""Dashboards and Grafana's provisioning: what grafana/dashboard-linter asks, and that all names fit together.
+
+Grafana itself can't be had from the package sources that the tests use: its files are checked, not loaded.
+"""
+
+import re
+import runpy
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from monitoring.expressions import dashboards, filled, panels, selectors
+from monitoring.programs import MONITORING, ROOT, RULES, groups, rules
+
+GRAFANA = MONITORING / "grafana"
+_UNITS = {"short", "s", "cps", "bytes", "percentunit", "bool_on_off"}
+_RATES = {"rate", "increase", "irate"}
+each_dashboard = pytest.mark.parametrize("name", dashboards())
+EVERY_PANEL = [(name, panel) for name, dashboard in dashboards().items() for panel in panels(dashboard)]
+each_panel = pytest.mark.parametrize(
+    ("name", "panel"), EVERY_PANEL, ids=[f"{name}-{panel['id']}" for name, panel in EVERY_PANEL]
+)
+
+
+def _provisioned(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((GRAFANA / "provisioning" / path).read_text("utf-8"))
+    assert found["apiVersion"] == 1
+    return found
+
+
+def _datasource() -> str:
+    (one,) = _provisioned("datasources/prometheus.yaml")["datasources"]
+    return str(one["uid"])
+
+
+def test_they_are_what_the_generator_makes() -> None:
+    """The files are made by make_dashboards.py, and none other is there."""
+    made = runpy.run_path(str(GRAFANA / "make_dashboards.py"))
+    expected = {name: made["text"](dashboard) for name, dashboard in made["dashboards"]().items()}
+    assert {path.name: path.read_text("utf-8") for path in (GRAFANA / "dashboards").iterdir()} == expected
+
+
+@each_dashboard
+def test_dashboard_can_be_kept_in_files(name: str) -> None:
+    """Schema, uid, tag, and not to be changed in the browser."""
+    dashboard = dashboards()[name]
+    assert dashboard["schemaVersion"] == 42
+    assert f"{dashboard['uid']}.json" == name
+    assert dashboard["title"]
+    assert dashboard["description"]
+    assert dashboard["editable"] is False
+    assert "fmq" in dashboard["tags"]
+    assert "id" not in dashboard
+
+
+@each_dashboard
+def test_variables(name: str) -> None:
+    """Data source, job and instance can be chosen; queries run again when the time range changes; labels are there."""
+    variables = {one["name"]: one for one in dashboards()[name]["templating"]["list"]}
+    assert list(variables)[:3] == ["datasource", "job", "instance"]
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    assert variables["datasource"]["current"]["value"] == _datasource()
+    for one in variables.values():
+        assert one["label"]
+        if one["type"] == "query":
+            assert one["datasource"]["uid"] == "${datasource}"
+            assert one["refresh"] == 2
+            asked = re.fullmatch(r"label_values\((.+), (\w+)\)", one["query"]["query"])
+            assert asked
+            promql.parse(filled(asked[1], "q"))
+    for wanted in ("job", "instance"):
+        assert variables[wanted]["multi"]
+        assert variables[wanted]["includeAll"]
+        assert variables[wanted]["allValue"] == ".+"
+
+
+@each_dashboard
+def test_panels_have_places_of_their_own(name: str) -> None:
+    """Ids differ, nothing overlaps, nothing stands out of the grid of 24."""
+    all_panels = dashboards()[name]["panels"]
+    taken: set[tuple[int, int]] = set()
+    for panel in all_panels:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken
+        taken |= cells
+    assert len({panel["id"] for panel in all_panels}) == len(all_panels)
+
+
+@each_panel
+def test_panel_explains_itself(name: str, panel: dict[str, Any]) -> None:
+    """Title, description, unit, data source by variable and at least one query are there."""
+    assert panel["title"], name
+    assert panel["description"].endswith((".", ")"))
+    assert panel["fieldConfig"]["defaults"]["unit"] in _UNITS
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert panel["targets"]
+    assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+@each_panel
+def test_queries(name: str, panel: dict[str, Any]) -> None:
+    """Each parses, chooses job and instance in every selector, and asks for metrics that there are."""
+    known = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text("utf-8"), re.MULTILINE))
+    for target in panel["targets"]:
+        assert target["datasource"]["uid"] == "${datasource}"
+        text = target["expr"]
+        found = selectors(promql.parse(filled(text, "q")))
+        assert found, f"{name}: asks for nothing: {text}"
+        assert text.count('job=~"$job"') == text.count('instance=~"$instance"') == len(found)
+        for one in found:
+            assert re.sub(r"_(bucket|sum|count)$", "", one.name or "") in known
+
+
+@each_panel
+def test_counters_are_asked_for_rates(name: str, panel: dict[str, Any]) -> None:
+    """Every counter is inside rate() or increase(), over $__rate_interval and nothing else."""
+    for target in panel["targets"]:
+        assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= {"$__rate_interval"}, name
+        inside: list[int] = []
+
+        def visit(node: promql.Expr, inside: list[int] = inside) -> bool:
+            if isinstance(node, promql.Call) and node.func.name in _RATES:
+                inside.extend(1 for one in selectors(node) if _is_counter(one.name or ""))
+            return True
+
+        expression = promql.parse(filled(target["expr"], "q"))
+        promql.walk(expression, visit)
+        assert len(inside) == sum(_is_counter(one.name or "") for one in selectors(expression))
+
+
+def _is_counter(metric: str) -> bool:
+    return metric.endswith(("_total", "_bucket", "_sum", "_count"))
+
+
+def test_dashboards_are_provided() -> None:
+    """The provider reads the folder that the compose file mounts, into a folder of fmq's own."""
+    (provider,) = _provisioned("dashboards/fmq.yaml")["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
+    assert provider["folder"] == "fmq"
+
+
+def _grafana_rules() -> list[dict[str, Any]]:
+    return [rule for group in _provisioned("alerting/rules.yaml")["groups"] for rule in group["rules"]]
+
+
+def test_grafana_alerts() -> None:
+    """Each asks the provisioned data source for a metric that there is, compares, and leads to a runbook."""
+    found = _grafana_rules()
+    assert len({rule["uid"] for rule in found}) == len(found) >= 2
+    for rule in found:
+        query, condition = rule["data"]
+        assert query["datasourceUid"] == query["model"]["datasource"]["uid"] == _datasource()
+        assert selectors(promql.parse(query["model"]["expr"]))
+        assert condition["datasourceUid"] == "__expr__"
+        assert condition["refId"] == rule["condition"]
+        assert condition["model"]["expression"] == query["refId"]
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert (ROOT / rule["annotations"]["runbook_url"]).exists()
+    assert not {rule["title"] for rule in found} & set(rules())
+
+
+def test_grafana_alerts_ask_what_the_rules_of_prometheus_ask() -> None:
+    """Expression and limit of each are those of the alert whose runbook it names."""
+    for rule in _grafana_rules():
+        name = rule["annotations"]["runbook_url"].removeprefix("docs/runbooks/").removesuffix(".md")
+        limit = rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"][0]
+        assert rules()[name]["expr"].startswith(f"{rule['data'][0]['model']['expr']} > {limit}")
+
+
+def test_no_dollar_is_taken_for_a_variable() -> None:
+    """Grafana fills in environment variables in these files: every other dollar is doubled."""
+    for path in (GRAFANA / "provisioning").rglob("*.yaml"):
+        lines = [line.split("#")[0] for line in path.read_text("utf-8").split("\n")]
+        assert not re.search(r"(?<!\$)\$(?!\$)", "\n".join(lines)), path.name
+
+
+def test_policy_and_contact_point_fit() -> None:
+    """The policy sends to a contact point that there is."""
+    (point,) = _provisioned("alerting/contact-points.yaml")["contactPoints"]
+    (policy,) = _provisioned("alerting/policies.yaml")["policies"]
+    assert policy["receiver"] == point["name"]
+    assert point["receivers"][0]["type"] == "prometheus-alertmanager"
+
+
+def test_rules_come_from_one_file() -> None:
+    """Prometheus reads the rules that the tests read."""
+    config = yaml.safe_load((MONITORING / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    (pattern,) = config["rule_files"]
+    assert list((MONITORING / "prometheus").glob(pattern)) == [RULES]
+    assert groups()
