@@ -71,6 +71,6 @@ def test_prometheus_watches_every_service(stack: StackMaker, tell: Callable[[str
 )
 def test_configuration_is_valid(engine: Engine, image: str, folder: str, command: tuple[str, ...]) -> None:
     """Prometheus's and Alertmanager's own checkers take their configuration."""
-    mount = f"{ROOT / 'deploy' / folder}:/etc/{folder}:ro"
+    mount = f"{ROOT / 'monitoring' / folder}:/etc/{folder}:ro"
     path = f"/etc/{folder}/{folder}.yml"
     engine.docker("run", "--rm", "--volume", mount, "--entrypoint", command[0], image, *command[1:], path)
