@@ -220,10 +220,9 @@ def _damage(path: Path, what: str) -> str:
 
 def _make_private_file(path: Path) -> None:
     """Make the file before SQLite does: not for everybody to read. Its -wal and -shm take the same mode."""
-    with suppress(FileExistsError):
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise StoreRefused(f"{path} can't be made: {error.strerror}") from error
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
+    except FileExistsError:
+        pass  # as usual
+    except OSError as error:
+        raise StoreRefused(f"{path} can't be made: {error.strerror}") from error

@@ -64,7 +64,7 @@ class SqliteQueue:
                         for one in group
                     ],
                 )
-                # One statement a batch where a trigger would be one a row; the other counters have triggers.
+                # One statement a batch, where a trigger would be one a row (docs/adr/0007).
                 sql.execute(
                     "UPDATE fmq_queue SET stored = stored + ?1, pending = pending + ?1 WHERE name = ?2",
                     (len(group), name),
