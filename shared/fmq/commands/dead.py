@@ -1,9 +1,7 @@
 """`fmq dead`: look at dead letters, give them another chance, or delete them."""
 
-import base64
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -13,7 +11,7 @@ from fmq.commands.status import moment
 from fmq.commands.table import print_table
 from fmq.errors import FmqError
 from fmq.log import shorten
-from fmq.message import DeadLetter
+from fmq.message_json import letter_fields
 from fmq.queue import Durability, Queue, open_queue
 from fmq.settings import StoreSettings
 
@@ -44,7 +42,7 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, **flags: object)
         total = store.stats(queue).dead
     if as_json:
         for letter in letters:
-            click.echo(json.dumps(as_dict(letter)))
+            click.echo(json.dumps(letter_fields(letter)))
         return
     print_table(
         ("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"),
@@ -73,7 +71,7 @@ def show(queue: str, number: int, **flags: object) -> None:
         found = store.dead_letters(queue, limit=1, after_id=number - 1)
     if not found or found[0].message.id != number:
         raise FmqError(f"{queue} has no dead letter {number}")
-    click.echo(json.dumps(as_dict(found[0]), indent=2))
+    click.echo(json.dumps(letter_fields(found[0]), indent=2))
 
 
 def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,29 +114,3 @@ def _apply(change: Callable[..., int], queue: str, ids: tuple[int, ...], *, ever
     while count := change(queue, limit=_CHUNK):  # in steps, so that nobody waits long for the write lock
         total += count
     return total
-
-
-def as_dict(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter for JSON. The payload is text where it is UTF-8, and base64 in any case."""
-    message = letter.message
-    properties = {name: value for name, value in asdict(message.properties).items() if value not in (None, ())}
-    if "correlation_data" in properties:
-        properties["correlation_data"] = base64.b64encode(properties["correlation_data"]).decode()
-    try:
-        text = message.text
-    except UnicodeDecodeError:
-        text = None
-    return {
-        "id": message.id,
-        "queue": message.queue,
-        "topic": message.topic,
-        "reason": letter.reason,
-        "dead_at": letter.dead_at,
-        "received_at": message.received_at,
-        "retry_count": message.retry_count,
-        "qos": message.qos,
-        "retain": message.retain,
-        "properties": properties,
-        "payload": text,
-        "payload_base64": base64.b64encode(message.payload).decode(),
-    }
