@@ -1,6 +1,7 @@
 """Makes the reference pages from the code: docs/settings.md and docs/metrics.md. With --check, tells if they are old."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -9,11 +10,14 @@ from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
 from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build_info
-from fmq.settings import Settings, StoreSettings, is_secret, right_value, variable
+from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, right_value, variable
 from fmq_listener.settings import ListenerSettings
+from fmq_processor.handlers import SETTINGS
 from fmq_processor.settings import ProcessorSettings
 
 HERE = Path(__file__).parent
+HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {}
+"""What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
 
 
@@ -42,11 +46,13 @@ def settings_page() -> str:
         ),
     ]
     shared = set(StoreSettings.model_fields) | set(Settings.model_fields)
-    for title, model in (
+    models: list[tuple[str, type[SettingsModel]]] = [
         ("Listener and processor", Settings),
         ("Listener", ListenerSettings),
         ("Processor", ProcessorSettings),
-    ):
+        *((f"Handler `{name}`", model) for name, model in SETTINGS.items()),
+    ]
+    for title, model in models:
         parts.append(f"## {title}\n\n| variable | default | what for | a good value |\n| --- | --- | --- | --- |")
         parts += [
             f"| `{variable(name)}` | {_default(field)} | {_cell(field.description or '')} | {_cell(right_value(field))} |"
@@ -58,6 +64,8 @@ def settings_page() -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(needed)"
     if is_secret(field) or field.default in (None, (), ""):
         return ""
     value = field.default
@@ -82,6 +90,7 @@ def metrics_page() -> str:
     for title, families in (
         ("Listener", _families(ListenerMetrics)),
         ("Processor", _families(ProcessorMetrics)),
+        *((f"Handler `{name}`", _families_of_handler(metrics)) for name, metrics in HANDLER_METRICS.items()),
         ("Store (both)", list(StoreCollector(_Sample()).collect())),  # type: ignore[arg-type]
         ("Build (both)", _build()),
     ):
@@ -96,6 +105,12 @@ def metrics_page() -> str:
 def _families(metrics: type[ListenerMetrics] | type[ProcessorMetrics]) -> list[Metric]:
     registry = CollectorRegistry()
     metrics(registry).start_at_zero(["q"])
+    return list(registry.collect())
+
+
+def _families_of_handler(metrics: Callable[[CollectorRegistry], object]) -> list[Metric]:
+    registry = CollectorRegistry()
+    metrics(registry)
     return list(registry.collect())
 
 

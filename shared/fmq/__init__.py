@@ -5,7 +5,7 @@ module that defines it.
 """
 
 from fmq.message import Message, Properties
-from fmq.outcome import Dead, Done, Outcome, Reject, Retry, RetryLater, batch_handler
+from fmq.outcome import Dead, Done, Outcome, Reject, Retry, RetryLater, Unavailable, batch_handler
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __all__ = [
     "Reject",
     "Retry",
     "RetryLater",
+    "Unavailable",
     "__version__",
     "batch_handler",
 ]

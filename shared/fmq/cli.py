@@ -10,9 +10,10 @@ import click
 
 import fmq
 from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
-from fmq.settings import StoreSettings, is_secret, load, variable
+from fmq.settings import SettingsModel, is_secret, load, variable
 
-_S = TypeVar("_S", bound=StoreSettings)
+_S = TypeVar("_S", bound=SettingsModel)
+_OPTIONS = "Options"
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
@@ -67,23 +68,44 @@ def _exit_code(error: FmqError) -> int:
             return EXIT_FAULT
 
 
+class _SettingOption(click.Option):
+    """A flag that stands under a heading of its own in the help."""
+
+    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:  # noqa: ANN401 - as click's Option
+        super().__init__(*args, **kwargs)
+        self.heading = heading
+
+
+class SettingsCommand(click.Command):
+    """A command whose help shows its flags by heading."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_heading: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record and isinstance(option, click.Option):
+                by_heading.setdefault(getattr(option, "heading", _OPTIONS), []).append(record)
+        for heading, records in by_heading.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
 def settings_options(
-    model: type[StoreSettings], *, but: tuple[str, ...] = ()
+    model: type[SettingsModel], *, but: tuple[str, ...] = (), heading: str = _OPTIONS
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that gives a command a flag for each setting of ``model`` but secrets and those in ``but``."""
+    """A decorator that gives a command a flag for each setting of ``model`` but secrets and those in ``but``.
+
+    A SettingsCommand shows them in its help under ``heading``.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, field in reversed(model.model_fields.items()):
             if name in but or is_secret(field):
                 continue
-            text = f"{field.description} [{variable(name)}]"
+            flag, text = f"--{name.replace('_', '-')}", f"{field.description} [{variable(name)}]"
             if field.annotation is bool:
-                option = click.option(
-                    f"--{name.replace('_', '-')}/--no-{name.replace('_', '-')}", name, default=None, help=text
-                )
-            else:
-                option = click.option(f"--{name.replace('_', '-')}", name, help=text)
-            function = option(function)
+                flag = f"{flag}/--no-{name.replace('_', '-')}"
+            function = click.option(flag, name, cls=_SettingOption, heading=heading, default=None, help=text)(function)
         return function
 
     return decorate

@@ -4,6 +4,9 @@ A handler is a function ``handle(message)``, an async function, or one marked wi
 a list; or a class with a method ``handle`` of any of these kinds. ``setup()`` and ``teardown()``, beside the
 function in its module or as methods of the class, run once before the first and after the last message; both may
 be async.
+
+A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.settings.HandlerSettings``), is made
+with these, read from the environment like all others, and with the registry that its metrics go to.
 """
 
 import importlib
@@ -14,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmq.errors import HandlerError
+from prometheus_client import CollectorRegistry
+
+from fmq.errors import HandlerError, SettingsError
+from fmq.settings import HandlerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,52 @@ class Handler:
     teardown: Callable[[], Any] | None = None
 
 
-def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
-    """Load ``package.module:name``, or a built-in (``builtin`` maps its name to such a reference).
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a reference names, before it is made: ``target``, which stands in the module ``beside``."""
+
+    name: str
+    target: Any
+    beside: object
+
+    @property
+    def settings(self) -> type[HandlerSettings] | None:
+        """The settings that it asks for. Raises HandlerError if they are none."""
+        asked: Any = getattr(self.target, "Settings", None) if inspect.isclass(self.target) else None
+        if asked is None or (inspect.isclass(asked) and issubclass(asked, HandlerSettings)):
+            return asked
+        raise HandlerError(f"the handler {self.name!r} has 'Settings' that are no subclass of HandlerSettings")
+
+    def make(self, settings: HandlerSettings | None, registry: CollectorRegistry) -> Handler:
+        """Make the handler; ``settings`` are of the class that it asks for. Raises HandlerError, SettingsError."""
+        holder, found = self.beside, self.target
+        if isinstance(found, type):
+            try:
+                holder = found() if settings is None else found(settings, registry)
+            except SettingsError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise HandlerError(
+                    f"the handler {self.name!r} can't be made: {type(error).__name__}: {error}"
+                ) from error
+            found = getattr(holder, "handle", None)
+        elif not inspect.isroutine(found) and hasattr(found, "handle"):
+            holder, found = found, found.handle
+        if not callable(found):
+            raise HandlerError(f"the handler {self.name!r} is neither a function nor a class with a method 'handle'")
+        return Handler(
+            name=self.name,
+            handle=found,
+            is_async=inspect.iscoroutinefunction(found)
+            or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
+            is_batch=bool(getattr(found, "__fmq_batch__", False)),
+            setup=_callable(holder, "setup"),
+            teardown=_callable(holder, "teardown"),
+        )
+
+
+def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
+    """Import ``package.module:name``, or a built-in (``builtin`` maps its name to such a reference).
 
     The working directory is searched first. Raises HandlerError that says what is wrong with the reference.
     """
@@ -54,29 +104,12 @@ def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
             raise HandlerError(
                 f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}"
             ) from None
-    return _adapt(reference, found, beside=module)
+    return Definition(reference, found, module)
 
 
-def _adapt(reference: str, found: Any, *, beside: object) -> Handler:  # noqa: ANN401 - whatever the user named
-    holder = beside
-    if inspect.isclass(found):
-        try:
-            holder = found()
-        except (Exception, SystemExit) as error:
-            raise HandlerError(f"the handler {reference!r} can't be made: {type(error).__name__}: {error}") from error
-        found = getattr(holder, "handle", None)
-    elif not inspect.isroutine(found) and hasattr(found, "handle"):
-        holder, found = found, found.handle
-    if not callable(found):
-        raise HandlerError(f"the handler {reference!r} is neither a function nor a class with a method 'handle'")
-    return Handler(
-        name=reference,
-        handle=found,
-        is_async=inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
-        is_batch=bool(getattr(found, "__fmq_batch__", False)),
-        setup=_callable(holder, "setup"),
-        teardown=_callable(holder, "teardown"),
-    )
+def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
+    """Find and make a handler that asks for no settings. Raises HandlerError."""
+    return find_handler(reference, builtin).make(None, CollectorRegistry())
 
 
 def _callable(holder: object, name: str) -> Callable[[], Any] | None:

@@ -61,6 +61,16 @@ class Retry(Exception):
         self.reason = reason or "the handler asked for a retry"
 
 
+class Unavailable(Retry):
+    """Raised by a handler: the target itself is down or asks us to hold off, so that other messages would fail as well.
+
+    For a refused connection, a timeout, HTTP 429 or 503; what only this message suffers from is a plain Retry.
+    """
+
+    def __init__(self, after: float | None = None, reason: str = "the target is unavailable") -> None:
+        super().__init__(after, reason)
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how soon. ``max_retries`` retries follow the first attempt."""

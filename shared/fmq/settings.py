@@ -2,7 +2,7 @@
 
 A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
 ``--lease-seconds``; a flag wins. A secret ``broker_password`` can also be given as the
-path of a file in ``FMQ_BROKER_PASSWORD_FILE``.
+path of a file in ``FMQ_BROKER_PASSWORD_FILE``. A secret has no flag: other users of the machine would see it.
 """
 
 import re
@@ -18,11 +18,14 @@ from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
 _PASSWORD_IN_URL = re.compile(r"(://[^/:@\s]*):\S*@")
-_S = TypeVar("_S", bound="StoreSettings")
+_S = TypeVar("_S", bound="SettingsModel")
 
 
 def setting(default: Any, *, about: str, right: str, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A field of a Settings class. ``about`` says what it is for, ``right`` what a good value looks like."""
+    """A field of a Settings class. ``about`` says what it is for, ``right`` what a good value looks like.
+
+    A ``default`` of ``...``: the user has to give it.
+    """
     return Field(default, description=about, json_schema_extra={"right": right}, validate_default=True, **limits)
 
 
@@ -36,10 +39,18 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names with commas between."""
 
 
-class StoreSettings(BaseModel):
-    """Which store, and how to open it."""
+class SettingsModel(BaseModel):
+    """What flags and variables are read into: every field is made with ``setting()``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HandlerSettings(SettingsModel):
+    """The base of a handler's settings. The name of each field begins with the handler's."""
+
+
+class StoreSettings(SettingsModel):
+    """Which store, and how to open it."""
 
     queue_url: str = setting(
         "sqlite:///mqtt_queue.db",
@@ -138,42 +149,88 @@ def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str
     Raises SettingsError, which tells of every wrong setting at once: its name, its value unless it is a secret,
     and what would be right.
     """
-    values: dict[str, object] = {}
-    shown: dict[str, str] = {}
-    problems: list[str] = []
-    for name, field in model.model_fields.items():
-        key = variable(name)
-        if flags.get(name) is not None:
-            values[name], shown[name] = flags[name], f"--{name.replace('_', '-')}"
-        elif environ.get(key, "") != "":
-            values[name], shown[name] = environ[key], key
-        elif is_secret(field) and environ.get(f"{key}_FILE", "") != "":
-            path, shown[name] = environ[f"{key}_FILE"], f"{key}_FILE"
-            try:
-                values[name] = SecretStr(Path(path).read_text(encoding="utf-8").rstrip("\r\n"))
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(
-                    f"{key}_FILE={path!r}: can't be read ({error}); it would be the path of a text file with the secret"
-                )
-    settings: _S | None = None
-    try:
-        settings = model.model_validate(values)
-    except ValidationError as error:
-        problems += [_explain(cast("dict[str, Any]", one), model, values, shown) for one in error.errors()]
-    if settings is None or problems:
-        raise SettingsError(
-            "\n".join(["the settings are wrong:", *(f"  {problem}" for problem in dict.fromkeys(problems))])
-        )
+    reading = Reading(flags, environ)
+    settings = reading.read(model)
+    if settings is None:
+        raise reading.error()
     return settings
 
 
+class Reading:
+    """Reads one model after the other from the same flags and environment, and gathers what is wrong in any of them."""
+
+    def __init__(self, flags: Mapping[str, object], environ: Mapping[str, str]) -> None:
+        self._flags = {name: value for name, value in flags.items() if value is not None}
+        self._environ = environ
+        self._read: set[str] = set()
+        self.problems: list[str] = []
+
+    def error(self) -> SettingsError:
+        """All problems in one error."""
+        return SettingsError(
+            "\n".join(["the settings are wrong:", *(f"  {problem}" for problem in dict.fromkeys(self.problems))])
+        )
+
+    def given(self, name: str) -> object:
+        """What the user gave for the field ``name``, as it came; None if nothing."""
+        return self._flags.get(name) or self._environ.get(variable(name)) or None
+
+    def read(self, model: type[_S]) -> _S | None:
+        """Read ``model``; None if something is wrong with it, which ``problems`` tells then."""
+        values: dict[str, object] = {}
+        shown: dict[str, str] = {}
+        problems = [
+            f"{variable(name)} names two settings: those of a handler begin with the handler's name"
+            for name in model.model_fields
+            if name in self._read
+        ]
+        for name, field in model.model_fields.items():
+            key = variable(name)
+            if name in self._flags:
+                values[name], shown[name] = self._flags[name], _flag(name)
+            elif self._environ.get(key, "") != "":
+                values[name], shown[name] = self._environ[key], key
+            elif is_secret(field) and self._environ.get(f"{key}_FILE", "") != "":
+                path, shown[name] = self._environ[f"{key}_FILE"], f"{key}_FILE"
+                try:
+                    values[name] = SecretStr(Path(path).read_text(encoding="utf-8").rstrip("\r\n"))
+                except (OSError, UnicodeDecodeError) as error:
+                    problems.append(
+                        f"{key}_FILE={path!r}: can't be read ({error}); it would be the path of a text file with the secret"
+                    )
+        settings: _S | None = None
+        try:
+            settings = model.model_validate(values)
+        except ValidationError as error:
+            problems += [_explain(cast("dict[str, Any]", one), model, values, shown) for one in error.errors()]
+        self._read |= set(model.model_fields)
+        self.problems += problems
+        return None if problems else settings
+
+    def refuse_other_flags(self, why: str) -> None:
+        """Every flag that belongs to none of the models read so far is a problem."""
+        for name, value in self._flags.items():
+            if name not in self._read:
+                self.problems.append(f"{_flag(name)}={_shown(value)}: {why}")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _shown(value: object) -> str:
+    return _PASSWORD_IN_URL.sub(r"\1:(hidden)@", repr(value))
+
+
 def _explain(
-    error: dict[str, Any], model: type[StoreSettings], values: Mapping[str, object], shown: Mapping[str, str]
+    error: dict[str, Any], model: type[SettingsModel], values: Mapping[str, object], shown: Mapping[str, str]
 ) -> str:
     why = str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0]) if error["loc"] else ""
     if name not in model.model_fields:
         return why
     field = model.model_fields[name]
-    value = "(hidden)" if is_secret(field) else _PASSWORD_IN_URL.sub(r"\1:(hidden)@", repr(values.get(name)))
+    if error["type"] == "missing":
+        return f"{variable(name)} is not set; it would be {right_value(field)}"
+    value = "(hidden)" if is_secret(field) else _shown(values.get(name, field.default))
     return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"

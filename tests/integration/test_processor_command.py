@@ -23,6 +23,8 @@ QUEUE = "dstdb"
 HANDLERS = """
 import os, time
 from pathlib import Path
+from prometheus_client import Counter
+from fmq.settings import HandlerSettings, setting
 
 SEEN = os.open("seen", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
@@ -46,6 +48,18 @@ class WithHooks:
         note(message)
     async def teardown(self):
         os.write(SEEN, b"teardown\\n")
+
+class ShopSettings(HandlerSettings):
+    shop_sign: str = setting(..., about="What to write.", right="a few letters", max_length=9)
+
+class Shop:
+    Settings = ShopSettings
+    def __init__(self, settings, registry):
+        self.sign = settings.shop_sign
+        self.sold = Counter("fmq_shop_sold", "Sold.", registry=registry)
+    def handle(self, message):
+        os.write(SEEN, self.sign.encode() + message.payload + b"\\n")
+        self.sold.inc()
 
 class BadSetup:
     def setup(self):
@@ -180,6 +194,16 @@ def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Queue, proce
     assert seen(tmp_path) == ["setup", "0", "1", "2", "teardown"]
 
 
+def test_a_handler_with_settings_and_metrics(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """A user's class gets its settings from the environment, and its metrics stand beside the processor's."""
+    put(queue, 3)
+    process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:Shop", FMQ_SHOP_SIGN="no. ")
+    wait_for(lambda: queue.stats(QUEUE).done == 3, what="3 messages")
+    assert "fmq_shop_sold_total 3.0" in _get(process.wait_to_say("Starting processor")[0]["http_port"], "/metrics")[1]
+    assert process.terminate() == 0
+    assert (tmp_path / "seen").read_text(encoding="utf-8").splitlines() == ["no. 0", "no. 1", "no. 2"]
+
+
 def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes) -> None:
     """With exit code 1 and its error; no message is touched."""
     put(queue, 3)
@@ -199,6 +223,11 @@ def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes)
             ("--batch='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
         ),
         (("dstdb",), {"FMQ_HANDLER": "user_code:missing"}, ("has no 'missing'",)),
+        (
+            ("dstdb", "none"),
+            {"FMQ_HANDLER": "user_code:Shop", "FMQ_SHOP_SIGN": "0123456789"},
+            ("--batch='none'", "FMQ_SHOP_SIGN='0123456789': ", "it would be a few letters"),
+        ),
         (("dstdb",), {"FMQ_HANDLER": "nowhere:handle"}, ("can't be imported: ModuleNotFoundError",)),
         (("dstdb", "5", "--batch", "6"), {}, ("--batch is given twice",)),
     ],

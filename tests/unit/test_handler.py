@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from fmq.errors import HandlerError
-from fmq.handler import load_handler
+from fmq.errors import HandlerError, SettingsError
+from fmq.handler import find_handler, load_handler
 
 BUILTIN = {"log": "fmq_processor.handlers.log:handle"}
 MODULE = """
 import functools
+from prometheus_client import Counter
 from fmq import batch_handler
+from fmq.errors import SettingsError
+from fmq.settings import HandlerSettings, setting
 
 def setup(): pass
 def handle(message): pass
@@ -36,6 +40,21 @@ class Called:
 
 class NeedsArguments:
     def __init__(self, url): pass
+
+class ShopSettings(HandlerSettings):
+    shop_url: str = setting("", about="", right="")
+
+class Shop:
+    Settings = ShopSettings
+    def __init__(self, settings, registry):
+        if not settings.shop_url:
+            raise SettingsError("FMQ_SHOP_URL: no such shop")
+        self.url, self.sold = settings.shop_url, Counter("fmq_shop_sold", "Sold.", registry=registry)
+    def handle(self, message): return self.url
+
+class StrangeSettings:
+    Settings = {"url": ""}
+    def handle(self, message): pass
 
 class WithoutHandle: pass
 called = Called()
@@ -113,3 +132,21 @@ def test_what_is_wrong_is_told(reference: str, told: str) -> None:
         load_handler(reference, BUILTIN)
     assert told in str(caught.value)
     assert repr(reference) in str(caught.value)
+
+
+def test_a_class_is_made_with_the_settings_that_it_asks_for() -> None:
+    """With an object of the class that it names, and the registry that its metrics go to."""
+    definition = find_handler("user_code:Shop", {})
+    assert definition.settings is not None
+    registry = CollectorRegistry()
+    handler = definition.make(definition.settings.model_validate({"shop_url": "here"}), registry)
+    assert handler.handle(None) == "here"
+    assert registry.get_sample_value("fmq_shop_sold_total") == 0
+    with pytest.raises(SettingsError, match="no such shop"):
+        definition.make(definition.settings(), CollectorRegistry())
+
+
+def test_settings_that_are_none_are_refused() -> None:
+    """Since they would be read from nowhere."""
+    with pytest.raises(HandlerError, match="no subclass of HandlerSettings"):
+        _ = find_handler("user_code:StrangeSettings", {}).settings

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmq.backoff import Backoff
-from fmq.outcome import REASON_LIMIT, Dead, Done, Outcome, Reject, Retry, RetryLater, RetryPolicy, decide, describe
+from fmq.outcome import (
+    REASON_LIMIT,
+    Dead,
+    Done,
+    Outcome,
+    Reject,
+    Retry,
+    RetryLater,
+    RetryPolicy,
+    Unavailable,
+    decide,
+    describe,
+)
 
 POLICY = RetryPolicy(max_retries=3, backoff=Backoff(initial=2.0, maximum=60.0, jitter=0.0))
 
@@ -52,6 +64,12 @@ def test_retry_says_when() -> None:
     assert outcome_of(RetryLater(7)) == RetryLater(7, "the handler asked for a retry")
     assert outcome_of(Retry(after=-3)) == RetryLater(0.0, "the handler asked for a retry")
     assert isinstance(outcome_of(Retry(after=1), 4), Dead)
+
+
+def test_a_target_that_is_unavailable_is_a_retry() -> None:
+    """Then, if the target said when; else by the backoff."""
+    assert outcome_of(Unavailable()) == RetryLater(2.0, "the target is unavailable")
+    assert outcome_of(Unavailable(after=30, reason="503")) == RetryLater(30, "503")
 
 
 @pytest.mark.parametrize("after", [float("nan"), float("inf"), float("-inf"), "soon"])

@@ -11,16 +11,16 @@ import click
 import tenacity
 from prometheus_client import CollectorRegistry
 
-from fmq.cli import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli import EXIT_FAULT, SettingsCommand, run, settings_options
 from fmq.errors import FmqError, StoreUnavailable
-from fmq.handler import Handler, load_handler
+from fmq.handler import Handler
 from fmq.health import HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
 from fmq.metrics import ProcessorMetrics, StoreCollector, build_info
 from fmq.queue import Durability, Queue, open_queue
 from fmq_processor.assembly import make_worker
-from fmq_processor.handlers import BUILTIN
+from fmq_processor.choice import Choice, choose, handler_options
 from fmq_processor.hooks import set_up, tear_down
 from fmq_processor.readiness import Readiness
 from fmq_processor.runner import Runner
@@ -32,11 +32,12 @@ _USUAL_PORT = 9465
 _STOP_SECONDS = 1.0
 
 
-@click.command("process")
+@click.command("process", cls=SettingsCommand)
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
 @click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
 @settings_options(ProcessorSettings)
+@handler_options
 def process(topic: str | None, batch_argument: str | None, sleep_argument: str | None, **flags: object) -> int:
     """Hand queued messages to a handler, BATCH at a time.
 
@@ -47,23 +48,28 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
     for name, value in arguments.items():
         if value is not None and flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice: as a flag and as an argument")
-    settings = read_settings(ProcessorSettings, {**flags, **{k: v for k, v in arguments.items() if v is not None}})
+    given = {**flags, **{name: value for name, value in arguments.items() if value is not None}}
+    settings, choice = choose(given, os.environ, before_import=_configure_log)
+    shutdown = Shutdown()
+    shutdown.install()
+    return _serve(settings, choice, shutdown)
+
+
+def _configure_log(settings: ProcessorSettings) -> None:
     configure(
         service="processor",
         level=settings.log_level,
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
     )
-    shutdown = Shutdown()
-    shutdown.install()
-    return _serve(settings, load_handler(settings.handler, BUILTIN), shutdown)
 
 
-def _serve(settings: ProcessorSettings, handler: Handler, shutdown: Shutdown) -> int:
+def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> int:
     """Run a processor until ``shutdown``. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
     build_info(registry, service="processor")
+    handler = choice.make(registry)
     heartbeat = Heartbeat()
     with ExitStack() as stack:
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))

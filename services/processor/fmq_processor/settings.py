@@ -3,6 +3,7 @@
 from pydantic import ValidationInfo, field_validator
 
 from fmq.settings import Settings, setting
+from fmq_processor.handlers import BUILTIN
 
 _HANDLERS_SHARE = 0.8
 
@@ -33,8 +34,8 @@ class ProcessorSettings(Settings):
     )
     handler: str = setting(
         "log",
-        about="What handles the messages: package.module:function, or the built-in 'log'.",
-        right="log or package.module:function",
+        about="What handles the messages: a built-in's name, or package.module:function.",
+        right=f"package.module:function, or one of {', '.join(BUILTIN)}",
         min_length=1,
     )
     concurrency: int = setting(

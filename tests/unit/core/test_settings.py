@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from fmq.errors import SettingsError
 from fmq.queue import Durability
-from fmq.settings import Settings, load, setting
+from fmq.settings import HandlerSettings, Reading, Settings, load, setting
 
 
 class Example(Settings):
@@ -70,3 +70,51 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     assert "hunter2" not in str(caught.value)
     with pytest.raises(SettingsError, match=r"FMQ_BROKER_PASSWORD_FILE=.*can't be read"):
         load(Example, {}, {"FMQ_BROKER_PASSWORD_FILE": str(tmp_path / "missing")})
+
+
+class ShopSettings(HandlerSettings):
+    """A handler's settings, one of them needed."""
+
+    shop_url: str = setting(
+        ..., about="Where the shop is.", right="such as https://shop.example", pattern="^https?://[^:@]+$"
+    )
+    shop_key: SecretStr | None = setting(None, about="Its key.", right="8 characters or more", min_length=8)
+
+
+def test_several_models_are_read_together() -> None:
+    """What is wrong with any of them is in one error, and a right one is returned all the same."""
+    reading = Reading(
+        {"http_port": "x"}, {"FMQ_SHOP_URL": "ftp://me:pass@shop", "FMQ_SHOP_KEY": "short", "FMQ_SLEEP": "x"}
+    )
+    assert reading.read(Example) is None
+    assert reading.read(ShopSettings) is None
+    text = str(reading.error())
+    for part in ("--http-port='x'", "FMQ_SHOP_URL='ftp://me:(hidden)@shop'", "FMQ_SHOP_KEY=(hidden)"):
+        assert part in text
+    assert "short" not in text
+    assert len(text.splitlines()) == 4
+    with pytest.raises(SettingsError, match=r"FMQ_SHOP_URL is not set; it would be such as https://shop.example"):
+        load(ShopSettings, {}, {})
+    good = Reading({}, {"FMQ_SHOP_URL": "https://shop.example"})
+    assert good.read(ShopSettings) == ShopSettings(shop_url="https://shop.example")
+    assert good.problems == []
+
+
+def test_a_variable_has_one_meaning() -> None:
+    """A second model that has a setting of the same name is refused."""
+
+    class Greedy(HandlerSettings):
+        http_port: int = setting(0, about="Another port.", right="a port")
+
+    reading = Reading({}, {})
+    assert reading.read(Example) is not None
+    assert reading.read(Greedy) is None
+    assert reading.problems == ["FMQ_HTTP_PORT names two settings: those of a handler begin with the handler's name"]
+
+
+def test_flags_that_nobody_reads_are_refused() -> None:
+    """Rather than without effect; those that were not given are not, and no password is shown."""
+    reading = Reading({"shop_url": "amqp://me:pass@shop", "http_port": "1", "shop_size": None}, {})
+    reading.read(Example)
+    reading.refuse_other_flags("no setting of the handler 'log'")
+    assert reading.problems == ["--shop-url='amqp://me:(hidden)@shop': no setting of the handler 'log'"]

@@ -1,0 +1,65 @@
+"""Which handler was chosen, and its settings beside the processor's."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from fmq.cli import settings_options
+from fmq.errors import HandlerError
+from fmq.handler import Definition, Handler, find_handler
+from fmq.settings import HandlerSettings, Reading
+from fmq_processor.handlers import BUILTIN, SETTINGS
+from fmq_processor.settings import ProcessorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A handler that can be made, and what it is to be made of."""
+
+    definition: Definition
+    settings: HandlerSettings | None
+
+    def make(self, registry: CollectorRegistry) -> Handler:
+        """Make the handler, which shows its metrics in ``registry``. Raises HandlerError, SettingsError."""
+        return self.definition.make(self.settings, registry)
+
+
+def handler_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that gives a command the flags of all built-in handlers."""
+    for name, model in reversed(list(SETTINGS.items())):
+        function = settings_options(model, heading=f"Options of --handler {name}")(function)
+    return function
+
+
+def choose(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    before_import: Callable[[ProcessorSettings], None] = lambda _: None,
+) -> tuple[ProcessorSettings, Choice]:
+    """Read the processor's settings, import the handler that they name, and read that one's settings.
+
+    ``before_import`` is called with the processor's settings if they are right: a user's module may log when it is
+    imported. Raises SettingsError, which tells of everything that is wrong with any of these.
+    """
+    reading = Reading(flags, environ)
+    settings = reading.read(ProcessorSettings)
+    if settings is not None:
+        before_import(settings)
+    reference = str(reading.given("handler") or ProcessorSettings.model_fields["handler"].default)
+    definition: Definition | None = None
+    of_handler: HandlerSettings | None = None
+    try:
+        definition = find_handler(reference, BUILTIN)
+        asked = definition.settings
+    except HandlerError as error:
+        reading.problems.append(str(error))
+    else:
+        if asked is not None:
+            of_handler = reading.read(asked)
+        reading.refuse_other_flags(f"no setting of the handler {reference!r}")
+    if settings is None or definition is None or reading.problems:
+        raise reading.error()
+    return settings, Choice(definition, of_handler)
