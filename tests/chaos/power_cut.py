@@ -1,0 +1,127 @@
+"""The power goes at a random moment: what was acknowledged is there afterwards, and the file is sound."""
+
+import random
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+
+from fmq.errors import StoreUnavailable
+from fmq.message import Incoming
+from fmq.outcome import Done
+from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue
+from support.counting import counted, counters, query
+from support.disk import installed
+from support.power import PowerCutDisk, restore
+
+_QUEUE = "dstdb"
+_CUTS_PER_FILE = 25
+
+
+@dataclass(slots=True)
+class PowerCuts:
+    """What became of a store whose power was cut again and again. ``faults`` says what must not be."""
+
+    cuts: int = 0
+    stored: int = 0
+    lost: int = 0
+    torn: int = 0
+    slowest_recovery: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+
+class _Machine:
+    """A listener, a processor and the upkeep, each with a connection, in one thread: one seed, one course of events."""
+
+    def __init__(self, path: Path, rng: random.Random, durability: Durability) -> None:
+        self._path = path
+        self._rng = rng
+        self._durability = durability
+        self._next = 0
+        self.stored: set[bytes] = set()
+        self.handled: set[bytes] = set()
+        self.under_way: list[bytes] = []
+        """The batch whose commit has not returned: afterwards it is there whole or not at all."""
+
+    def run(self, disk: PowerCutDisk) -> None:
+        """Until the power goes. Nothing that was still under way then counts as stored."""
+        with installed(disk), suppress(StoreUnavailable, apsw.IOError):  # the latter from closing
+            while True:
+                with ExitStack() as stack:
+                    listener = self._open(stack, self._durability)
+                    processor = self._open(stack, Durability.NORMAL)
+                    upkeep = self._open(stack, Durability.NORMAL)
+                    listener.declare(_QUEUE)
+                    for _ in range(self._rng.randrange(60)):
+                        self._step(listener, processor, upkeep)
+
+    def _open(self, stack: ExitStack, durability: Durability) -> Queue:
+        queue = open_queue(f"sqlite:///{self._path}", StoreOptions(durability, busy_seconds=0.1))
+        stack.callback(_close, queue)
+        return queue
+
+    def _step(self, listener: Queue, processor: Queue, upkeep: Queue) -> None:
+        match self._rng.randrange(10):
+            case 0 | 1 | 2 | 3 | 4 | 5:
+                self.under_way = [self._payload() for _ in range(self._rng.randrange(1, 40))]
+                listener.put([Incoming(_QUEUE, _QUEUE, payload, time.time()) for payload in self.under_way])
+                self.stored.update(self.under_way)
+                self.under_way = []
+            case 6 | 7 | 8:
+                claims = processor.claim(_QUEUE, self._rng.randrange(1, 40), lease=0.001)
+                self.handled.update(claim.message.payload for claim in claims)
+                processor.settle([(claim, Done()) for claim in claims])
+            case _:
+                upkeep.maintain(Retention(done_seconds=0.0))
+
+    def _payload(self) -> bytes:
+        self._next += 1
+        return b"%d:" % self._next + bytes(self._rng.randrange(self._rng.choice((10, 200, 9_000))))
+
+
+def _close(queue: Queue) -> None:
+    with suppress(StoreUnavailable, apsw.Error):
+        queue.close()
+
+
+def cut_power(folder: Path, rng: random.Random, *, durability: Durability, cuts: int) -> PowerCuts:
+    """Run a machine and cut its power ``cuts`` times; it goes on each time with what the disk has kept."""
+    found = PowerCuts()
+    while found.cuts < cuts:
+        path = folder / f"{durability}-{found.cuts}.db"
+        machine = _Machine(path, rng, durability)
+        for _ in range(min(_CUTS_PER_FILE, cuts - found.cuts)):
+            disk = PowerCutDisk(rng, cut_after=int(10 ** rng.uniform(0, 3.7)))
+            machine.run(disk)
+            found.cuts += 1
+            restore(disk.image())
+            found.torn += disk.lost > 0
+            _judge(found, machine, path)
+        found.stored += len(machine.stored)
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _judge(found: PowerCuts, machine: _Machine, path: Path) -> None:
+    began = time.monotonic()
+    with open_queue(f"sqlite:///{path}") as queue:  # checks the file, and raises if it is damaged
+        queue.declare(_QUEUE)
+        found.slowest_recovery = max(found.slowest_recovery, time.monotonic() - began)
+        rows = [payload for (payload,) in query(path, "SELECT payload FROM msg_dstdb")]
+        there = set(rows)
+        lost = machine.stored - there - machine.handled
+        found.lost += len(lost)
+        machine.stored -= lost  # each counts once
+        where = f"after cut {found.cuts}"
+        if len(rows) != len(there):
+            found.faults.append(f"{where}: {len(rows) - len(there)} messages are stored twice")
+        if (part := len(there.intersection(machine.under_way))) not in (0, len(machine.under_way)):
+            found.faults.append(f"{where}: {part} of {len(machine.under_way)} messages of a batch are there")
+        if (state := query(path, "PRAGMA integrity_check")) != [("ok",)]:
+            found.faults.append(f"{where}: {state}")
+        if counted(path) != counters(path):
+            found.faults.append(f"{where}: the counters say {counters(path)}, a count {counted(path)}")
+        machine.stored |= there
+        machine.under_way = []
