@@ -1,7 +1,7 @@
 """What is stored and what is lent: frozen values, no I/O."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -39,9 +39,8 @@ class Incoming(NamedTuple):
     properties: Properties | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One stored PUBLISH, as a handler gets it.
+class Message(NamedTuple):
+    """One stored PUBLISH, as a handler gets it. A tuple, since a processor makes one per message.
 
     ``received_at`` is in Unix seconds; ``retry_count`` is the number of attempts that failed before this one.
     """
@@ -54,7 +53,12 @@ class Message:
     qos: int = 1
     retain: bool = False
     retry_count: int = 0
-    properties: Properties = field(default=NO_PROPERTIES)
+    properties: Properties = NO_PROPERTIES
+
+    @property
+    def body(self) -> Any:  # noqa: ANN401 - whatever the payload was decoded to
+        """What the processor decoded the payload to; without decoding, the payload."""
+        return self.payload
 
     @property
     def text(self) -> str:
@@ -64,6 +68,21 @@ class Message:
     def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
         """The payload as JSON. Raises ValueError (JSONDecodeError, UnicodeDecodeError)."""
         return json.loads(self.payload)
+
+
+class _Decoded(Message):
+    _body: Any
+
+    @property
+    def body(self) -> Any:  # noqa: ANN401 - as above
+        return self._body
+
+
+def with_body(message: Message, body: object) -> Message:
+    """The same message with its payload decoded to ``body``."""
+    decoded = _Decoded._make(message)
+    decoded._body = body  # noqa: SLF001 - a tuple's constructor takes no more than its fields
+    return decoded
 
 
 @dataclass(frozen=True, slots=True)

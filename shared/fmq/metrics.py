@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 43200)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-OUTCOMES = ("done", "retry", "dead")
+OUTCOMES = ("done", "skipped", "retry", "dead")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -73,13 +73,19 @@ class ProcessorMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.processed = Counter(
             "fmq_processed",
-            "Attempts settled, by outcome: done, retry or dead.",
+            "Attempts settled, by outcome: done, skipped (by the filter), retry or dead.",
             ["queue", "outcome"],
             registry=registry,
         )
         self.failures = Counter("fmq_failures", "Attempts that did not end done.", ["queue"], registry=registry)
         self.retries = Counter("fmq_retries", "Attempts that will be repeated.", ["queue"], registry=registry)
         self.dead_lettered = Counter("fmq_dead_lettered", "Messages given up.", ["queue"], registry=registry)
+        self.unreadable = Counter(
+            "fmq_unreadable",
+            "Messages given up because they can't be decoded, or the filter has no answer for them.",
+            ["queue"],
+            registry=registry,
+        )
         self.timeouts = Counter("fmq_timeouts", "Attempts that ran out of their time.", ["queue"], registry=registry)
         self.stale_settlements = Counter(
             "fmq_stale_settlements",
@@ -110,7 +116,14 @@ class ProcessorMetrics:
         for queue in queues:
             for outcome in OUTCOMES:
                 self.processed.labels(queue, outcome)
-            for metric in (self.failures, self.retries, self.dead_lettered, self.timeouts, self.stale_settlements):
+            for metric in (
+                self.failures,
+                self.retries,
+                self.dead_lettered,
+                self.unreadable,
+                self.timeouts,
+                self.stale_settlements,
+            ):
                 metric.labels(queue)
             self.in_progress.labels(queue)
 

@@ -185,6 +185,21 @@ def test_too_many_hanging_calls_end_the_process(queue: Queue, processes: Process
     assert queue.stats(QUEUE).claimed == 0
 
 
+def test_decoding_and_a_filter(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+    """By settings alone: what is wanted reaches the handler, the rest is done, or dead with its reason and raw bytes."""
+    put(queue, 10)
+    queue.put([Incoming(QUEUE, QUEUE, b"not JSON", time.time())])
+    process = processes.start(
+        "process", QUEUE, FMQ_HANDLER="user_code:note", FMQ_DECODE="json", FMQ_FILTER="body > `6`"
+    )
+    wait_for(lambda: queue.stats(QUEUE).done == 10 and queue.stats(QUEUE).dead == 1, what="all to end")
+    assert process.terminate() == 0
+    assert seen(tmp_path) == ["7", "8", "9"]
+    (letter,) = queue.dead_letters(QUEUE)
+    assert (letter.message.payload, letter.reason[:19]) == (b"not JSON", "not decoded as json")
+    assert process.said("Processed 3 messages, skipped 7, 1 failed attempts, 1 dead letters")
+
+
 def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Queue, processes: Processes) -> None:
     """Once a process."""
     put(queue, 3)
@@ -221,6 +236,11 @@ def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes)
             ("dstdb", "none"),
             {"FMQ_SLEEP": "long", "FMQ_CONCURRENCY": "-1"},
             ("--batch='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
+        ),
+        (
+            ("dstdb",),
+            {"FMQ_DECODE": "xml", "FMQ_FILTER": "kind == 'alarm'"},
+            ("FMQ_DECODE='xml': 'xml' decodes nothing", "there is no 'kind' to ask for"),
         ),
         (("dstdb",), {"FMQ_HANDLER": "user_code:missing"}, ("has no 'missing'",)),
         (

@@ -12,6 +12,7 @@ from fmq.queue import Queue
 from fmq_processor.gate import Gate
 from fmq_processor.intake import Intake
 from fmq_processor.limits import Limits
+from fmq_processor.reading import reading
 from fmq_processor.runner import Runner, make_runner
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.settler import Settler
@@ -31,6 +32,7 @@ def make_worker(
 ) -> tuple[Worker, Runner]:
     """A worker, and the runner that it hands messages to; the runner is not started."""
     rng = rng or random.Random()
+    handler = reading(handler, decode=settings.decoder, admitted=settings.admitted)
     concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
     runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
     summary = Summary(clock=clock)

@@ -32,19 +32,23 @@ class Finished(NamedTuple):
 
 def results(job: Job, result: object) -> Sequence[object]:
     """One result, as ``fmq.outcome.decide`` takes it, for each message of ``job``."""
+    if job.is_batch:
+        return spread(result, len(job.claims))
+    return [_never_ran(result) or result]
+
+
+def spread(result: object, count: int) -> Sequence[object]:
+    """One result for each of the ``count`` messages that a batch handler got."""
     problem = _never_ran(result)
     if problem is not None:
-        return [problem] * len(job.claims)
-    if not job.is_batch:
-        return [result]
+        return [problem] * count
     if isinstance(result, None | bool | BaseException | Done | RetryLater | Dead):
-        return [result] * len(job.claims)
+        return [result] * count
     if isinstance(result, Sequence) and not isinstance(result, str | bytes | bytearray | memoryview):
-        if len(result) == len(job.claims):
+        if len(result) == count:
             return result
-        reason = f"the batch handler returned {len(result)} results for {len(job.claims)} messages"
-        return [Retry(reason=reason)] * len(job.claims)
-    return [None] * len(job.claims)
+        return [Retry(reason=f"the batch handler returned {len(result)} results for {count} messages")] * count
+    return [None] * count
 
 
 def _never_ran(result: object) -> Retry | None:

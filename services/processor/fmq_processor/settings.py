@@ -3,6 +3,8 @@
 from pydantic import ValidationInfo, field_validator
 
 from fmq.settings import Settings, setting
+from fmq_processor.decoding import NONE, Decode, make_decoder
+from fmq_processor.filtering import Filter
 from fmq_processor.handlers import BUILTIN
 
 _HANDLERS_SHARE = 0.8
@@ -88,6 +90,27 @@ class ProcessorSettings(Settings):
         right="true or false",
     )
 
+    decode: str = setting(
+        "none",
+        about="What the payload is decoded to before the handler gets it, as message.body. none: bytes as they are; "
+        "auto: as the MQTT 5 content type says; or steps of gzip, zlib, json, msgpack, text. "
+        "What can't be decoded is a dead letter at once.",
+        right="none, auto, or steps such as json or gzip,json",
+    )
+    decode_bytes: int = setting(
+        16 * 1024 * 1024,
+        about="The most bytes that a payload may have to be decoded, also when it is unpacked.",
+        right="a number of bytes, 1 or more, such as 16777216",
+        ge=1,
+    )
+    filter: str = setting(
+        "",
+        about="Only messages for which this JMESPath expression is true reach the handler; the others are done, and counted "
+        "as skipped. It can ask for body (decoded), topic, levels, queue, qos, retain, content_type and user "
+        "(user properties), and call topic_matches(topic, 'sensors/+/temp').",
+        right="such as body.kind == 'alarm' && user.site == 'plant-7'",
+    )
+
     # Validators of fields, not of the model: those run only when every field is right by itself, and then the
     # user would be told of some mistakes only after correcting the others.
     @field_validator("backoff_maximum")
@@ -97,6 +120,29 @@ class ProcessorSettings(Settings):
         if initial is not None and value < initial:
             raise ValueError(f"the longest delay is shorter than the first one ({initial:g})")
         return value
+
+    @field_validator("decode")
+    @classmethod
+    def _decodes(cls, value: str) -> str:
+        make_decoder(value, most_bytes=1)
+        return value
+
+    @field_validator("filter")
+    @classmethod
+    def _filters(cls, value: str, info: ValidationInfo) -> str:
+        if value and Filter(value).needs_body and info.data.get("decode") == NONE:
+            raise ValueError("it asks for the body, and FMQ_DECODE is none: no payload is decoded")
+        return value
+
+    @property
+    def decoder(self) -> Decode | None:
+        """What decodes payloads; None: they stay as they are."""
+        return make_decoder(self.decode, most_bytes=self.decode_bytes)
+
+    @property
+    def admitted(self) -> Filter | None:
+        """What lets messages through to the handler; None: all of them."""
+        return Filter(self.filter) if self.filter else None
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from fmq.outcome import Dead, Done, GiveBack, Outcome, RetryLater, RetryPolicy, 
 from fmq.queue import Queue
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job, results
+from fmq_processor.reading import Skipped, Unreadable
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class Settler:
         return True
 
     def _decide(self, claim: Claim, result: object) -> Outcome:
+        if isinstance(result, Skipped | Unreadable):
+            return result
         try:
             return decide(result, attempt=claim.attempt, policy=self._policy, rng=self._rng)
         except Exception as error:  # noqa: BLE001 - such as Retry(after="soon")
@@ -109,7 +112,12 @@ class Settler:
         failed: _Batch = []
         done: Counter[str] = Counter()
         for claim, outcome in batch:
-            if outcome is _DONE or isinstance(outcome, Done):
+            if outcome is _DONE:
+                done[claim.message.queue] += 1
+            elif isinstance(outcome, Skipped):
+                self._metrics.processed.labels(claim.message.queue, "skipped").inc()
+                self._summary.skipped += 1
+            elif isinstance(outcome, Done):
                 done[claim.message.queue] += 1
             elif not isinstance(outcome, GiveBack):
                 failed.append((claim, outcome))
@@ -127,6 +135,8 @@ class Settler:
         if isinstance(outcome, Dead):
             metrics.processed.labels(message.queue, "dead").inc()
             metrics.dead_lettered.labels(message.queue).inc()
+            if isinstance(outcome, Unreadable):
+                metrics.unreadable.labels(message.queue).inc()
             self._summary.dead += 1
             reason = outcome.reason.partition("\n")[0]
             _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)

@@ -15,6 +15,7 @@ class Summary:
         self._clock = clock
         self._since = clock.steady()
         self.done = 0
+        self.skipped = 0
         self.failed = 0
         self.dead = 0
 
@@ -26,12 +27,14 @@ class Summary:
         """Tell of what has been counted since the last time."""
         now = self._clock.steady()
         seconds = now - self._since
-        if self.done or self.failed:
+        if self.done or self.skipped or self.failed:
             text = f"Processed {self.done} messages"
+            if self.skipped:
+                text += f", skipped {self.skipped}"
             if self.failed:
                 text += f", {self.failed} failed attempts, {self.dead} dead letters"
             if seconds > 0:
                 text += f" ({self.done / seconds:.1f}/s)"
             _log.info("%s", text)
         self._since = now
-        self.done = self.failed = self.dead = 0
+        self.done = self.skipped = self.failed = self.dead = 0

@@ -58,3 +58,15 @@ def test_queues_are_named_without_the_share_group() -> None:
     """FMQ_TOPICS may be the one that the listener has."""
     settings = ProcessorSettings(topics=("$share/group/sensors/+/temp", "dstdb", "$shared"))
     assert settings.queues == ("sensors/+/temp", "dstdb", "$shared")
+
+
+def test_decoding_and_filter_are_checked_at_the_start() -> None:
+    """Each with what is wrong, before any message is skipped or buried by it."""
+    with pytest.raises(SettingsError) as caught:
+        load(ProcessorSettings, {"decode": "json,gzip"}, {"FMQ_FILTER": "kind == 'alarm'", "FMQ_DECODE_BYTES": "0"})
+    for part in ("--decode='json,gzip': 'gzip' needs bytes", "there is no 'kind' to ask for", "FMQ_DECODE_BYTES='0'"):
+        assert part in str(caught.value)
+    with pytest.raises(SettingsError, match="it asks for the body, and FMQ_DECODE is none"):
+        load(ProcessorSettings, {"filter": "body.kind == 'alarm'"}, {})
+    assert load(ProcessorSettings, {"filter": "user.kind == 'alarm'"}, {}).decoder is None
+    assert load(ProcessorSettings, {}, {}).admitted is None

@@ -1,0 +1,181 @@
+"""Payloads as values: what ``FMQ_DECODE`` names. Pure.
+
+Publishers are not to be trusted: whatever a payload holds, decoding ends soon, in bounded memory, with a value or
+with Undecodable.
+"""
+
+import codecs
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from email.message import Message as Header
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn
+
+import msgpack
+
+from fmq.message import Message, Properties
+
+NONE, AUTO = "none", "auto"
+_CHUNK = 64 * 1024
+_SHOWN = 80
+_CHARSETS = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16"}
+"""The charsets of texts that are read. Others are rare, and some of Python's take time that grows with the square."""
+
+Decode = Callable[[Message], Any]
+
+
+class _Step(NamedTuple):
+    """From bytes, and the most that it may unpack to, to a value."""
+
+    name: str
+    run: Callable[[bytes, int], Any]
+
+
+class Undecodable(Exception):
+    """The payload is not what it is said to be, or too large; the text says which."""
+
+
+def make_decoder(spec: str, *, most_bytes: int) -> Decode | None:
+    """The decoder that ``spec`` names, ``auto`` or steps with commas between; None for ``none``: bytes as they are.
+
+    What it decodes has ``most_bytes`` at most, before and after each step. Raises ValueError if it is no such name.
+    """
+    if spec == NONE:
+        return None
+    if spec == AUTO:
+        return lambda message: _run(_steps_for(message.properties), message.payload, most_bytes)
+    names = [name.strip() for name in spec.split(",")]
+    for name in names:
+        if name not in _STEPS:
+            raise ValueError(f"{name!r} decodes nothing")
+    for before, name in pairwise(names):
+        if before not in _UNPACKING:
+            raise ValueError(f"{name!r} needs bytes, and only {' and '.join(_UNPACKING)} give them")
+    steps = tuple(_STEPS[name] for name in names)
+    return lambda message: _run(steps, message.payload, most_bytes)
+
+
+def _run(steps: Sequence[_Step], payload: bytes, most_bytes: int) -> Any:  # noqa: ANN401 - whatever it holds
+    value: Any = payload
+    for step in steps:
+        if len(value) > most_bytes:
+            raise Undecodable(f"it has {len(value)} bytes, and {most_bytes} is the most that is decoded")
+        try:
+            value = step.run(value, most_bytes)
+        except RecursionError:
+            raise Undecodable(f"not decoded as {step.name}: it is nested too deep") from None
+        except (Undecodable, ValueError, TypeError, OverflowError, OSError, EOFError, zlib.error) as error:
+            raise Undecodable(f"not decoded as {step.name}: {error}") from None
+    return value
+
+
+def _gunzip(data: bytes, most_bytes: int) -> bytes:
+    """RFC 1952, with several members too."""
+    if not data:
+        raise EOFError("it is empty")
+    parts, total = [], 0
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
+        while part := unpacked.read(_CHUNK):
+            total += len(part)
+            _check_unpacked(total, most_bytes)
+            parts.append(part)
+    return b"".join(parts)
+
+
+def _inflate(data: bytes, most_bytes: int) -> bytes:
+    """RFC 1950."""
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(data, most_bytes + 1)
+    _check_unpacked(len(unpacked), most_bytes)
+    if not unpacking.eof:
+        raise ValueError("it is cut short")
+    if unpacking.unused_data:
+        raise ValueError("something stands behind its end")
+    return unpacked
+
+
+def _check_unpacked(size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise Undecodable(f"it unpacks to more than {most_bytes} bytes, the most that is decoded")
+
+
+def _json(data: bytes, _: int) -> Any:  # noqa: ANN401 - whatever it holds
+    """RFC 8259: UTF-8, perhaps with a byte order mark; NaN and Infinity are no JSON."""
+    return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _msgpack(data: bytes, _: int) -> Any:  # noqa: ANN401 - whatever it holds
+    """Keys of maps are text or bytes: numbers could be chosen so that a dict with them takes very long to fill.
+
+    Without other limits, the library takes no array, map or text for longer than the data are.
+    """
+    return msgpack.unpackb(data, timestamp=3)
+
+
+def _text(data: bytes, _: int) -> str:
+    return data.decode()
+
+
+_STEPS: Mapping[str, _Step] = {
+    name: _Step(name, run)
+    for name, run in (("gzip", _gunzip), ("zlib", _inflate), ("json", _json), ("msgpack", _msgpack), ("text", _text))
+}
+_UNPACKING = ("gzip", "zlib")
+
+
+def _steps_for(properties: Properties) -> Sequence[_Step]:
+    """What ``auto`` does with a message: content type, and the user property content-encoding as in HTTP (RFC 9110)."""
+    steps = _unpacking_of(properties.user("content-encoding") or "identity")
+    if properties.content_type is not None:
+        return [*steps, *_steps_of_type(properties.content_type)]
+    return [*steps, _STEPS["text"]] if properties.payload_format_indicator == 1 else steps
+
+
+def _unpacking_of(encoding: str) -> Sequence[_Step]:
+    match encoding.lower():
+        case "identity":
+            return ()
+        case "gzip" | "x-gzip":
+            return (_STEPS["gzip"],)
+        case "deflate":
+            return (_STEPS["zlib"],)
+    raise Undecodable(f"its content-encoding {encoding[:_SHOWN]!r} is not known")
+
+
+@lru_cache(maxsize=64)
+def _steps_of_type(content_type: str) -> Sequence[_Step]:
+    """By media type (RFC 6838); none for one that says nothing of how to decode it."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    kind = media_type.removeprefix("application/").removeprefix("x-").removeprefix("vnd.")
+    if kind in ("json", "text/json") or kind.endswith("+json"):
+        return (_STEPS["json"],)
+    if kind == "msgpack" or kind.endswith("+msgpack"):
+        return (_STEPS["msgpack"],)
+    if kind == "gzip":
+        return (_STEPS["gzip"],)
+    if not media_type.startswith("text/"):
+        return ()
+    charset = _charset(content_type)
+    return (_Step("text", lambda data, _: data.decode(charset)),)
+
+
+def _charset(content_type: str) -> str:
+    """The charset parameter, as Python calls it; UTF-8 without one, as MQTT's own texts are."""
+    header = Header()
+    header["Content-Type"] = content_type
+    asked = header.get_content_charset("utf-8")
+    try:
+        name = codecs.lookup(asked).name
+    except (LookupError, ValueError):
+        name = ""
+    if name not in _CHARSETS:
+        raise Undecodable(f"its charset {asked[:_SHOWN]!r} is not read")
+    return name
