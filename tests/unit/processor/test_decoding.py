@@ -156,6 +156,7 @@ def test_auto_goes_by_the_other_properties_too() -> None:
         ("msgpack", b"\xdb\xff\xff\xff\xff", "not decoded as msgpack"),
         ("msgpack", b"\xd8\xff" + b"\xff" * 16, "not decoded as msgpack"),
         ("msgpack", b"\xc7\x0c\xff" + b"\xff" * 12, "not decoded as msgpack"),  # a time that is none
+        ("msgpack", b"\xc7\x0c\xff" + b"\0" * 4 + b"\x3f" + b"\xff" * 7, "not decoded as msgpack"),  # one too far off
     ],
 )
 def test_wrong_payloads_are_told(spec: str, payload: bytes, told: str) -> None:
