@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
 
-from fmq.errors import SettingsError
 from fmq.settings import StoreSettings, setting
+from fmq.tls import client_context
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
@@ -125,29 +125,9 @@ class BrokerSettings(StoreSettings):
 
 def tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     """Always verifies the broker's certificate and name. Raises SettingsError on files that can't be used."""
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca_file)
-    except OSError as error:
-        raise SettingsError(f"FMQ_TLS_CA_FILE={_shown(settings.tls_ca_file)}: {_why(error)}") from error
-    if settings.tls_cert_file is not None:
-        try:
-            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: b"")
-        except OSError as error:
-            raise SettingsError(
-                f"FMQ_TLS_CERT_FILE={_shown(settings.tls_cert_file)}, "
-                f"FMQ_TLS_KEY_FILE={_shown(settings.tls_key_file)}: {_why(error)}"
-            ) from error
-    return context
-
-
-def _shown(path: Path | None) -> str:
-    return repr(str(path))
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "not a PEM file with what belongs there, or the key is encrypted or belongs to another certificate"
-    return error.strerror or str(error)
+    return client_context(
+        "FMQ_TLS", ca_file=settings.tls_ca_file, cert_file=settings.tls_cert_file, key_file=settings.tls_key_file
+    )
 
 
 def explain_error(error: Exception) -> str:

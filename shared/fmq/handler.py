@@ -6,7 +6,8 @@ function in its module or as methods of the class, run once before the first and
 be async.
 
 A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.settings.HandlerSettings``), is made
-with these, read from the environment like all others, and with the registry that its metrics go to.
+with these, read from the environment like all others, and with the registry that its metrics go to. A method
+``know_store(identity)`` is told the identity of the store, for ids that are unique beyond it (``fmq.message.unique_id``).
 """
 
 import importlib
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -33,6 +35,8 @@ class Handler:
     is_batch: bool = False
     setup: Callable[[], Any] | None = None
     teardown: Callable[[], Any] | None = None
+    know_store: Callable[[UUID], None] | None = None
+    """Takes ``Queue.identity()``, before ``setup``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Definition:
             is_batch=bool(getattr(found, "__fmq_batch__", False)),
             setup=_callable(holder, "setup"),
             teardown=_callable(holder, "teardown"),
+            know_store=_callable(holder, "know_store"),
         )
 
 
@@ -112,6 +117,6 @@ def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
     return find_handler(reference, builtin).make(None, CollectorRegistry())
 
 
-def _callable(holder: object, name: str) -> Callable[[], Any] | None:
+def _callable(holder: object, name: str) -> Callable[..., Any] | None:
     found = getattr(holder, name, None)
     return found if callable(found) else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
@@ -108,6 +109,10 @@ class Queue(Protocol):
 
     def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
         """Delete dead letters (those of ``ids``, else the oldest ``limit``)."""
+        ...
+
+    def identity(self) -> UUID:
+        """What tells this store from all others, made when it is first asked for; a copy of a store has the same."""
         ...
 
     def remember(self, key: str, value: str) -> None:

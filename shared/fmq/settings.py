@@ -6,7 +6,7 @@ path of a file in ``FMQ_BROKER_PASSWORD_FILE``. A secret has no flag: other user
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -17,7 +17,8 @@ from fmq.errors import SettingsError
 from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
-_PASSWORD_IN_URL = re.compile(r"(://[^/:@\s]*):\S*@")
+_PASSWORD_IN_URL = re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""")
+"""Also in what was meant for a URL and is none: no scheme, or a slash too few."""
 _S = TypeVar("_S", bound="SettingsModel")
 
 
@@ -47,6 +48,10 @@ class SettingsModel(BaseModel):
 
 class HandlerSettings(SettingsModel):
     """The base of a handler's settings. The name of each field begins with the handler's."""
+
+    def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:  # noqa: ARG002 - for those that override it
+        """What is wrong with them beside the processor's: ``calls`` run at once, for ``seconds`` each (0: no limit)."""
+        return ()
 
 
 class StoreSettings(SettingsModel):
@@ -156,6 +161,13 @@ def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str
     return settings
 
 
+def settings_error(problems: Sequence[str]) -> SettingsError:
+    """All problems in one error, each on a line of its own."""
+    return SettingsError(
+        "\n".join(["the settings are wrong:", *(f"  {problem}" for problem in dict.fromkeys(problems))])
+    )
+
+
 class Reading:
     """Reads one model after the other from the same flags and environment, and gathers what is wrong in any of them."""
 
@@ -167,9 +179,7 @@ class Reading:
 
     def error(self) -> SettingsError:
         """All problems in one error."""
-        return SettingsError(
-            "\n".join(["the settings are wrong:", *(f"  {problem}" for problem in dict.fromkeys(self.problems))])
-        )
+        return settings_error(self.problems)
 
     def given(self, name: str) -> object:
         """What the user gave for the field ``name``, as it came; None if nothing."""

@@ -353,3 +353,9 @@ class TestWatching:
         queue.remember("k", "1")
         queue.remember("k", "2")
         assert connect().recall("k") == "2"
+
+
+def test_a_store_keeps_its_identity(connect: Connect, queue: Queue) -> None:
+    """Every connection sees the same one."""
+    identity = connect().identity()
+    assert queue.identity() == connect().identity() == identity

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -50,6 +51,7 @@ class Shop:
         if not settings.shop_url:
             raise SettingsError("FMQ_SHOP_URL: no such shop")
         self.url, self.sold = settings.shop_url, Counter("fmq_shop_sold", "Sold.", registry=registry)
+    def know_store(self, identity): self.url = f"{self.url}/{identity}"
     def handle(self, message): return self.url
 
 class StrangeSettings:
@@ -141,6 +143,10 @@ def test_a_class_is_made_with_the_settings_that_it_asks_for() -> None:
     registry = CollectorRegistry()
     handler = definition.make(definition.settings.model_validate({"shop_url": "here"}), registry)
     assert handler.handle(None) == "here"
+    assert handler.know_store is not None
+    handler.know_store(UUID(int=7))
+    assert handler.handle(None) == "here/00000000-0000-0000-0000-000000000007"
+    assert load_handler("user_code:WithHooks", {}).know_store is None
     assert registry.get_sample_value("fmq_shop_sold_total") == 0
     with pytest.raises(SettingsError, match="no such shop"):
         definition.make(definition.settings(), CollectorRegistry())

@@ -76,6 +76,8 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)))
+        if handler.know_store:
+            handler.know_store(_patiently(shutdown)(queue.identity))
         worker, runner = make_worker(settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat)
         server = _health_server(settings, registry, heartbeat, readiness)
         stack.callback(server.close)
@@ -132,7 +134,12 @@ def _work(
 def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Queue:
     """Open the store, trying again while it can't be had."""
     options = settings.model_copy(update={"check_integrity": check}).store_options(Durability.NORMAL)
-    retrying = tenacity.Retrying(
+    return _patiently(shutdown)(open_queue, settings.queue_url, options)
+
+
+def _patiently(shutdown: Shutdown) -> tenacity.Retrying:
+    """Calls something again while the store is unavailable, until the shutdown."""
+    return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(StoreUnavailable),
         wait=tenacity.wait_exponential_jitter(initial=0.1, max=5),
         stop=lambda _: shutdown.requested,
@@ -142,7 +149,6 @@ def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Qu
         ),
         reraise=True,
     )
-    return retrying(open_queue, settings.queue_url, options)
 
 
 def void(_: object) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from fmq.cli import settings_options
 from fmq.errors import HandlerError
 from fmq.handler import Definition, Handler, find_handler
-from fmq.settings import HandlerSettings, Reading
+from fmq.settings import HandlerSettings, Reading, settings_error
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
 
@@ -18,12 +18,19 @@ from fmq_processor.settings import ProcessorSettings
 class Choice:
     """A handler that can be made, and what it is to be made of."""
 
+    processor: ProcessorSettings
     definition: Definition
     settings: HandlerSettings | None
 
     def make(self, registry: CollectorRegistry) -> Handler:
         """Make the handler, which shows its metrics in ``registry``. Raises HandlerError, SettingsError."""
-        return self.definition.make(self.settings, registry)
+        handler = self.definition.make(self.settings, registry)
+        if self.settings is not None:
+            calls = self.processor.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
+            wrong = self.settings.misfits(calls=calls, seconds=self.processor.handler_timeout)
+            if wrong:
+                raise settings_error(wrong)
+        return handler
 
 
 def handler_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,4 +69,4 @@ def choose(
         reading.refuse_other_flags(f"no setting of the handler {reference!r}")
     if settings is None or definition is None or reading.problems:
         raise reading.error()
-    return settings, Choice(definition, of_handler)
+    return settings, Choice(settings, definition, of_handler)

@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Self
+from uuid import UUID, uuid4
 
 from fmq.clock import Clock
 from fmq.errors import StoreRefused, UnknownQueue
@@ -157,6 +158,15 @@ class SqliteQueue:
                 {**values, "ids": json.dumps(list(ids or ())), "limit": limit},
             )
             return sql.changes()
+
+    def identity(self) -> UUID:
+        with self._store.read():
+            known = self._store.note("identity")
+        if known is None:
+            with self._store.write():
+                known = self._store.note("identity") or str(uuid4())
+                self._store.set_note("identity", known)
+        return UUID(known)
 
     def remember(self, key: str, value: str) -> None:
         with self._store.write():

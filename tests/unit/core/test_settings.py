@@ -118,3 +118,24 @@ def test_flags_that_nobody_reads_are_refused() -> None:
     reading.read(Example)
     reading.refuse_other_flags("no setting of the handler 'log'")
     assert reading.problems == ["--shop-url='amqp://me:(hidden)@shop': no setting of the handler 'log'"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("mqtt://me:pass:w/o@rd@host/x", "mqtt://me:(hidden)@host/x"),
+        ("https:/me:pass@host", "https:/me:(hidden)@host"),
+        ("me:pass@host", "me:(hidden)@host"),
+        ("https:me:pass@host", "https:(hidden)@host"),
+        ("https://host:80/x", "https://host:80/x"),
+    ],
+)
+def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
+    """Neither in what was meant for a URL, which is when it is shown."""
+
+    class Example(HandlerSettings):
+        example_url: str = setting("", about="", right="", max_length=1)
+
+    with pytest.raises(SettingsError) as caught:
+        load(Example, {}, {"FMQ_EXAMPLE_URL": value})
+    assert f"FMQ_EXAMPLE_URL='{shown}': " in str(caught.value)

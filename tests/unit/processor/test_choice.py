@@ -1,5 +1,6 @@
 """Which handler, and its settings beside the processor's."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,13 +29,15 @@ from fmq.settings import HandlerSettings, setting
 class ShopSettings(HandlerSettings):
     shop_url: str = setting(..., about="", right="such as https://shop.example")
     shop_key: SecretStr | None = setting(None, about="", right="a key")
+    def misfits(self, *, calls, seconds):
+        return [f"FMQ_SHOP_URL: {calls} calls for {seconds:g} s"] if calls > 20 else []
 
 class Shop:
     Settings = ShopSettings
     def __init__(self, settings, registry):
         self.settings = settings
         Counter("fmq_shop_sold", "Sold.", registry=registry)
-    def handle(self, message):
+    async def handle(self, message):
         return self.settings.shop_url, self.settings.shop_key.get_secret_value()
 """
 
@@ -55,7 +58,7 @@ def test_a_users_class_has_settings_like_a_built_in(tmp_path: Path) -> None:
     settings, choice = choose({"batch": "7"}, environ)
     assert settings.batch == 7
     registry = CollectorRegistry()
-    assert choice.make(registry).handle(None) == ("https://x", "correct horse")
+    assert asyncio.run(choice.make(registry).handle(None)) == ("https://x", "correct horse")
     assert registry.get_sample_value("fmq_shop_sold_total") == 0
 
 
@@ -74,6 +77,15 @@ def test_all_mistakes_are_told_together() -> None:
     ):
         assert part in text
     assert len(text.splitlines()) == 5
+
+
+def test_settings_that_do_not_fit_the_processors() -> None:
+    """A handler is asked once it is known how many calls run at once, which depends on its kind."""
+    environ = {"FMQ_HANDLER": "shop_code:Shop", "FMQ_SHOP_URL": "x", "FMQ_BATCH": "21", "FMQ_HANDLER_TIMEOUT": "9"}
+    _, choice = choose({}, environ)
+    with pytest.raises(SettingsError, match=r"wrong:\n  FMQ_SHOP_URL: 21 calls for 9 s$"):
+        choice.make(CollectorRegistry())
+    assert choose({"concurrency": "20"}, environ)[1].make(CollectorRegistry()).is_async
 
 
 def test_a_handler_that_is_none_is_told_with_the_rest() -> None:

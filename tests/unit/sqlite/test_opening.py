@@ -238,3 +238,12 @@ def test_the_cost_does_not_grow_with_the_backlog(path: Path, *, ordered: bool) -
 def _tick(ticks: list[None]) -> bool:
     ticks.append(None)
     return False  # go on
+
+
+def test_no_two_files_have_the_same_identity(tmp_path: Path) -> None:
+    """It is made by chance, once a file, and kept."""
+    made = []
+    for name in ("a", "b", "a"):
+        with open_queue(f"sqlite:///{tmp_path}/{name}.db") as queue:
+            made.append(queue.identity())
+    assert made[0] == made[2] != made[1]
