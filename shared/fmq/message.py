@@ -86,8 +86,7 @@ def with_body(message: Message, body: object) -> Message:
     return decoded
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A message lent to one worker until ``lease_until`` (seconds of the store's own steady time).
 
     ``attempt`` counts from 1. ``suspect`` tells that the last attempt ended with its lease running out, so

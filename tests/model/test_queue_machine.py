@@ -12,7 +12,7 @@ from fmq.message import Claim, Incoming
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue, Retention, StoreOptions, open_queue
 from support.clock import FakeClock
-from support.counting import counted, counters
+from support.counting import counted, counters, execute, query
 
 _CONNECTIONS = 3
 _QUEUES = ("a/b", "a_b")
@@ -28,7 +28,7 @@ class _Row:
     due: float = 0.0  # pending: when it may be claimed; claimed: when its lease ends
     failed: int = 0
     token: int | None = None
-    settled: float = 0.0
+    changed: float = 0.0  # as retention sees it: when it was received, and then settled
 
 
 @dataclass
@@ -38,9 +38,9 @@ class _Reference:
     rows: dict[str, dict[int, _Row]] = field(default_factory=lambda: {name: {} for name in _QUEUES})
     last: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_QUEUES, 0))
 
-    def add(self, name: str, topic: str, now: float) -> None:
+    def add(self, name: str, topic: str, now: float, wall: float) -> None:
         self.last[name] += 1
-        self.rows[name][self.last[name]] = _Row(topic, due=now)
+        self.rows[name][self.last[name]] = _Row(topic, due=now, changed=wall)
 
     def figures(self, name: str) -> tuple[int, int, int, int]:
         states = [row.state for row in self.rows[name].values()]
@@ -94,7 +94,7 @@ class QueueMachine(RuleBasedStateMachine):
     def put(self, who: int, batch: list[tuple[str, str]]) -> None:
         self.connections[who].put([Incoming(name, topic, b"p", self.clock.wall()) for name, topic in batch])
         for name, topic in batch:
-            self.reference.add(name, topic, self.now)
+            self.reference.add(name, topic, self.now, self.clock.wall())
 
     @rule(
         who=st.integers(0, _CONNECTIONS - 1),
@@ -149,9 +149,9 @@ class QueueMachine(RuleBasedStateMachine):
             row.token = None
             match outcome:
                 case Done():
-                    row.state, row.settled = "done", self.clock.wall()
+                    row.state, row.changed = "done", self.clock.wall()
                 case Dead():
-                    row.state, row.settled = "dead", self.clock.wall()
+                    row.state, row.changed = "dead", self.clock.wall()
                 case GiveBack():
                     row.state, row.due = "pending", 0.0
                 case RetryLater(delay):
@@ -174,7 +174,8 @@ class QueueMachine(RuleBasedStateMachine):
         if keep:
             assert self.connections[who].requeue_dead(name, limit=limit) == len(numbers)
             for number in numbers:
-                self.reference.rows[name][number] = _Row(self.reference.rows[name][number].topic, due=self.now)
+                row = self.reference.rows[name][number]
+                row.state, row.due, row.failed = "pending", self.now, 0
         else:
             assert self.connections[who].purge_dead(name, numbers) == len(numbers)
             for number in numbers:
@@ -186,9 +187,36 @@ class QueueMachine(RuleBasedStateMachine):
             pass
         for rows in self.reference.rows.values():
             for number in [
-                n for n, row in rows.items() if row.state == "done" and row.settled <= self.clock.wall() - seconds
+                n for n, row in rows.items() if row.state == "done" and row.changed <= self.clock.wall() - seconds
             ]:
                 del rows[number]
+
+    @rule(
+        name=st.sampled_from(_QUEUES),
+        number=st.integers(1, 12),
+        change=st.sampled_from(["processed = 1", "processed = 0", "insert", "delete"]),
+    )
+    def operators_own_sql(self, name: str, number: int, change: str) -> None:
+        """Somebody marks, replays, inserts or deletes a message by hand."""
+        rows = self.reference.rows[name]
+        row = rows.get(number)
+        table = query(self.path, "SELECT table_name FROM fmq_queue WHERE name = ?", name)[0][0]
+        if change == "insert":
+            if number in rows or number > self.reference.last[name]:
+                return
+            execute(self.path, f"INSERT INTO {table} (id, topic, payload, received_at) VALUES (?, 'x', 'p', 1)", number)  # noqa: S608
+            rows[number] = _Row("x")
+        elif row is None or row.state == "dead":
+            return
+        elif change == "delete":
+            execute(self.path, f"DELETE FROM {table} WHERE id = ?", number)  # noqa: S608
+            del rows[number]
+        else:
+            execute(self.path, f"UPDATE {table} SET {change} WHERE id = ?", number)  # noqa: S608
+            if change == "processed = 1" and row.state != "done":
+                row.state, row.token = "done", None
+            elif change == "processed = 0" and row.state == "done":
+                row.state, row.due = "pending", 0.0
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
     def wait(self, seconds: float) -> None:

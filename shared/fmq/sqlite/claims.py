@@ -1,28 +1,43 @@
-"""Lending messages and settling them: each transition is one guarded statement."""
+"""Lending messages: those that were lent before and are due again, and those that stand behind the queue's head."""
 
+import heapq
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
 from fmq.sqlite.connection import Store
-from fmq.sqlite.schema import ready_index, topic_index
+from fmq.sqlite.topics import Topics
 
-# Every statement is guarded by the claim's token: a stale one changes no row.
-_DONE = "processed = 1, token = NULL, settled_at = :wall, reason = NULL"
-_BACK = "token = NULL, available_at = 0"
+_PAYLOAD, _RECEIVED_AT = 2, 3  # among MESSAGE_COLUMNS
+
+
+class _Again(NamedTuple):
+    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size`` in bytes."""
+
+    due_at: float
+    id: int
+    expired: bool
+    size: int
+
+
+class _Chosen(NamedTuple):
+    """What a claim takes: whole rows of those never lent, ids of the others. ``suspect``: it is one whose lease ran out."""
+
+    fresh: Sequence[tuple[Any, ...]]
+    again: Sequence[int]
+    head: int
+    suspect: bool = False
 
 
 class Claims:
-    """The lending half of a queue. Remembers, for ordered claims, at which topic the last one ended."""
+    """The lending half of a queue."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._last_topic: dict[str, str] = {}
-        self._ordered_ready: set[str] = set()
+        self._topics = Topics(store)
 
     def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
         """See Queue.claim."""
@@ -33,185 +48,110 @@ class Claims:
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
-            ids, suspect = (
-                self._heads(name, limit, now, most_bytes)
+            head = int(store.rows("SELECT head FROM fmq_queue WHERE name = ?", (name,))[0][0])
+            chosen = (
+                self._heads(name, limit, head, now, most_bytes)
                 if ordered
-                else self._longest_due(name, limit, now, most_bytes)
+                else self._longest_due(name, limit, head, now, most_bytes)
             )
-            if not ids:
-                return []
-            token = store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0]
-            rows = store.rows(
-                f"UPDATE {store.table(name)} SET token = :token, available_at = :until, "
-                "retry_count = retry_count + (token IS NOT NULL) "
-                f"WHERE id IN (SELECT value FROM json_each(:ids)) RETURNING {MESSAGE_COLUMNS}",
-                {"token": token, "until": now + lease, "ids": json.dumps(ids)},
-            )
-            fresh = len(rows) if not suspect else 0
-            self._count(name, pending=-fresh, claimed=fresh)
-        rows.sort()
-        return [Claim(decode_message(name, row), token, now + lease, suspect) for row in rows]
+            ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
+            token = self._lend(name, ids, until=now + lease) if ids else 0
+            if chosen.suspect:
+                store.rows(f"UPDATE {store.table(name)} SET retry_count = retry_count + 1 WHERE id = ?", ids)
+            count = 0 if chosen.suspect else len(ids)
+            if count or chosen.head != head:
+                store.rows(
+                    "UPDATE fmq_queue SET head = ?1, pending = pending - ?2, claimed = claimed + ?2 WHERE name = ?3",
+                    (chosen.head, count, name),
+                )
+            rows = list(chosen.fresh)
+            if chosen.again:
+                rows += store.rows(
+                    f"SELECT {MESSAGE_COLUMNS} FROM {store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
+                    (json.dumps(chosen.again),),
+                )
+                rows.sort()
+        return [Claim(decode_message(name, row), token, now + lease, chosen.suspect) for row in rows]
 
     def _any_due(self, name: str) -> bool:
-        return bool(
-            self._store.rows(
-                f"SELECT 1 FROM {self._store.table(name)} INDEXED BY {self._ready(name)} "
-                "WHERE processed = 0 AND available_at <= ? LIMIT 1",
-                (self._store.now(),),
-            )
+        """Whether a look with the lock held is worth while."""
+        found = self._store.rows(
+            f"SELECT EXISTS (SELECT 1 FROM {self._store.table(name)} "
+            "WHERE id > (SELECT head FROM fmq_queue WHERE name = :name) AND processed = 0) "
+            f"OR EXISTS (SELECT 1 FROM {self._store.lent(name)} WHERE due_at <= :now)",
+            {"name": name, "now": self._store.now()},
         )
+        return bool(found[0][0])
 
-    def _longest_due(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[list[int], bool]:
-        """The ids to lend, and whether they are one suspect."""
+    def _lend(self, name: str, ids: Sequence[int], *, until: float) -> int:
+        """Note who holds these messages; the token of the claim."""
+        token = int(self._store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0])
+        self._store.rows(
+            f"INSERT INTO {self._store.lent(name)} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
+            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL",
+            {"ids": json.dumps(ids), "until": until, "token": token},
+        )
+        return token
+
+    def _longest_due(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
+        """What has waited longest: a message that was never lent since it came, another one since it was due again."""
+        table, lent = self._store.table(name), self._store.lent(name)
         # SQLite knows a payload's length from the row's header, without reading the payload.
-        rows = self._store.rows(
-            f"SELECT id, token IS NOT NULL, length(payload) FROM {self._store.table(name)} INDEXED BY {self._ready(name)} "
-            "WHERE processed = 0 AND available_at <= ? ORDER BY available_at, id LIMIT ?",
-            (now, limit),
+        again = [
+            _Again(*row)
+            for row in self._store.rows(
+                "SELECT due_at, id, token IS NOT NULL, "
+                f"(SELECT length(payload) FROM {table} AS message WHERE message.id = lent.id) "
+                f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
+                (now, limit),
+            )
+        ]
+        unread = self._store.sql.execute(
+            f"SELECT {MESSAGE_COLUMNS} FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?",
+            (head, limit),
         )
-        if rows and rows[0][1]:
-            return [rows[0][0]], True
-        return _within([(number, size) for number, expired, size in rows if not expired], most_bytes), False
+        with closing(unread):
+            return self._choose(name, again, unread, limit, head, most_bytes)
 
-    def _heads(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[list[int], bool]:
-        """The oldest unsettled message of each topic, if it is due: going round the topics, from the last one on.
+    def _choose(
+        self,
+        name: str,
+        again: Sequence[_Again],
+        unread: Iterable[tuple[Any, ...]],
+        limit: int,
+        head: int,
+        most_bytes: int | None,
+    ) -> _Chosen:
+        fresh: list[tuple[Any, ...]] = []
+        ids: list[int] = []
+        left = float("inf") if most_bytes is None else most_bytes
+        line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
+        for one in line:
+            was_lent = again and type(one) is _Again
+            if was_lent and one.expired:
+                if not fresh and not ids:
+                    return _Chosen((), [one.id], head, suspect=True)
+                continue  # the next claim begins with it
+            left -= one.size if was_lent else len(one[_PAYLOAD])
+            if left < 0 and (fresh or ids):
+                break
+            if was_lent:
+                ids.append(one.id)
+            else:
+                fresh.append(one)
+            if len(fresh) + len(ids) == limit:
+                break
+        else:
+            # All that was never lent is lent now: what else stands behind the head need not be looked at again.
+            last = self._store.rows(f"SELECT max(id) FROM {self._store.table(name)}")[0][0]
+            return _Chosen(fresh, ids, max(head, last or 0))
+        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head)
 
-        Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
-        """
-        self._index_topics(name)
-        after = self._last_topic.get(name, "")
-        rows = self._due_heads(name, limit, now, above=after, upto=None)
-        if len(rows) < limit and after:
-            rows += self._due_heads(name, limit - len(rows), now, above="", upto=after)
-        suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
-        if suspects:
-            # Alone if it is the first; else what stands before it, and the next claim begins with it.
-            rows = rows[: suspects[0] or 1]
-        if rows:
-            self._last_topic[name] = rows[-1][1]
-        return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
-
-    def _due_heads(
-        self, name: str, limit: int, now: float, *, above: str, upto: str | None
-    ) -> list[tuple[int, str, bool, int]]:
-        table = f"{self._store.table(name)} INDEXED BY {topic_index(self._store.bare_table(name))}"
-        return self._store.rows(
-            f"""
-            WITH RECURSIVE waiting (topic) AS (
-                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > :above)
-                UNION ALL
-                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
-                FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < :upto)
-            )
-            SELECT head.id, head.topic, head.token IS NOT NULL, length(head.payload)
-            FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
-                SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
-            )
-            WHERE head.available_at <= :now AND (:upto IS NULL OR head.topic <= :upto)
-            LIMIT :limit
-            """,
-            {"above": above, "upto": upto, "now": now, "limit": limit},
-        )
-
-    def _index_topics(self, name: str) -> None:
-        if name not in self._ordered_ready:
-            table = self._store.bare_table(name)
-            self._store.rows(
-                f"CREATE INDEX IF NOT EXISTS {topic_index(table)} ON {self._store.table(name)} (topic, id) WHERE processed = 0"
-            )
-            self._ordered_ready.add(name)
-
-    def _ready(self, name: str) -> str:
-        return ready_index(self._store.bare_table(name))
-
-    def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
-        """See Queue.extend."""
-        held: list[Claim] = []
-        with self._store.write():
-            until = self._store.now() + lease
-            for (name, token), group in _by_token(claims).items():
-                kept = self._update(name, token, group, "available_at = :until", {"until": until})
-                held += [replace(claim, lease_until=until) for claim in group if claim.message.id in kept]
-        return held
-
-    def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> Sequence[Claim]:
-        """See Queue.settle."""
-        done: list[Claim] = []
-        back: list[Claim] = []
-        single: list[tuple[Claim, RetryLater | Dead]] = []
-        for claim, settlement in settlements:
-            match settlement:
-                case Done():
-                    done.append(claim)
-                case GiveBack():
-                    back.append(claim)
-                case RetryLater() | Dead():
-                    single.append((claim, settlement))
-        stale: list[Claim] = []
-        with self._store.write():
-            wall, now = self._store.wall(), self._store.now()
-            for claims, change, column in ((done, _DONE, "done"), (back, _BACK, "pending")):
-                for (name, token), group in _by_token(claims).items():
-                    changed = self._update(name, token, group, change, {"wall": wall})
-                    self._count(name, claimed=-len(changed), **{column: len(changed)})
-                    stale += [claim for claim in group if claim.message.id not in changed]
-            for claim, settlement in single:
-                change, values = _single_change(settlement, now=now, wall=wall)
-                if not self._update(claim.message.queue, claim.token, [claim], change, values):
-                    stale.append(claim)
-                else:
-                    column = "dead" if isinstance(settlement, Dead) else "pending"
-                    self._count(claim.message.queue, claimed=-1, **{column: 1})
-        return stale
-
-    def _count(self, name: str, *, pending: int = 0, claimed: int = 0, done: int = 0, dead: int = 0) -> None:
-        """Add to the counters: one statement a batch, where a trigger would be one a row."""
-        self._store.sql.execute(
-            "UPDATE fmq_queue SET pending = pending + ?, claimed = claimed + ?, done = done + ?, dead = dead + ? WHERE name = ?",
-            (pending, claimed, done, dead, name),
-        )
-
-    def _update(
-        self, name: str, token: int, claims: Sequence[Claim], change: str, values: dict[str, float | str]
-    ) -> set[int]:
-        """Apply ``change`` to the claims that still hold; the ids of those."""
-        rows = self._store.sql.execute(
-            f"UPDATE {self._store.table(name)} SET {change} "
-            "WHERE id IN (SELECT value FROM json_each(:ids)) AND token = :token RETURNING id",
-            {**values, "ids": json.dumps([claim.message.id for claim in claims]), "token": token},
-        )
-        return {row[0] for row in rows}
+    def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
+        ids, suspect = self._topics.heads(name, limit, now, most_bytes)
+        return _Chosen((), ids, head, suspect)
 
 
-def _single_change(settlement: RetryLater | Dead, *, now: float, wall: float) -> tuple[str, dict[str, float | str]]:
-    match settlement:
-        case RetryLater(delay, reason):
-            return (
-                "token = NULL, available_at = :due, retry_count = retry_count + 1, reason = :reason",
-                {"due": now + delay, "reason": reason},
-            )
-        case Dead(reason):
-            return (
-                "processed = 1, token = NULL, settled_at = :wall, dead_at = :wall, reason = :reason",
-                {"wall": wall, "reason": reason},
-            )
-
-
-def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:
-    """The first ids whose payloads have at most ``most_bytes`` together, and one at least."""
-    ids = [number for number, _ in sizes]
-    if most_bytes is None:
-        return ids
-    total = 0
-    for count, (_, size) in enumerate(sizes):
-        total += size
-        if total > most_bytes:
-            return ids[: count or 1]
-    return ids
-
-
-def _by_token(claims: Iterable[Claim]) -> dict[tuple[str, int], list[Claim]]:
-    groups: dict[tuple[str, int], list[Claim]] = defaultdict(list)
-    for claim in claims:
-        groups[claim.message.queue, claim.token].append(claim)
-    return groups
+def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent
+    return float(one.due_at if type(one) is _Again else one[_RECEIVED_AT])

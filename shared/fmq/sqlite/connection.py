@@ -77,7 +77,7 @@ class Store:
         sql.pragma("mmap_size", options.memory_map_bytes)
         sql.pragma("journal_size_limit", _WAL_LIMIT_BYTES)
         sql.pragma("temp_store", "MEMORY")
-        if self._version() < len(schema.MIGRATIONS):
+        if self._version() < schema.LATEST_VERSION:
             with self.write():
                 schema.migrate(sql, self._version())
         self._offset = self._set_clock()
@@ -92,10 +92,15 @@ class Store:
             raise StoreRefused(
                 f"{self.path} is a database of something else than fmq: it was left untouched; name another file"
             )
-        if identity == schema.APPLICATION_ID and self._version() > len(schema.MIGRATIONS):
+        if identity == schema.APPLICATION_ID and self._version() > schema.LATEST_VERSION:
             raise StoreRefused(
-                f"{self.path} was written by a newer fmq (schema {self._version()}, this one knows {len(schema.MIGRATIONS)}): "
+                f"{self.path} was written by a newer fmq (schema {self._version()}, this one knows {schema.LATEST_VERSION}): "
                 "it was left untouched; use that version"
+            )
+        if identity == schema.APPLICATION_ID and self._version() < schema.FIRST_VERSION:
+            raise StoreRefused(
+                f"{self.path} was written by an fmq from before its first release (schema {self._version()}): it was left "
+                "untouched; drain it with that version, or keep it aside with: fmq set-aside"
             )
 
     def _check_integrity(self) -> None:
@@ -126,10 +131,7 @@ class Store:
             self.set_note("clock_offset", repr(fresh))
             now = fresh + self._clock.steady()
             for (table,) in self.rows("SELECT table_name FROM fmq_queue"):
-                self.sql.execute(
-                    f"UPDATE {quoted(table)} SET available_at = ?1 WHERE processed = 0 AND available_at > ?1",
-                    (now,),
-                )
+                self.sql.execute(f"UPDATE {schema.lent_table(table)} SET due_at = ?1 WHERE due_at > ?1", (now,))
         return fresh
 
     def now(self) -> float:
@@ -173,6 +175,10 @@ class Store:
     def table(self, queue: str) -> str:
         """The name, quoted for SQL, of the queue's table. Raises UnknownQueue."""
         return quoted(self.bare_table(queue))
+
+    def lent(self, queue: str) -> str:
+        """The name, quoted for SQL, of the table of what was lent of the queue. Raises UnknownQueue."""
+        return schema.lent_table(self.bare_table(queue))
 
     def bare_table(self, queue: str) -> str:
         """The name of the queue's table. Raises UnknownQueue."""

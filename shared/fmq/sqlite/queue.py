@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Self
 from uuid import UUID, uuid4
@@ -12,12 +11,13 @@ from fmq.errors import StoreRefused, UnknownQueue
 from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
 from fmq.outcome import Settlement
 from fmq.queue import Retention, StoreOptions
-from fmq.sqlite import guard
+from fmq.sqlite import guard, insertion
 from fmq.sqlite.claims import Claims
-from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message, encode_properties
+from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
 from fmq.sqlite.connection import Store
 from fmq.sqlite.names import table_name
-from fmq.sqlite.schema import create_queue_table, ready_index
+from fmq.sqlite.schema import create_queue_table
+from fmq.sqlite.settlements import Settlements
 from fmq.sqlite.upkeep import Upkeep
 
 
@@ -27,6 +27,7 @@ class SqliteQueue:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._claims = Claims(store)
+        self._settlements = Settlements(store)
         self._upkeep = Upkeep(store)
         self._seen = -1
 
@@ -42,34 +43,7 @@ class SqliteQueue:
             return [row[0] for row in self._store.rows("SELECT name FROM fmq_queue ORDER BY name")]
 
     def put(self, messages: Sequence[Incoming]) -> None:
-        groups: dict[str, list[Incoming]] = defaultdict(list)
-        for message in messages:
-            groups[message.queue].append(message)
-        with self._store.write() as sql:
-            now = self._store.now()
-            for name, group in groups.items():
-                sql.executemany(
-                    "INSERT INTO "
-                    + self._store.table(name)
-                    + " (topic, payload, received_at, qos, retain, properties, available_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        (
-                            one.topic,
-                            one.payload,
-                            one.received_at,
-                            one.qos,
-                            one.retain,
-                            encode_properties(one.properties),
-                            now,
-                        )
-                        for one in group
-                    ],
-                )
-                # One statement a batch, where a trigger would be one a row (docs/adr/0007).
-                sql.execute(
-                    "UPDATE fmq_queue SET stored = stored + ?1, pending = pending + ?1 WHERE name = ?2",
-                    (len(group), name),
-                )
+        insertion.store(messages, self._store)
 
     def claim(
         self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
@@ -77,10 +51,10 @@ class SqliteQueue:
         return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
 
     def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
-        return self._claims.extend(claims, lease=lease)
+        return self._settlements.extend(claims, lease=lease)
 
     def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> Sequence[Claim]:
-        return self._claims.settle(settlements)
+        return self._settlements.settle(settlements)
 
     def changed(self) -> bool:
         # https://sqlite.org/pragma.html#pragma_data_version: changes when another connection has committed.
@@ -100,19 +74,16 @@ class SqliteQueue:
             return QueueStats(name, stored, pending, claimed, done, dead, self._oldest_pending(name))
 
     def _oldest_pending(self, name: str) -> float | None:
-        """When the oldest pending message was received.
-
-        A message is due when it comes in, and later only after a failed attempt. So the first in line is older than
-        every message that was never tried, and the others have an index of their own.
-        """
-        table = self._store.table(name)
-        ready = ready_index(self._store.bare_table(name))
-        first, retried = self._store.rows(
-            f"SELECT (SELECT received_at FROM {table} INDEXED BY {ready} WHERE processed = 0 AND token IS NULL "
-            "ORDER BY available_at, id LIMIT 1), "
-            f"(SELECT min(received_at) FROM {table} WHERE processed = 0 AND token IS NULL AND retry_count > 0)"
+        """When the oldest pending message was received: the first that was never lent, or one that waits again."""
+        table, lent = self._store.table(name), self._store.lent(name)
+        found = self._store.rows(
+            f"SELECT (SELECT received_at FROM {table} AS message "
+            "WHERE id > (SELECT head FROM fmq_queue WHERE name = ?) AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT 1), "
+            f"(SELECT min(received_at) FROM {lent} WHERE token IS NULL)",
+            (name,),
         )[0]
-        return min((at for at in (first, retried) if at is not None), default=None)
+        return min((at for at in found if at is not None), default=None)
 
     def store_stats(self) -> StoreStats:
         path = self._store.path
@@ -139,25 +110,39 @@ class SqliteQueue:
         return [DeadLetter(decode_message(name, row[2:]), row[0], row[1] or "") for row in rows]
 
     def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
-        change = "UPDATE {} SET processed = 0, dead_at = NULL, settled_at = NULL, retry_count = 0, available_at = :now"
-        return self._change_dead(change, name, ids, limit, {"now": self._store.now()})
-
-    def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
-        return self._change_dead("DELETE FROM {}", name, ids, limit, {})
-
-    def _change_dead(
-        self, change: str, name: str, ids: Sequence[int] | None, limit: int, values: dict[str, float]
-    ) -> int:
-        table = self._store.table(name)
-        which = "SELECT value FROM json_each(:ids)"
-        if ids is None:
-            which = f"SELECT id FROM {table} WHERE dead_at IS NOT NULL ORDER BY id LIMIT :limit"
+        table, lent = self._store.table(name), self._store.lent(name)
         with self._store.write() as sql:
+            chosen = self._dead_ids(name, ids, limit)
             sql.execute(
-                f"{change.format(table)} WHERE dead_at IS NOT NULL AND id IN ({which})",
-                {**values, "ids": json.dumps(list(ids or ())), "limit": limit},
+                f"INSERT INTO {lent} (id, due_at, received_at) SELECT id, ?, received_at FROM {table} "
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (self._store.now(), chosen),
+            )
+            sql.execute(
+                f"UPDATE {table} SET processed = 0, dead_at = NULL, retry_count = 0 "
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (chosen,),
             )
             return sql.changes()
+
+    def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
+        with self._store.write() as sql:
+            sql.execute(
+                f"DELETE FROM {self._store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
+                (self._dead_ids(name, ids, limit),),
+            )
+            return sql.changes()
+
+    def _dead_ids(self, name: str, ids: Sequence[int] | None, limit: int) -> str:
+        """Those of ``ids`` that are dead letters, or the first ``limit`` of all, as a JSON array."""
+        table = self._store.table(name)
+        if ids is None:
+            which = f"SELECT id FROM {table} WHERE dead_at IS NOT NULL ORDER BY id LIMIT ?"
+            rows = self._store.rows(which, (limit,))
+        else:
+            which = f"SELECT id FROM {table} WHERE dead_at IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+            rows = self._store.rows(which, (json.dumps(list(ids)),))
+        return json.dumps([row[0] for row in rows])
 
     def identity(self) -> UUID:
         with self._store.read():

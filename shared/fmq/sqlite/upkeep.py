@@ -17,7 +17,7 @@ _WAL_HARD_BYTES = 64 * 1024 * 1024
 _BRIEFLY_MS = 50
 
 _PAST = """processed = 1 AND CASE
-    WHEN dead_at IS NULL THEN coalesce(settled_at, received_at) <= :done
+    WHEN dead_at IS NULL THEN coalesce(changed_at, received_at) <= :done
     ELSE dead_at <= :dead END"""
 
 
@@ -54,7 +54,7 @@ class Upkeep:
             with self._store.read():
                 last, earliest, past = self._store.rows(
                     f"SELECT max(id), min(received_at), count(*) FILTER (WHERE {_PAST}) FROM "
-                    f"(SELECT id, received_at, settled_at, dead_at, processed FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)",
+                    f"(SELECT id, received_at, changed_at, dead_at, processed FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)",
                     {**values, "limit": limit},
                 )[0]
             if past:

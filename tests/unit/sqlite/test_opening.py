@@ -58,12 +58,12 @@ class TestPragmas:
 
 
 class TestMigration:
-    @pytest.mark.parametrize("version", range(len(schema.MIGRATIONS)))
+    @pytest.mark.parametrize("version", [0, *range(schema.FIRST_VERSION, schema.LATEST_VERSION)])
     def test_from_every_older_schema(self, path: Path, version: int) -> None:
         """A file of any older version is brought up to date, and then works."""
         sql = apsw.Connection(str(path))
         sql.execute("BEGIN IMMEDIATE")
-        for statements in schema.MIGRATIONS[:version]:
+        for statements in schema.MIGRATIONS[: version and version - schema.FIRST_VERSION + 1]:
             sql.execute(statements)
         if version:
             sql.pragma("application_id", schema.APPLICATION_ID)
@@ -73,17 +73,18 @@ class TestMigration:
         with opened(path) as queue:
             put(queue, 1)
             assert queue.stats("q").pending == 1
-        assert query(path, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+        assert query(path, "PRAGMA user_version") == [(schema.LATEST_VERSION,)]
 
-    def test_a_newer_schema_is_refused(self, path: Path) -> None:
-        """A file of a newer fmq is told as such and not changed by a byte."""
+    @pytest.mark.parametrize(("version", "told"), [(99, "a newer fmq"), (1, "before its first release")])
+    def test_an_unknown_schema_is_refused(self, path: Path, version: int, told: str) -> None:
+        """A file of a newer fmq, or of one that was never released, is told as such and not changed by a byte."""
         with opened(path) as queue:
             put(queue, 1)
         sql = apsw.Connection(str(path))
-        sql.pragma("user_version", 99)
+        sql.pragma("user_version", version)
         sql.close()
         before = digest(path)
-        with pytest.raises(StoreRefused, match=r"newer fmq \(schema 99"):
+        with pytest.raises(StoreRefused, match=rf"{told}.*\(schema {version}"):
             opened(path)
         assert digest(path) == before
 

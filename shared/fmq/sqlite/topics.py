@@ -1,0 +1,78 @@
+"""Ordered claims: the oldest unsettled message of each topic, and no other of that topic until it is settled."""
+
+from collections.abc import Sequence
+
+from fmq.sqlite.connection import Store
+from fmq.sqlite.schema import topic_index
+
+
+class Topics:
+    """Finds what may be lent in order. Remembers at which topic the last claim ended."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._last_topic: dict[str, str] = {}
+        self._indexed: set[str] = set()
+
+    def heads(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[Sequence[int], bool]:
+        """The ids to lend, and whether they are one suspect: going round the topics, from the last one on.
+
+        Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
+        Within a write transaction.
+        """
+        self._index(name)
+        after = self._last_topic.get(name, "")
+        rows = self._due_heads(name, limit, now, above=after, upto=None)
+        if len(rows) < limit and after:
+            rows += self._due_heads(name, limit - len(rows), now, above="", upto=after)
+        suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
+        if suspects:
+            # Alone if it is the first; else what stands before it, and the next claim begins with it.
+            rows = rows[: suspects[0] or 1]
+        if rows:
+            self._last_topic[name] = rows[-1][1]
+        return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
+
+    def _due_heads(
+        self, name: str, limit: int, now: float, *, above: str, upto: str | None
+    ) -> list[tuple[int, str, bool, int]]:
+        table = f"{self._store.table(name)} INDEXED BY {topic_index(self._store.bare_table(name))}"
+        return self._store.rows(
+            f"""
+            WITH RECURSIVE waiting (topic) AS (
+                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > :above)
+                UNION ALL
+                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
+                FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < :upto)
+            )
+            SELECT head.id, head.topic, lent.token IS NOT NULL, length(head.payload)
+            FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
+                SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
+            )
+            LEFT JOIN {self._store.lent(name)} AS lent ON lent.id = head.id
+            WHERE ifnull(lent.due_at, 0) <= :now AND (:upto IS NULL OR head.topic <= :upto)
+            LIMIT :limit
+            """,
+            {"above": above, "upto": upto, "now": now, "limit": limit},
+        )
+
+    def _index(self, name: str) -> None:
+        if name not in self._indexed:
+            table = self._store.bare_table(name)
+            self._store.rows(
+                f"CREATE INDEX IF NOT EXISTS {topic_index(table)} ON {self._store.table(name)} (topic, id) WHERE processed = 0"
+            )
+            self._indexed.add(name)
+
+
+def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:
+    """The first ids whose payloads have at most ``most_bytes`` together, and one at least."""
+    ids = [number for number, _ in sizes]
+    if most_bytes is None:
+        return ids
+    total = 0
+    for count, (_, size) in enumerate(sizes):
+        total += size
+        if total > most_bytes:
+            return ids[: count or 1]
+    return ids
