@@ -150,6 +150,8 @@ def test_killed_processors_lose_nothing(tmp_path: Path, queue: Queue, processes:
         feeder.join(60)
         stop.set()
     wait_for(lambda: queue.stats(QUEUE).done == MESSAGES, 30 + MESSAGES / 1000, what="all messages")
+    for worker in workers:
+        worker.wait_to_say("Starting processor")
     assert [worker.terminate() for worker in workers] == [0, 0]
     calls = Counter(seen(tmp_path))
     assert set(calls) == {f"t0:{number}" for number in range(MESSAGES)}
@@ -174,6 +176,8 @@ def test_order_is_kept_under_retries_and_concurrency(tmp_path: Path, queue: Queu
         )
         for _ in range(2)
     ]
+    for worker in workers:
+        worker.wait_to_say("Starting processor")
     wait_for(lambda: queue.stats(QUEUE).done == 400, 60, what="all messages")
     assert [worker.terminate() for worker in workers] == [0, 0]
     calls = seen(tmp_path)

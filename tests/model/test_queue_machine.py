@@ -193,30 +193,38 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(_QUEUES),
-        number=st.integers(1, 12),
-        change=st.sampled_from(["processed = 1", "processed = 0", "insert", "delete"]),
+        change=st.sampled_from(["UPDATE {} SET processed = 1", "UPDATE {} SET processed = 0", "DELETE FROM {}"]),
+        data=st.data(),
     )
-    def operators_own_sql(self, name: str, number: int, change: str) -> None:
-        """Somebody marks, replays, inserts or deletes a message by hand."""
+    def operators_own_sql(self, name: str, change: str, data: st.DataObject) -> None:
+        """Somebody marks a message as done, replays it or deletes it by hand; dead letters are left to fmq."""
         rows = self.reference.rows[name]
-        row = rows.get(number)
-        table = query(self.path, "SELECT table_name FROM fmq_queue WHERE name = ?", name)[0][0]
-        if change == "insert":
-            if number in rows or number > self.reference.last[name]:
-                return
-            execute(self.path, f"INSERT INTO {table} (id, topic, payload, received_at) VALUES (?, 'x', 'p', 1)", number)  # noqa: S608
-            rows[number] = _Row("x")
-        elif row is None or row.state == "dead":
+        numbers = sorted(number for number, row in rows.items() if row.state != "dead")
+        if not numbers:
             return
-        elif change == "delete":
-            execute(self.path, f"DELETE FROM {table} WHERE id = ?", number)  # noqa: S608
+        number = data.draw(st.sampled_from(numbers))
+        execute(self.path, f"{change} WHERE id = ?".format(self._table(name)), number)
+        row = rows[number]
+        if change.startswith("DELETE"):
             del rows[number]
-        else:
-            execute(self.path, f"UPDATE {table} SET {change} WHERE id = ?", number)  # noqa: S608
-            if change == "processed = 1" and row.state != "done":
-                row.state, row.token = "done", None
-            elif change == "processed = 0" and row.state == "done":
-                row.state, row.due = "pending", 0.0
+        elif change.endswith("1") and row.state != "done":
+            row.state, row.token = "done", None
+        elif change.endswith("0") and row.state == "done":
+            row.state, row.due = "pending", 0.0
+
+    @rule(name=st.sampled_from(_QUEUES), again=st.booleans(), data=st.data())
+    def operators_own_insert(self, name: str, data: st.DataObject, *, again: bool) -> None:
+        """Somebody inserts a message by hand, at the end or with the id of one that is gone."""
+        rows, last = self.reference.rows[name], self.reference.last[name]
+        gone = sorted(set(range(1, last + 1)) - set(rows))
+        number = data.draw(st.sampled_from(gone)) if again and gone else last + 1
+        statement = "INSERT INTO {} (id, topic, payload, received_at) VALUES (?, 'x', 'p', 1)"
+        execute(self.path, statement.format(self._table(name)), number)
+        rows[number] = _Row("x")
+        self.reference.last[name] = max(last, number)
+
+    def _table(self, name: str) -> str:
+        return str(query(self.path, "SELECT table_name FROM fmq_queue WHERE name = ?", name)[0][0])
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
     def wait(self, seconds: float) -> None:

@@ -92,10 +92,14 @@ class Decoder:
                     return
                 length = data[at - 1]
                 if length > 127:
-                    length, at = _variable_length(data, at - 1)
-                    if not at:
-                        self._keep(position, end - position + 1)
-                        return
+                    if at < end and data[at] < 128:  # two bytes, as most often
+                        length += (data[at] - 1) << 7
+                        at += 1
+                    else:
+                        length, at = _variable_length(data, at - 1)
+                        if not at:
+                            self._keep(position, end - position + 1)
+                            return
                 stop = at + length
                 if stop > end:
                     self._keep(position, stop - position)

@@ -18,6 +18,8 @@ from fmq.sqlite.names import quoted
 
 _log = logging.getLogger(__name__)
 _CHECKED_BYTES = 256 * 1024 * 1024
+_PAGE_BYTES = 8_192
+_CACHE_BYTES = 8 * 1024 * 1024  # a large batch fits, so that none of its pages is written twice
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _UNAVAILABLE = (
     apsw.BusyError,
@@ -58,7 +60,9 @@ class Store:
         if options.check_integrity:
             self._check_integrity()
         if not sql.pragma("page_count"):
-            sql.pragma("auto_vacuum", "INCREMENTAL")  # has to come before the first table
+            # Both have to come before the first table. Larger pages: docs/adr/0011.
+            sql.pragma("page_size", _PAGE_BYTES)
+            sql.pragma("auto_vacuum", "INCREMENTAL")
         mode: object = None
         for attempt in Retrying(
             # The change to WAL does not wait for a lock by the busy timeout.
@@ -74,6 +78,7 @@ class Store:
                 f"{self.path} can't be put into WAL mode (it stays in {mode}): is its file system special?"
             )
         sql.pragma("synchronous", options.durability.value)
+        sql.pragma("cache_size", -_CACHE_BYTES // 1024)  # in KiB, as its sign says
         sql.pragma("mmap_size", options.memory_map_bytes)
         sql.pragma("journal_size_limit", _WAL_LIMIT_BYTES)
         sql.pragma("temp_store", "MEMORY")

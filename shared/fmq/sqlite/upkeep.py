@@ -10,9 +10,9 @@ from fmq.sqlite.connection import Store
 
 _log = logging.getLogger(__name__)
 _CHUNKS = 50
-_SPARE_PAGES = 4_096
-_VACUUM_PAGES = 1_024
-_WAL_SOFT_BYTES = 4 * 1024 * 1024
+_SPARE_PAGES = 2_048
+_VACUUM_PAGES = 512
+_WAL_SOFT_BYTES = 8 * 1024 * 1024
 _WAL_HARD_BYTES = 64 * 1024 * 1024
 _BRIEFLY_MS = 50
 
