@@ -4,15 +4,17 @@ Nothing here knows of SQL, MQTT or files: a distributed engine can take the
 place of SQLite. ``tests/contract`` runs against every backend.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
+from fmq.finding import Finding
 from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
 from fmq.outcome import Settlement
 
@@ -151,6 +153,26 @@ def open_queue(
     from fmq.sqlite.queue import open_sqlite  # noqa: PLC0415 - the one place that picks a backend
 
     return open_sqlite(url, options or StoreOptions(), clock=clock, create=create)
+
+
+def diagnose(url: str, *, thorough: bool = False) -> Iterable[Finding]:
+    """Look at the store that ``url`` names without changing it; ``thorough``: however long that takes."""
+    _require_sqlite(url)
+    from fmq.sqlite.diagnosis import diagnose_file  # noqa: PLC0415 - as above
+
+    return diagnose_file(url, thorough=thorough)
+
+
+def back_up(url: str, target: Path, *, told: Callable[[int, int], None]) -> int:
+    """Copy the store as it is at this moment to a new file, while others go on writing. Returns its size in bytes.
+
+    ``told`` hears how much of how much is copied, in steps of the backend's own. The file appears only when it is
+    whole, checked and on the disk. Raises QueueError if ``target`` exists or can't be made.
+    """
+    _require_sqlite(url)
+    from fmq.sqlite.backup import back_up_file  # noqa: PLC0415 - as above
+
+    return back_up_file(url, target, told=told)
 
 
 def set_aside(url: str) -> str:

@@ -142,6 +142,11 @@ def is_secret(field: FieldInfo) -> bool:
     return "SecretStr" in str(field.annotation)
 
 
+def show(field: FieldInfo, value: str) -> str:
+    """``value`` of the field as it may be shown: without secrets and passwords in URLs."""
+    return "(hidden)" if is_secret(field) else _without_password(value)
+
+
 def right_value(field: FieldInfo) -> str:
     """What a good value of the field looks like."""
     extra = field.json_schema_extra
@@ -221,15 +226,15 @@ class Reading:
         """Every flag that belongs to none of the models read so far is a problem."""
         for name, value in self._flags.items():
             if name not in self._read:
-                self.problems.append(f"{_flag(name)}={_shown(value)}: {why}")
+                self.problems.append(f"{_flag(name)}={_without_password(repr(value))}: {why}")
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _shown(value: object) -> str:
-    return _PASSWORD_IN_URL.sub(r"\1:(hidden)@", repr(value))
+def _without_password(text: str) -> str:
+    return _PASSWORD_IN_URL.sub(r"\1:(hidden)@", text)
 
 
 def _explain(
@@ -242,5 +247,5 @@ def _explain(
     field = model.model_fields[name]
     if error["type"] == "missing":
         return f"{variable(name)} is not set; it would be {right_value(field)}"
-    value = "(hidden)" if is_secret(field) else _shown(values.get(name, field.default))
+    value = show(field, repr(values.get(name, field.default)))
     return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from support.broker import Broker, free_port, publish
+from support.certificates import Certificates
 from support.processes import FmqProcess, Processes
 from support.proxy import PUBLISH, SUBACK, SUBSCRIBE, UNSUBSCRIBE, Packet, Proxy
 from support.rows import Rows
@@ -22,32 +22,13 @@ _SESSION_TAKEN_OVER = b"\xe0\x02\x8e\x00"
 _FAST = {"FMQ_RECONNECT_MAX_SECONDS": "0.2"}
 
 
-class _Certificates:
-    """A CA of the test's own, a certificate for the broker and one for the listener."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        authority = trustme.CA()
-        self.ca = folder / "ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca))
-        self.server_cert, self.server_key = self._issue(authority, folder / "server")
-        self.client_cert, self.client_key = self._issue(authority, folder / "client")
-
-    def _issue(self, authority: trustme.CA, stem: Path) -> tuple[Path, Path]:
-        issued = authority.issue_cert("127.0.0.1")
-        cert, key = stem.with_suffix(".pem"), stem.with_suffix(".key")
-        issued.cert_chain_pems[0].write_to_path(str(cert))
-        issued.private_key_pem.write_to_path(str(key))
-        return cert, key
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path / "certificates")
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> _Certificates:
-    return _Certificates(tmp_path / "certificates")
-
-
-@pytest.fixture
-def tls_broker(tmp_path: Path, certificates: _Certificates) -> Iterator[Broker]:
+def tls_broker(tmp_path: Path, certificates: Certificates) -> Iterator[Broker]:
     """A Mosquitto that takes TLS with a client certificate only."""
     config = [
         f"cafile {certificates.ca}",
@@ -59,7 +40,7 @@ def tls_broker(tmp_path: Path, certificates: _Certificates) -> Iterator[Broker]:
         yield running
 
 
-def _publish_over_tls(broker: Broker, certificates: _Certificates, topic: str, payload: str) -> None:
+def _publish_over_tls(broker: Broker, certificates: Certificates, topic: str, payload: str) -> None:
     files = ["--cafile", str(certificates.ca)]
     files += ["--cert", str(certificates.client_cert), "--key", str(certificates.client_key)]
     subprocess.run(
@@ -71,7 +52,7 @@ def _publish_over_tls(broker: Broker, certificates: _Certificates, topic: str, p
 
 @VERSIONS
 def test_tls_with_a_client_certificate(
-    tls_broker: Broker, certificates: _Certificates, fmq: Processes, database: Path, version: str
+    tls_broker: Broker, certificates: Certificates, fmq: Processes, database: Path, version: str
 ) -> None:
     """A broker of a private CA that wants a certificate is served like any other, bursts included."""
     listener = fmq.start(
@@ -96,7 +77,7 @@ def test_tls_with_a_client_certificate(
 
 def test_a_broker_of_another_ca_is_refused_in_clear_words(tls_broker: Broker, fmq: Processes, tmp_path: Path) -> None:
     """Nothing is sent to it; the log says why, and that the next attempt follows."""
-    other = _Certificates(tmp_path / "others")
+    other = Certificates(tmp_path / "others")
     listener = fmq.start("listen", "tls", FMQ_BROKER_URL=tls_broker.url, FMQ_TLS_CA_FILE=other.ca, **_FAST)
     said = listener.wait_to_say("the broker's TLS certificate is refused", times=2)
     assert "next attempt in" in said[0]["message"]
@@ -104,7 +85,7 @@ def test_a_broker_of_another_ca_is_refused_in_clear_words(tls_broker: Broker, fm
     assert listener.terminate() == 0
 
 
-def test_a_broker_of_another_name_is_refused(tls_broker: Broker, certificates: _Certificates, fmq: Processes) -> None:
+def test_a_broker_of_another_name_is_refused(tls_broker: Broker, certificates: Certificates, fmq: Processes) -> None:
     """The certificate must be for the host of the URL."""
     url = f"mqtts://localhost:{tls_broker.port}"
     listener = fmq.start("listen", "tls", FMQ_BROKER_URL=url, FMQ_TLS_CA_FILE=certificates.ca, **_FAST)
@@ -112,7 +93,7 @@ def test_a_broker_of_another_name_is_refused(tls_broker: Broker, certificates: _
 
 
 def test_without_a_client_certificate_the_broker_refuses(
-    tls_broker: Broker, certificates: _Certificates, fmq: Processes
+    tls_broker: Broker, certificates: Certificates, fmq: Processes
 ) -> None:
     """The log says that it failed and goes on trying."""
     listener = fmq.start("listen", "tls", FMQ_BROKER_URL=tls_broker.url, FMQ_TLS_CA_FILE=certificates.ca, **_FAST)

@@ -46,6 +46,15 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
         manual_ack=True,
     )
     client.limit(messages=settings.inflight, size=settings.inflight_bytes)
+    introduce(client, settings)
+    if _log.isEnabledFor(logging.DEBUG):
+        client.enable_logger(logging.getLogger("paho"))
+    return client
+
+
+def introduce(client: Client, settings: ListenerSettings) -> None:
+    """Tell a client the user, the password, TLS and the WebSocket's path. Raises SettingsError on bad TLS files."""
+    broker = settings.broker
     client.connect_timeout = _CONNECT_SECONDS
     if settings.username is not None:
         client.username_pw_set(settings.username, settings.password)
@@ -53,9 +62,6 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
         client.tls_set_context(tls_context(settings))
     if broker.websocket:
         client.ws_set_options(broker.path)
-    if _log.isEnabledFor(logging.DEBUG):
-        client.enable_logger(logging.getLogger("paho"))
-    return client
 
 
 def open_connection(client: Client, settings: ListenerSettings) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fmq.cli import read_settings, settings_options
+from fmq.commands.parameters import QUEUE
 from fmq.commands.status import moment
 from fmq.commands.table import print_table
 from fmq.errors import FmqError
@@ -30,7 +31,7 @@ def _open(flags: dict[str, Any]) -> Queue:
 
 
 @dead.command("list")
-@click.argument("queue")
+@click.argument("queue", type=QUEUE)
 @click.option("--limit", default=100, show_default=True, help="At most so many.", type=click.IntRange(1))
 @click.option("--after", default=0, help="Only ids above this one.", type=int)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
@@ -62,7 +63,7 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, **flags: object)
 
 
 @dead.command()
-@click.argument("queue")
+@click.argument("queue", type=QUEUE)
 @click.argument("number", metavar="ID", type=int)
 @settings_options(StoreSettings, but=_BUT)
 def show(queue: str, number: int, **flags: object) -> None:
@@ -79,7 +80,7 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
         settings_options(StoreSettings, but=_BUT),
         click.option("--all", "everything", is_flag=True, help="All dead letters of the queue."),
         click.argument("ids", nargs=-1, type=int, metavar="[ID]..."),
-        click.argument("queue"),
+        click.argument("queue", type=QUEUE),
     ):
         function = decorate(function)
     return function

@@ -1,38 +1,128 @@
-"""`fmq status`: how the queues stand."""
+"""`fmq status`: how the queues stand, once or as they move."""
 
 import json
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import count as numbers
 
 import click
 
 from fmq.cli import read_settings, settings_options
-from fmq.commands.table import print_table
-from fmq.queue import Durability, open_queue
+from fmq.clock import SYSTEM_CLOCK
+from fmq.commands.table import table_lines
+from fmq.lifecycle import Shutdown
+from fmq.message import QueueStats, StoreStats
+from fmq.queue import Durability, Queue, open_queue
 from fmq.settings import StoreSettings
+
+_MIB = 1024 * 1024
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_CLEAR_SCREEN = "\x1b[2J"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen at one moment; ``at`` is in steady seconds."""
+
+    at: float
+    queues: list[QueueStats]
+    store: StoreStats
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
+@click.option("--watch", is_flag=True, help="Again and again, with rates, until Ctrl-C.")
+@click.option(
+    "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two looks."
+)
+@click.option("--count", type=click.IntRange(1), help="End after so many looks.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
-def status(*, as_json: bool, **flags: object) -> None:
+def status(*, as_json: bool, watch: bool, interval: float, count: int | None, **flags: object) -> None:
     """Show how many messages of each queue are pending, claimed, done and dead."""
     settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
     with open_queue(settings.queue_url, settings.store_options(Durability.NORMAL), create=False) as queue:
-        queues = [queue.stats(name) for name in queue.names()]
-        store = queue.store_stats()
+        if watch:
+            _watch(queue, settings.queue_url, interval=interval, count=count, as_json=as_json)
+            return
+        look = _look(queue)
     if as_json:
-        click.echo(json.dumps({"queues": [asdict(one) for one in queues], "store": asdict(store)}, indent=2))
+        click.echo(json.dumps(_as_dict(look), indent=2))
+    else:
+        click.echo("\n".join(_page(settings.queue_url, look, None)))
+
+
+def _watch(queue: Queue, url: str, *, interval: float, count: int | None, as_json: bool) -> None:
+    shutdown = Shutdown()
+    shutdown.install()  # Ctrl-C is the usual way out, and no failure
+    live = sys.stdout.isatty() and not as_json
+    before: _Look | None = None
+    for number in numbers(1):
+        look = _look(queue)
+        if as_json:
+            click.echo(json.dumps(_as_dict(look) | {"rates": _rates(look, before)}))
+        else:
+            _draw(_page(url, look, _rates(look, before)), live=live, first=number == 1)
+        before = look
+        if number == count or shutdown.wait(interval):
+            return
+
+
+def _draw(lines: list[str], *, live: bool, first: bool) -> None:
+    if not live:
+        click.echo("\n".join([*lines, ""]))
         return
-    print_table(
-        ("QUEUE", "PENDING", "CLAIMED", "DONE", "DEAD", "STORED", "OLDEST PENDING"),
-        [(q.name, q.pending, q.claimed, q.done, q.dead, q.stored, moment(q.oldest_pending_at)) for q in queues],
+    # Line by line over the old picture: clearing the screen first would flicker.
+    start = _CLEAR_SCREEN + _HOME if first else _HOME
+    click.echo(start + "".join(f"{line}{_CLEAR_LINE}\n" for line in lines) + _CLEAR_BELOW, nl=False)
+
+
+def _look(queue: Queue) -> _Look:
+    return _Look(SYSTEM_CLOCK.steady(), [queue.stats(name) for name in queue.names()], queue.store_stats())
+
+
+def _rates(look: _Look, before: _Look | None) -> dict[str, tuple[float, float]]:
+    """Messages a second into each queue and out of it; none at the first look.
+
+    What left is what came, less what the backlog grew by: retention deletes handled messages, so their number says nothing.
+    """
+    if before is None:
+        return {}
+    seconds = look.at - before.at
+    old = {one.name: one for one in before.queues}
+    rates = {}
+    for one in look.queues:
+        if (was := old.get(one.name)) is not None:
+            came = one.stored - was.stored
+            grown = one.pending + one.claimed - was.pending - was.claimed
+            rates[one.name] = (came / seconds, (came - grown) / seconds)
+    return rates
+
+
+def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -> list[str]:
+    head = ("QUEUE", "PENDING", "CLAIMED", "DONE", "DEAD", "STORED", *(() if rates is None else ("IN/S", "OUT/S")))
+    rows = [
+        (
+            *(one.name, one.pending, one.claimed, one.done, one.dead, one.stored),
+            *(() if rates is None else _shown(rates.get(one.name))),
+            moment(one.oldest_pending_at),
+        )
+        for one in look.queues
+    ]
+    store = look.store
+    sizes = (
+        f"{url}: {store.database_bytes / _MIB:.1f} MiB, write-ahead log {store.wal_bytes / _MIB:.1f} MiB, "
+        f"free on its disk {store.free_disk_bytes / _MIB:,.0f} MiB"
     )
-    mib = 1024 * 1024
-    click.echo(
-        f"\n{settings.queue_url}: {store.database_bytes / mib:.1f} MiB, write-ahead log {store.wal_bytes / mib:.1f} MiB, "
-        f"free on its disk {store.free_disk_bytes / mib:,.0f} MiB"
-    )
+    return [*table_lines((*head, "OLDEST PENDING"), rows), "", sizes]
+
+
+def _shown(rates: tuple[float, float] | None) -> tuple[str, ...]:
+    return ("-", "-") if rates is None else tuple(f"{rate:,.1f}" for rate in rates)
+
+
+def _as_dict(look: _Look) -> dict[str, object]:
+    return {"queues": [asdict(one) for one in look.queues], "store": asdict(look.store)}
 
 
 def moment(at: float | None) -> str:

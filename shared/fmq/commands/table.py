@@ -6,13 +6,20 @@ import click
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under a head, each column as wide as its widest cell; numbers to the right."""
+    """Print rows under a head."""
+    for line in table_lines(head, rows):
+        click.echo(line)
+
+
+def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The head and the rows as lines, each column as wide as its widest cell; numbers to the right."""
     cells = [tuple(f"{value:,}" if isinstance(value, int) else str(value) for value in row) for row in rows]
     widths = [max(len(row[column]) for row in (tuple(head), *cells)) for column in range(len(head))]
     numeric = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
-    for row in (tuple(head), *cells):
-        line = (
+    return [
+        "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        click.echo("  ".join(line).rstrip())
+        ).rstrip()
+        for row in (tuple(head), *cells)
+    ]

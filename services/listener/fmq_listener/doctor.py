@@ -1,0 +1,148 @@
+"""The listener's part of `fmq doctor`: is the broker reached, and does it grant what the settings need?"""
+
+import ssl
+from collections.abc import Iterator, Mapping
+
+from fmq import inventory
+from fmq.broker import explain_error
+from fmq.clock import SYSTEM_CLOCK
+from fmq.finding import Finding, ok, problem, warning
+from fmq_listener.connection import explain_refusal
+from fmq_listener.settings import ListenerSettings
+from fmq_listener.visit import Visit
+
+_CERTIFICATE_DAYS = 21
+_DAY = 86_400
+_SYS_VERSION = "$SYS/broker/version"
+_SYS_DROPPED = "$SYS/broker/publish/messages/dropped"
+_QUEUE_LIMITS = (
+    "How much it keeps while the listener is away can't be asked. Look at its configuration; for Mosquitto: persistence true, "
+    "max_queued_messages (1000 by default, then it drops) and max_inflight_messages (20 by default)."
+)
+
+
+def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Connect under another client id, beside a listener that may run, and ask. Raises SettingsError."""
+    settings = inventory.read(ListenerSettings, environ)
+    topics = bool(environ.get("FMQ_TOPICS"))
+    broker = settings.broker
+    with Visit(settings) as visit:
+        try:
+            answer = visit.connect()
+        except (OSError, ValueError) as error:
+            advice = "Is it running, and is FMQ_BROKER_URL right? Look at name resolution, routes and firewalls."
+            yield problem("broker", f"{broker} is not reached: {explain_error(error)}", advice)
+            return
+        if answer is None:
+            advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            yield problem("broker", f"{broker} takes the connection, but does not answer a CONNECT", advice)
+            return
+        if answer.is_failure:
+            yield problem(
+                "broker", f"{broker}: {explain_refusal(answer)}", f"This check calls itself {visit.client_id}."
+            )
+            return
+        user = f"as {settings.username}" if settings.username else "without a user name"
+        yield ok("broker", f"{broker} takes the connection {user}{_version(visit.read(_SYS_VERSION))}")
+        yield from _certificate(visit.certificate_ends())
+        yield from _limits(settings, visit, topics=topics)
+        if topics:
+            yield from _subscriptions(settings, visit)
+        yield from _kept(visit.read(_SYS_DROPPED))
+
+
+def _version(text: str | None) -> str:
+    return f"; it is {text}" if text else ""
+
+
+def _certificate(ends: str | None) -> Iterator[Finding]:
+    if ends is None:
+        return
+    days = (ssl.cert_time_to_seconds(ends) - SYSTEM_CLOCK.wall()) / _DAY
+    text = f"valid until {ends}"
+    if days < _CERTIFICATE_DAYS:
+        yield warning(
+            "broker's certificate", f"{text}, for {days:.0f} days", "Renew it before the listener is shut out."
+        )
+    else:
+        yield ok("broker's certificate", text)
+
+
+def _limits(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[Finding]:
+    """What the CONNACK says (MQTT 5, section 3.2.2.3) beside what the settings want."""
+    if settings.mqtt_version != "5":
+        yield ok("broker's limits", "MQTT 3.1.1 has no words for them")
+        return
+    about = "broker's limits"
+    found = list(_too_low(settings, visit, topics=topics))
+    yield from (warning(about, text, advice) for text, advice in found)
+    if not found:
+        size = _limit(visit, "MaximumPacketSize")
+        packets = "of any size" if size is None else f"of at most {size:,} bytes"
+        yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers")
+
+
+def _too_low(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[tuple[str, str]]:
+    inflight = _limit(visit, "ReceiveMaximum")
+    if inflight is not None and inflight < settings.inflight:
+        yield (
+            f"Receive Maximum is {inflight:,}, FMQ_INFLIGHT {settings.inflight:,}",
+            (
+                "It is the broker's limit for what it receives; Mosquitto takes the same (max_inflight_messages) for what it sends, and "
+                "then no batch is larger: raise it there."
+            ),
+        )
+    expiry = _limit(visit, "SessionExpiryInterval")
+    if expiry is not None and expiry < settings.session_expiry_seconds:
+        yield (
+            f"it keeps a session for {expiry:,} s, FMQ_SESSION_EXPIRY_SECONDS asks for {settings.session_expiry_seconds:,}",
+            "A listener that is away longer loses what came meanwhile: raise the broker's limit.",
+        )
+    if _limit(visit, "MaximumQoS") == 0:
+        yield "Maximum QoS is 0", "Nothing is acknowledged, and messages may be lost: this broker is of no use to fmq."
+    wanted = (
+        ("SharedSubscriptionAvailable", "shared subscriptions", any(f.text != f.name for f in settings.filters)),
+        ("WildcardSubscriptionAvailable", "wildcards", any("+" in f.name or "#" in f.name for f in settings.filters)),
+    )
+    for name, words, needed in wanted:
+        if topics and needed and _limit(visit, name) == 0:
+            yield f"it has no {words}, and FMQ_TOPICS asks for them", "Name plain topics in FMQ_TOPICS."
+
+
+def _limit(visit: Visit, name: str) -> int | None:
+    value: int | None = getattr(visit.limits, name, None)
+    return value
+
+
+def _subscriptions(settings: ListenerSettings, visit: Visit) -> Iterator[Finding]:
+    for one in settings.filters:
+        about = f"subscription {one.text}"
+        if one.text != one.name:
+            yield ok(about, "not tried: a shared one would take messages from the listener")
+            continue
+        reason = visit.subscribe(one.text)
+        if reason is None:
+            yield problem(about, "the broker does not answer", "Look at the broker's log.")
+        elif reason.is_failure:
+            advice = "Look at the broker's access rules for this user."
+            yield problem(about, f"the broker refuses it: {reason.getName()}", advice)
+        elif reason.value < 1:
+            yield warning(
+                about, "granted at QoS 0 only: messages may be lost", "Look at the broker's limits for this user."
+            )
+        else:
+            # Mosquitto grants everything, and holds back at each message what its access rules forbid.
+            yield ok(about, "granted (a broker may still hold messages back by its access rules)")
+
+
+def _kept(dropped: str | None) -> Iterator[Finding]:
+    if dropped is None or not dropped.isdigit():
+        yield ok("broker's queue", _QUEUE_LIMITS)
+    elif int(dropped):
+        yield warning(
+            "broker's queue",
+            f"the broker has dropped {int(dropped):,} messages of one client or another",
+            _QUEUE_LIMITS,
+        )
+    else:
+        yield ok("broker's queue", f"the broker has dropped no message. {_QUEUE_LIMITS}")

@@ -1,0 +1,45 @@
+"""`fmq config`: the settings in force, and where each comes from."""
+
+import json
+import os
+
+import click
+
+from fmq import inventory
+from fmq.cli import EXIT_SETTINGS
+from fmq.commands.table import print_table
+from fmq.settings import variable
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@click.option("--changed", is_flag=True, help="Only what is not at its default.")
+def config(services: tuple[str, ...], *, as_json: bool, changed: bool) -> int:
+    """Show the settings of each SERVICE (by default all that are installed) in this environment. Secrets are hidden.
+
+    Exit 2, after showing them, if a service would refuse them.
+    """
+    models = inventory.models()
+    if unknown := [name for name in services if name not in models]:
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(models)}", param_hint="SERVICE")
+    chosen = {name: models[name] for name in services or models}
+    found = {
+        name: [one for one in inventory.effective(model, os.environ) if not changed or one.origin != "default"]
+        for name, model in chosen.items()
+    }
+    wrong = {name: what for name, model in chosen.items() if (what := inventory.check(model, os.environ))}
+    if as_json:
+        sections = {
+            name: {one.name: {"value": one.value, "from": one.origin} for one in rows} for name, rows in found.items()
+        }
+        click.echo(json.dumps(sections, indent=2))
+    for name, rows in () if as_json else found.items():
+        click.secho(f"{name}", bold=True)
+        print_table(("SETTING", "VALUE", "FROM"), [(variable(r.name), r.value or "-", r.origin) for r in rows])
+        click.echo()
+    for stranger, meant in inventory.strangers(os.environ).items():
+        click.echo(f"{stranger} is no setting{f': {meant} may be meant' if meant else ''}", err=True)
+    for name, what in wrong.items():
+        click.echo(f"{name}: {what}", err=True)
+    return EXIT_SETTINGS if wrong else 0

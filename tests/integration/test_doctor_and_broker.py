@@ -1,0 +1,159 @@
+"""`fmq doctor` before real brokers: healthy ones and such as can't serve a listener."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fmq import checks
+from fmq.finding import Level
+from fmq_listener.doctor import check_broker
+from support.broker import Broker, free_port, publish
+from support.certificates import Certificates
+from support.processes import Processes
+from support.proxy import SUBACK, SUBSCRIBE, Packet, Proxy
+from support.rows import Rows
+from support.wait import wait_for
+
+_CONNACK = 2
+_NOT_AUTHORIZED = b"\x87"
+
+
+def diagnosis(**settings: object) -> dict[str, tuple[str, str]]:
+    """What the listener's check says about each thing of the broker's: level and text."""
+    found = checks.run(check_broker, {name: str(value) for name, value in settings.items()})
+    return {one.about: (one.level.value, one.text) for one in found}
+
+
+def command(fmq: Processes, **settings: object) -> dict[str, tuple[str, str]]:
+    """The same from the command as a whole, in a process of its own."""
+    process = fmq.start("doctor", "--json", "--skip", "store", **settings)
+    process.wait()
+    return {one["about"]: (one["level"], one["text"]) for one in map(json.loads, process.text.splitlines())}
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_healthy(broker: Broker, version: str) -> None:
+    """Reached, subscriptions granted, limits high enough."""
+    found = diagnosis(FMQ_BROKER_URL=broker.url, FMQ_TOPICS="a/#,$share/g/b", FMQ_MQTT_VERSION=version)
+    assert {level for level, _ in found.values()} == {"ok"}
+    assert "mosquitto version" in found["broker"][1]
+    assert found["subscription a/#"][1].startswith("granted")
+    assert "not tried" in found["subscription $share/g/b"][1]
+
+
+def test_beside_a_running_listener(fmq: Processes, broker: Broker, database: Path) -> None:
+    """It does not take over the listener's session, takes none of its messages, and leaves no session of its own."""
+    listener = fmq.start("listen", "a/#", FMQ_BROKER_URL=broker.url)
+    listener.wait_to_say("subscribed successfully")
+    connections = broker.log.count("New client connected")
+    diagnosis(FMQ_BROKER_URL=broker.url, FMQ_TOPICS="a/#")
+    assert publish(broker.port, [("a/b", b"%d" % n) for n in range(100)]) == 100
+    rows = Rows(database)
+    wait_for(lambda: rows.count("a/#") == 100, what="all messages")
+    rows.close()
+    assert len(listener.said("subscribed successfully")) == 1, "the listener had to connect again"
+    assert broker.log.count("New client connected") == connections + 2  # the doctor and the publisher
+    listener.terminate()
+    broker.stop()
+    assert b"fmq-doctor" not in (broker.folder / "mosquitto.db").read_bytes()
+
+
+def test_not_reached() -> None:
+    """Nobody listens, and a name that nobody has."""
+    for url, why in ((f"mqtt://127.0.0.1:{free_port()}", "refused"), ("mqtt://nowhere.invalid", "can't be resolved")):
+        level, text = diagnosis(FMQ_BROKER_URL=url)["broker"]
+        assert level == "problem"
+        assert why in text.lower()
+
+
+def test_another_program(fmq: Processes, broker: Broker) -> None:
+    """TLS where there is none."""
+    level, text = command(fmq, FMQ_BROKER_URL=f"mqtts://127.0.0.1:{broker.port}")["broker"]
+    assert (level, "TLS" in text or "not reached" in text) == ("problem", True)
+
+
+def test_refused(tmp_path: Path) -> None:
+    """A broker that wants a user: told with the settings to set, and a password never shown."""
+    with Broker(tmp_path / "closed", anonymous=False) as closed:
+        level, text = diagnosis(FMQ_BROKER_URL=closed.url)["broker"]
+        assert (level, "Not authorized" in text) == ("problem", True)
+        found = diagnosis(FMQ_BROKER_URL=closed.url.replace("//", "//anna:hunter2@"))
+        assert "hunter2" not in str(found)
+
+
+def test_a_subscription_that_is_refused(broker: Broker) -> None:
+    """A problem, told with the broker's reason; the others are tried all the same."""
+
+    def watch(packet: Packet) -> bytes:
+        refused = packet.kind == SUBACK and packet.packet_id == asked.get("closed/#")
+        if packet.kind == SUBSCRIBE and b"closed/#" in packet.raw:
+            asked["closed/#"] = packet.packet_id
+        return packet.raw[:-1] + _NOT_AUTHORIZED if refused else packet.raw
+
+    asked: dict[str, int] = {}
+    with Proxy(broker.port, watch) as proxy:
+        found = diagnosis(FMQ_BROKER_URL=proxy.url, FMQ_TOPICS="closed/#,open/#")
+    assert found["subscription open/#"][0] == "ok"
+    assert found["subscription closed/#"] == ("problem", "the broker refuses it: Not authorized")
+
+
+@pytest.mark.parametrize(("days", "level"), [(5, "warning"), (100, "ok")])
+def test_a_certificate_that_ends(fmq: Processes, tmp_path: Path, days: int, level: str) -> None:
+    """Told before the listener is shut out."""
+    files = Certificates(tmp_path / "certificates", ends=datetime.now(UTC) + timedelta(days=days, hours=1))
+    config = [f"cafile {files.ca}", f"certfile {files.server_cert}", f"keyfile {files.server_key}"]
+    with Broker(tmp_path / "tls", config, scheme="mqtts") as broker:
+        found = diagnosis(FMQ_BROKER_URL=broker.url, FMQ_TLS_CA_FILE=files.ca)
+        assert found["broker"][0] == "ok"
+        assert found["broker's certificate"][0] == level
+        level, text = command(fmq, FMQ_BROKER_URL=broker.url)["broker"]
+    assert (level, "certificate is refused" in text) == ("problem", True)
+
+
+def _saying(properties: Mapping[int, bytes]) -> bytes:
+    """A CONNACK with success and these properties (MQTT 5, section 3.2)."""
+    encoded = b"".join(bytes([number]) + value for number, value in properties.items())
+    body = bytes([0, 0, len(encoded)]) + encoded
+    return bytes([_CONNACK << 4, len(body)]) + body
+
+
+def test_limits_too_low(broker: Broker) -> None:
+    """Each limit of the CONNACK that is below what the settings want is told with both figures."""
+    connack = _saying(
+        {
+            0x11: (3_600).to_bytes(4),  # Session Expiry Interval
+            0x21: (20).to_bytes(2),  # Receive Maximum
+            0x24: b"\x00",  # Maximum QoS
+            0x28: b"\x00",  # Wildcard Subscription Available
+            0x2A: b"\x00",  # Shared Subscription Available
+        }
+    )
+
+    def watch(packet: Packet) -> bytes:
+        return connack if packet.kind == _CONNACK and not packet.to_broker else packet.raw
+
+    with Proxy(broker.port, watch) as proxy:
+        settings = {"FMQ_BROKER_URL": proxy.url, "FMQ_TOPICS": "a/#,$share/g/b"}
+        told = [one.text for one in check_broker(settings) if one.level is Level.WARNING]
+    assert len(told) == 5
+    for part in ("20, FMQ_INFLIGHT 10,000", "3,600 s", "Maximum QoS", "wildcards", "shared subscriptions"):
+        assert any(part in text for text in told), part
+
+
+def test_dropped_messages(fmq: Processes, tmp_path: Path) -> None:
+    """A broker that has dropped messages is told of, with the limits to look at."""
+    broker = Broker(tmp_path / "small")
+    file = broker.folder / "mosquitto.conf"
+    text = file.read_text().replace("max_queued_messages 1000000", "max_queued_messages 10")
+    file.write_text("sys_interval 1\n" + text.replace("max_inflight_messages 10000", "max_inflight_messages 1"))
+    with broker:
+        listener = fmq.start("listen", "a", FMQ_BROKER_URL=broker.url)
+        listener.wait_to_say("subscribed successfully")
+        listener.terminate()
+        publish(broker.port, [("a", b"x")] * 100)
+        wait_for(
+            lambda: diagnosis(FMQ_BROKER_URL=broker.url)["broker's queue"][0] == "warning", what="the broker to tell"
+        )

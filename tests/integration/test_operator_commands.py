@@ -1,0 +1,153 @@
+"""The operator's commands as real programs: at a terminal, in a pipe, beside others that write."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.shell_completion import get_completion_class
+
+from fmq.cli import fmq_command
+from fmq.message import Incoming
+from fmq.queue import open_queue
+from support.counting import counted, counters
+from support.processes import FMQ, Processes
+from support.wait import wait_for
+
+_QUEUES = ("sensors/#", "alarms")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/mqtt_queue.db"
+    with open_queue(url) as queue:
+        for name in _QUEUES:
+            queue.declare(name)
+            queue.put([Incoming(name, "t", b"x" * 1_000, time.time()) for _ in range(2_000)])
+    return url
+
+
+@contextmanager
+def writing(url: str) -> Iterator[None]:
+    """While another connection commits ten messages at a time."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with open_queue(url) as queue:
+            while not stop.is_set():
+                queue.put([Incoming("alarms", "t", b"x" * 1_000, time.time()) for _ in range(10)])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_backup_while_messages_come(url: str, fmq: Processes, tmp_path: Path) -> None:
+    """The copy has whole commits only, and its counters equal its rows."""
+    with writing(url):
+        process = fmq.start("backup", "copy.db", FMQ_QUEUE_URL=url)
+        assert process.wait() == 0, process.text
+    assert "checked" in process.text
+    found = counted(tmp_path / "copy.db")
+    assert counters(tmp_path / "copy.db") == found
+    assert found["sensors/#"] == (2_000, 0, 0, 0)
+    assert found["alarms"][0] % 10 == 0
+
+
+class _Terminal:
+    """A program at a terminal of 24 lines; what it writes comes together in ``text``."""
+
+    def __init__(self, *words: str, **environ: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm", **environ}
+        )
+        os.close(slave)
+        self.text = ""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self._master, 65_536):
+                self.text += data.decode()
+        except OSError:
+            pass  # the program has ended
+
+    def end(self) -> int:
+        """Wait for its end; returns its exit code."""
+        code = self.process.wait(30)
+        self._thread.join(10)
+        os.close(self._master)
+        return code
+
+
+def test_watching(url: str) -> None:
+    """At a terminal the table is drawn again in its place, with rates; Ctrl-C ends it well."""
+    terminal = _Terminal(str(FMQ), "status", "--watch", "--interval", "0.2", FMQ_QUEUE_URL=url)
+    with writing(url):
+        wait_for(
+            lambda: re.search(r"alarms.*\d\.\d  +\d\.\d", terminal.text), what="rates of the queue that is written"
+        )
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == 0
+    assert terminal.text.count("\x1b[2J") == 1, "the screen is cleared once, not at each look"
+    assert terminal.text.count("\x1b[H") > 1
+    assert "Traceback" not in terminal.text
+
+
+def test_watching_into_a_pipe(url: str, fmq: Processes) -> None:
+    """Without a terminal: plain lines, or one JSON object a look, and no control characters."""
+    process = fmq.start("status", "--watch", "--json", "--interval", "0.1", "--count", "3", FMQ_QUEUE_URL=url)
+    assert process.wait() == 0
+    looks = [json.loads(line) for line in process.text.splitlines()]
+    assert [len(look["rates"]) for look in looks] == [0, 2, 2]
+    plain = fmq.start("status", "--watch", "--interval", "0.1", "--count", "2", FMQ_QUEUE_URL=url)
+    assert plain.wait() == 0
+    assert "\x1b" not in plain.text
+    assert plain.text.count("IN/S") == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_answers(url: str, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands, options and the names of the queues in the store, in the way that each shell asks."""
+    complete = get_completion_class(shell)
+    assert complete is not None
+    asked = complete(fmq_command, {}, "fmq", "_FMQ_COMPLETE")
+    monkeypatch.setenv("FMQ_QUEUE_URL", url)
+    for words, last, expected in (
+        (["fmq"], "", {"backup", "check", "config", "dead", "doctor", "listen", "process", "status"}),
+        (["fmq", "status"], "--", {"--watch", "--json", "--queue-url"}),
+        (["fmq", "check", "--queue"], "", set(_QUEUES)),
+        (["fmq", "dead", "list"], "s", {"sensors/#"}),
+    ):
+        monkeypatch.setenv("COMP_WORDS", " ".join(words if shell == "fish" else [*words, last]))
+        monkeypatch.setenv("COMP_CWORD", last if shell == "fish" else str(len(words)))
+        assert expected <= set(re.findall(r"[^\s,]+", asked.complete())), words
+
+
+def test_completion_in_bash(url: str) -> None:
+    """A bash that has read the script fills in what it is asked for."""
+    program = f"""
+        PATH={Path(sys.executable).parent}:$PATH
+        eval "$(_FMQ_COMPLETE=bash_source fmq)"
+        COMP_WORDS=(fmq dead list al) COMP_CWORD=3
+        $(complete -p fmq | sed 's/.*-F \\([^ ]*\\).*/\\1/') fmq
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    environ = {**os.environ, "FMQ_QUEUE_URL": url}
+    told = subprocess.run(["bash", "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=30)
+    assert told.stdout.split() == ["alarms"]
