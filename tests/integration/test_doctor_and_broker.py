@@ -1,11 +1,14 @@
 """`fmq doctor` before real brokers: healthy ones and such as can't serve a listener."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from fmq import checks
 from fmq.finding import Level
@@ -57,8 +60,19 @@ def test_beside_a_running_listener(fmq: Processes, broker: Broker, database: Pat
     assert len(listener.said("subscribed successfully")) == 1, "the listener had to connect again"
     assert broker.log.count("New client connected") == connections + 2  # the doctor and the publisher
     listener.terminate()
-    broker.stop()
-    assert b"fmq-doctor" not in (broker.folder / "mosquitto.db").read_bytes()
+    (name,) = re.findall(r"as (fmq-doctor-\w+)", broker.log)
+    assert not _has_session(broker, name)
+
+
+def _has_session(broker: Broker, client_id: str) -> bool:
+    """Whether the broker keeps something for a client that is away."""
+    present: list[bool] = []
+    client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    client.on_connect = lambda _client, _userdata, flags, _reason, _properties: present.append(flags.session_present)
+    client.connect("127.0.0.1", broker.port, clean_start=False)
+    wait_for(lambda: client.loop(0.1) or present, what="the broker's answer")
+    client.disconnect()
+    return present[0]
 
 
 def test_not_reached() -> None:
