@@ -34,7 +34,8 @@ def all_checks(*, thorough: bool) -> dict[str, Check]:
 def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Wrong settings of what is installed, and variables that are none."""
     told: set[str] = set()
-    for name, model in inventory.models().items():
+    models = inventory.in_use(environ)
+    for name, model in models.items():
         wrong = inventory.check(model, environ)
         for line in (wrong or "").splitlines()[1:]:
             if line not in told:
@@ -46,7 +47,7 @@ def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         hint = f": {meant} may be meant" if meant else ""
         yield warning("variables", f"{stranger} is no setting{hint}", "Rename or remove it: nothing reads it.")
     if not told:
-        yield ok("settings", f"right, of {', '.join(inventory.models())}")
+        yield ok("settings", f"right, of {', '.join(models)}")
 
 
 def store(environ: Mapping[str, str], *, thorough: bool, clock: Clock = SYSTEM_CLOCK) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """What the settings of everything installed come to, and which variables are none of them.
 
-Each service names its settings by the entry-point group ``fmq.settings``.
+Each service names its settings by the entry-point group ``fmq.settings``. Handlers' settings come from the group
+``fmq.handler_settings``: functions that give, for an environment, those of all handlers that are known there, by name.
 """
 
 import re
@@ -13,9 +14,9 @@ from typing import TypeVar
 from pydantic.fields import FieldInfo
 
 from fmq.errors import SettingsError
-from fmq.settings import PREFIX, StoreSettings, is_secret, load, show, variable
+from fmq.settings import PREFIX, SettingsModel, is_secret, load, show, variable
 
-_S = TypeVar("_S", bound=StoreSettings)
+_S = TypeVar("_S", bound=SettingsModel)
 _SERVICES = {"listener", "processor"}
 _ALIKE = 0.85
 _ANY_TOPIC = ("#",)
@@ -32,9 +33,24 @@ class Effective:
     origin: str
 
 
-def models() -> dict[str, type[StoreSettings]]:
-    """The settings of each service and handler that is installed, by its name."""
+def services() -> dict[str, type[SettingsModel]]:
+    """The settings of each service that is installed, by its name."""
     return {entry.name: entry.load() for entry in sorted(entry_points(group="fmq.settings"), key=lambda one: one.name)}
+
+
+def handlers(environ: Mapping[str, str]) -> dict[str, type[SettingsModel]]:
+    """The settings of each handler that has some, by its name."""
+    return {
+        name: model
+        for entry in entry_points(group="fmq.handler_settings")
+        for name, model in entry.load()(environ).items()
+    }
+
+
+def in_use(environ: Mapping[str, str]) -> dict[str, type[SettingsModel]]:
+    """The settings of what runs in ``environ``: the services, and the handler that was chosen."""
+    chosen = environ.get("FMQ_HANDLER", "")
+    return services() | {f"handler {name}": model for name, model in handlers(environ).items() if name == chosen}
 
 
 def read(model: type[_S], environ: Mapping[str, str]) -> _S:
@@ -46,7 +62,7 @@ def read(model: type[_S], environ: Mapping[str, str]) -> _S:
     return load(model, flags, environ)
 
 
-def check(model: type[StoreSettings], environ: Mapping[str, str]) -> str | None:
+def check(model: type[SettingsModel], environ: Mapping[str, str]) -> str | None:
     """What is wrong with the settings of ``model`` in ``environ``, or None."""
     try:
         read(model, environ)
@@ -55,7 +71,7 @@ def check(model: type[StoreSettings], environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def effective(model: type[StoreSettings], environ: Mapping[str, str]) -> list[Effective]:
+def effective(model: type[SettingsModel], environ: Mapping[str, str]) -> list[Effective]:
     """Each setting of ``model`` as ``environ`` gives it, right or wrong."""
     return [_effective(name, field, environ) for name, field in model.model_fields.items()]
 
@@ -70,6 +86,8 @@ def _effective(name: str, field: FieldInfo, environ: Mapping[str, str]) -> Effec
 
 
 def _default(field: FieldInfo) -> str | None:
+    if field.is_required():
+        return None
     match field.default:
         case None | ():
             return None
@@ -84,8 +102,12 @@ def strangers(environ: Mapping[str, str]) -> dict[str, str | None]:
 
     Where a service is not installed, its settings are not known: then only those that look like a known one.
     """
-    installed = models()
-    fields = {name: field for model in installed.values() for name, field in model.model_fields.items()}
+    installed = services()
+    fields = {
+        name: field
+        for model in (*installed.values(), *handlers(environ).values())
+        for name, field in model.model_fields.items()
+    }
     known = {variable(name) for name in fields} | {
         f"{variable(name)}_FILE" for name in fields if is_secret(fields[name])
     }

@@ -1,6 +1,7 @@
 """Which handler was chosen, and its settings beside the processor's."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,18 @@ def handler_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, model in reversed(list(SETTINGS.items())):
         function = settings_options(model, heading=f"Options of --handler {name}")(function)
     return function
+
+
+def known_settings(environ: Mapping[str, str]) -> dict[str, type[HandlerSettings]]:
+    """The settings of all built-in handlers, and of the user's own that ``environ`` names, by the handler's name."""
+    found = dict(SETTINGS)
+    reference = environ.get("FMQ_HANDLER", "")
+    if reference and reference not in BUILTIN:
+        with suppress(HandlerError):  # whoever loads it tells
+            own = find_handler(reference, BUILTIN).settings
+            if own is not None:
+                found[reference] = own
+    return found
 
 
 def choose(

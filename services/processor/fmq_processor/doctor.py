@@ -2,23 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 
-from fmq.errors import HandlerError
+from prometheus_client import CollectorRegistry
+
+from fmq import inventory
+from fmq.errors import HandlerError, SettingsError
 from fmq.finding import Finding, ok, problem
-from fmq.handler import load_handler
-from fmq.settings import load
-from fmq_processor.handlers import BUILTIN
+from fmq_processor.choice import choose
 from fmq_processor.settings import ProcessorSettings
 
 
 def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the handler can be loaded. It is imported, and neither set up nor called. Raises SettingsError."""
-    settings = load(ProcessorSettings, {}, environ)
+    """Whether the handler can be made. It is imported with its settings, and neither set up nor called."""
+    if inventory.check(ProcessorSettings, environ) is not None:
+        return  # the check of the settings has told
     try:
-        handler = load_handler(settings.handler, BUILTIN)
-    except HandlerError as error:
-        yield problem(
-            "handler", str(error), "FMQ_HANDLER is a built-in or package.module:function, importable from here."
-        )
+        handler = choose({}, environ)[1].make(CollectorRegistry())
+    except (HandlerError, SettingsError) as error:
+        text = " ".join(str(error).removeprefix("the settings are wrong:").split())
+        yield problem("handler", text, "FMQ_HANDLER is a built-in or package.module:function, importable from here.")
         return
     kind = "async" if handler.is_async else "plain"
     yield ok("handler", f"{handler.name} can be loaded ({kind}{', takes batches' if handler.is_batch else ''})")

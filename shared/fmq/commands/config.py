@@ -16,11 +16,11 @@ from fmq.settings import variable
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 @click.option("--changed", is_flag=True, help="Only what is not at its default.")
 def config(services: tuple[str, ...], *, as_json: bool, changed: bool) -> int:
-    """Show the settings of each SERVICE (by default all that are installed) in this environment. Secrets are hidden.
+    """Show the settings of each SERVICE (by default all that are installed, and the chosen handler) in this environment. Secrets are hidden.
 
     Exit 2, after showing them, if a service would refuse them.
     """
-    models = inventory.models()
+    models = inventory.in_use(os.environ)
     if unknown := [name for name in services if name not in models]:
         raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(models)}", param_hint="SERVICE")
     chosen = {name: models[name] for name in services or models}

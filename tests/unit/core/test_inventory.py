@@ -1,5 +1,8 @@
 """What the settings of everything installed come to."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from fmq import inventory
@@ -45,5 +48,30 @@ def test_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         "HOME": "/",
     }
     assert inventory.strangers(environ) == {"FMQ_BATHC": "FMQ_BATCH", "FMQ_COLOUR": None}
-    monkeypatch.setattr(inventory, "models", lambda: {"processor": ProcessorSettings})
+    monkeypatch.setattr(inventory, "services", lambda: {"processor": ProcessorSettings})
     assert inventory.strangers(environ) == {"FMQ_BATHC": "FMQ_BATCH"}, "settings of what is not installed are not known"
+
+
+def test_settings_of_handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler's own settings are known, shown while it is chosen, and their mistakes told only then."""
+    (tmp_path / "own_handler.py").write_text(
+        "from fmq.settings import HandlerSettings, setting\n"
+        "class Own(HandlerSettings):\n"
+        "    own_url: str = setting(..., about='Where.', right='a URL')\n"
+        "class Handle:\n"
+        "    Settings = Own\n"
+        "    def __init__(self, settings, registry): pass\n"
+        "    def handle(self, message): pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    chosen = {"FMQ_HANDLER": "own_handler:Handle"}
+    model = inventory.in_use(chosen)["handler own_handler:Handle"]
+    assert "FMQ_OWN_URL is not set" in str(inventory.check(model, chosen))
+    assert inventory.effective(model, chosen)[0].value is None
+    given = {**chosen, "FMQ_OWN_URL": "http://a:b@c"}
+    assert inventory.check(model, given) is None
+    assert inventory.effective(model, given)[0].value == "http://a:(hidden)@c"
+    assert inventory.strangers(given) == {}
+    assert inventory.strangers({"FMQ_OWN_URL": "x"}) == {"FMQ_OWN_URL": None}
+    assert "handler own_handler:Handle" not in inventory.in_use({})
