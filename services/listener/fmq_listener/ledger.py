@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Protocol
 
-from fmq_listener.filters import TopicFilter
+from fmq.topics import TopicFilter
 
 _UNSURE = -1
 

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, Field, field_validator
 from fmq.broker import BrokerSettings
 from fmq.queue import Retention
 from fmq.settings import Names, Settings, setting
-from fmq_listener.filters import TopicFilter, overlapping, parse_all
+from fmq.topics import TopicFilter
+from fmq_listener.filters import overlapping, parse_all
 
 _WEEK = 7 * 24 * 3600
 _NEVER_EXPIRES = 0xFFFFFFFF

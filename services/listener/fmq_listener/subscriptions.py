@@ -11,7 +11,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from fmq.clock import Clock
 from fmq.log import shorten
-from fmq_listener.filters import TopicFilter
+from fmq.topics import TopicFilter
 from fmq_listener.ledger import Ledger
 
 _log = logging.getLogger(__name__)

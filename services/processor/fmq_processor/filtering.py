@@ -11,6 +11,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions, signature
 
 from fmq.message import Message
+from fmq.topics import matches
 
 FIELDS: Mapping[str, Callable[[Message], Any]] = {
     "queue": lambda message: message.queue,
@@ -86,23 +87,10 @@ class _Functions(Functions):
 
     @signature({"types": ["string"]}, {"types": ["string"]})
     def _func_topic_matches(self, topic: str, topic_filter: str) -> bool:
-        return matches(topic_filter, topic)
+        return matches(topic_filter.split("/"), topic)
 
 
 _OPTIONS = jmespath.Options(custom_functions=_Functions())
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Whether a topic filter matches a concrete topic (MQTT 5, section 4.7)."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
-        return False
-    for index, one in enumerate(wanted):
-        if one == "#":
-            return True
-        if index >= len(levels) or one not in ("+", levels[index]):
-            return False
-    return len(levels) == len(wanted)
 
 
 def _asked(node: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from fmq_listener.filters import Router, identifiers, matches, overlapping, parse, parse_all
+from fmq.topics import matches, parse
+from fmq_listener.filters import Router, identifiers, overlapping, parse_all
 
 _LEVELS = st.sampled_from(["a", "b", "", "+", "$x"])
 _TOPICS = st.lists(st.sampled_from(["a", "b", "", "$x", "$SYS"]), min_size=1, max_size=4).map("/".join)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fmq_listener.filters import parse
+from fmq.topics import parse
 from fmq_listener.ledger import Ledger
 
 

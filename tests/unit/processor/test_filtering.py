@@ -3,12 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fmq.message import Message, Properties
-from fmq_listener.filters import matches as listener_matches
-from fmq_processor.filtering import Filter, Unfilterable, matches
+from fmq_processor.filtering import Filter, Unfilterable
 
 MESSAGE = Message(
     7,
@@ -134,14 +131,3 @@ def test_no_answer_is_told(expression: str) -> None:
     """Neither yes nor no: nothing may be skipped by accident."""
     with pytest.raises(Unfilterable, match="the filter has no answer"):
         admits(expression)
-
-
-_LEVEL = st.sampled_from(["a", "b", "", "$x"])
-_TOPIC = st.lists(_LEVEL, min_size=1, max_size=4).map("/".join)
-
-
-@given(_TOPIC, st.lists(_LEVEL | st.just("+"), min_size=1, max_size=4).map("/".join), st.sampled_from(["", "/#"]))
-def test_topics_match_as_in_the_listener(topic: str, topic_filter: str, rest: str) -> None:
-    """Which is checked against paho's."""
-    for wanted in (topic_filter + rest, "#"):
-        assert matches(wanted, topic) == listener_matches(wanted.split("/"), topic)
