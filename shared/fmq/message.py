@@ -113,6 +113,14 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Why a queue lends nothing. ``since`` is in Unix seconds."""
+
+    since: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStats:
     """How a queue stands, in messages; read in constant time.
 
@@ -127,6 +135,7 @@ class QueueStats:
     done: int
     dead: int
     oldest_pending_at: float | None
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,11 @@ class StoreCollector(Collector):
             "When the oldest pending message was received; absent if none is.",
             labels=["queue"],
         )
+        paused = GaugeMetricFamily(
+            "fmq_queue_paused",
+            "1 while a queue is paused: its messages wait, and none is handed out.",
+            labels=["queue"],
+        )
         up = GaugeMetricFamily("fmq_store_up", "1 if the store could be read for this scrape.")
         sizes = []
         try:
@@ -160,6 +165,7 @@ class StoreCollector(Collector):
             up.add_metric([], 0)
             return [up]
         for stats in all_stats:
+            paused.add_metric([stats.name], int(stats.paused is not None))
             for state in ("pending", "claimed", "done", "dead"):
                 messages.add_metric([stats.name, state], getattr(stats, state))
             if stats.oldest_pending_at is not None:
@@ -171,7 +177,7 @@ class StoreCollector(Collector):
         ):
             sizes.append(GaugeMetricFamily(name, text, value=value))
         up.add_metric([], 1)
-        return [messages, oldest, up, *sizes]
+        return [messages, oldest, paused, up, *sizes]
 
 
 def observe_many(histogram: Histogram, values: Sequence[float]) -> None:

@@ -15,8 +15,9 @@ from uuid import UUID
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
 from fmq.finding import Finding
-from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, StoreStats
 from fmq.outcome import Settlement
+from fmq.selection import Found, Selection
 
 
 class Durability(StrEnum):
@@ -101,12 +102,18 @@ class Queue(Protocol):
         """Write something and undo it. Raises StoreUnavailable if that fails."""
         ...
 
-    def dead_letters(self, name: str, *, limit: int = 100, after_id: int = 0) -> Sequence[DeadLetter]:
-        """Dead letters with an id above ``after_id``, by id."""
+    def dead_letters(
+        self, name: str, ids: Sequence[int] | None = None, *, limit: int = 100, after_id: int = 0
+    ) -> Sequence[DeadLetter]:
+        """Dead letters (those of ``ids``, else all) with an id above ``after_id``, by id."""
         ...
 
     def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
         """Make dead letters (those of ``ids``, else the oldest ``limit``) pending, with no attempts counted."""
+        ...
+
+    def requeue_done(self, name: str, ids: Sequence[int]) -> int:
+        """Make those of ``ids`` that are done pending, to be handled once more, with no attempts counted."""
         ...
 
     def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
@@ -115,6 +122,32 @@ class Queue(Protocol):
 
     def identity(self) -> UUID:
         """What tells this store from all others, made when it is first asked for; a copy of a store has the same."""
+        ...
+
+    def find(
+        self, name: str, which: Selection, *, after_id: int = 0, limit: int = 1_000, within: int = 10_000
+    ) -> Found:
+        """Up to ``limit`` ids above ``after_id`` of the messages that are meant, looking at ``within`` messages at most."""
+        ...
+
+    def messages(self, name: str, ids: Sequence[int]) -> Sequence[Message]:
+        """Those messages that there are of ``ids``, by id, whatever their state. Nothing is claimed."""
+        ...
+
+    def pause(self, name: str, reason: str) -> bool:
+        """Lend nothing from now on, to anybody, until ``resume``; what is lent is settled as usual.
+
+        False if the queue was paused already: the first pause stands, with its reason. So whoever pauses by a rule
+        resumes only what has its own reason.
+        """
+        ...
+
+    def resume(self, name: str) -> bool:
+        """Lend again. False if the queue was not paused."""
+        ...
+
+    def paused(self, name: str) -> Pause | None:
+        """Since when and why the queue is paused, or None."""
         ...
 
     def remember(self, key: str, value: str) -> None:

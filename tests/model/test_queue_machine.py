@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fmq.message import Claim, Incoming
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue, Retention, StoreOptions, open_queue
+from fmq.selection import Selection, State
 from support.clock import FakeClock
 from support.counting import counted, counters, execute, query
 
@@ -69,6 +70,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.reference = _Reference()
         self.held: list[Claim] = []
+        self.paused: set[str] = set()
         self.connections: list[Queue] = []
 
     @initialize()
@@ -106,6 +108,9 @@ class QueueMachine(RuleBasedStateMachine):
         claimable = self.reference.claimable(name, self.now)
         claims = self.connections[who].claim(name, limit, lease=_LEASE, ordered=ordered)
         numbers = [claim.message.id for claim in claims]
+        if name in self.paused:
+            assert not claims
+            return
         assert numbers == sorted(set(numbers))
         assert len(numbers) <= limit
         assert set(numbers) <= set(claimable)
@@ -180,6 +185,34 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.connections[who].purge_dead(name, numbers) == len(numbers)
             for number in numbers:
                 del self.reference.rows[name][number]
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), limit=st.integers(1, 3))
+    def replay(self, who: int, name: str, limit: int) -> None:
+        done = sorted(number for number, row in self.reference.rows[name].items() if row.state == "done")
+        found = self.connections[who].find(name, Selection(State.DONE), limit=limit)
+        assert found.ids == [number for number in done if number in found.ids][:limit]
+        assert found.ids or not done or found.after_id is not None
+        assert self.connections[who].requeue_done(name, found.ids) == len(found.ids)
+        for number in found.ids:
+            self.reference.rows[name][number] = _Row(self.reference.rows[name][number].topic, due=self.now)
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), step=st.integers(1, 5))
+    def look(self, who: int, name: str, step: int) -> None:
+        for state in State:
+            ids: list[int] = []
+            after: int | None = 0
+            while after is not None:
+                found = self.connections[who].find(name, Selection(state), after_id=after, within=step)
+                ids += found.ids
+                after = found.after_id
+            assert ids == sorted(n for n, row in self.reference.rows[name].items() if row.state == state)
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), pause=st.booleans())
+    def pause_or_resume(self, who: int, name: str, *, pause: bool) -> None:
+        store = self.connections[who]
+        assert (store.pause(name, "x") if pause else store.resume(name)) == ((name in self.paused) != pause)
+        (self.paused.add if pause else self.paused.discard)(name)
+        assert (store.paused(name) is not None) == pause
 
     @rule(who=st.integers(0, _CONNECTIONS - 1), seconds=st.sampled_from([0.0, 20.0]))
     def maintain(self, who: int, seconds: float) -> None:

@@ -48,7 +48,9 @@ class Claims:
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
-            head = int(store.rows("SELECT head FROM fmq_queue WHERE name = ?", (name,))[0][0])
+            ((head, paused_at),) = store.rows("SELECT head, paused_at FROM fmq_queue WHERE name = ?", (name,))
+            if paused_at is not None:
+                return []
             chosen = (
                 self._heads(name, limit, head, now, most_bytes)
                 if ordered
@@ -76,9 +78,10 @@ class Claims:
     def _any_due(self, name: str) -> bool:
         """Whether a look with the lock held is worth while."""
         found = self._store.rows(
-            f"SELECT EXISTS (SELECT 1 FROM {self._store.table(name)} "
+            "SELECT (SELECT paused_at FROM fmq_queue WHERE name = :name) IS NULL AND "
+            f"(EXISTS (SELECT 1 FROM {self._store.table(name)} "
             "WHERE id > (SELECT head FROM fmq_queue WHERE name = :name) AND processed = 0) "
-            f"OR EXISTS (SELECT 1 FROM {self._store.lent(name)} WHERE due_at <= :now)",
+            f"OR EXISTS (SELECT 1 FROM {self._store.lent(name)} WHERE due_at <= :now))",
             {"name": name, "now": self._store.now()},
         )
         return bool(found[0][0])

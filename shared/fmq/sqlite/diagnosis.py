@@ -106,7 +106,7 @@ def _files(path: Path) -> Iterator[Finding]:
 
 def _database(path: Path, sql: apsw.Connection, *, thorough: bool) -> Iterator[Finding]:
     identity, version = sql.pragma("application_id"), int(sql.pragma("user_version"))
-    newest = len(schema.MIGRATIONS)
+    newest = schema.LATEST_VERSION
     if identity != schema.APPLICATION_ID and sql.execute("SELECT 1 FROM sqlite_schema").fetchall():
         yield problem(
             "database", f"{path} is a database of something else than fmq", "Name another file in FMQ_QUEUE_URL."
@@ -115,6 +115,10 @@ def _database(path: Path, sql: apsw.Connection, *, thorough: bool) -> Iterator[F
     if version > newest:
         advice = "Use the newer fmq that wrote it; this one refuses it."
         yield problem("database", f"{path} has schema {version}, and this fmq knows {newest}", advice)
+        return
+    if version < schema.FIRST_VERSION:
+        advice = "Drain it with that version, or keep it aside with `fmq set-aside`."
+        yield problem("database", f"{path} is of an fmq before its first release (schema {version})", advice)
         return
     mode = str(sql.pragma("journal_mode"))
     size = path.stat().st_size

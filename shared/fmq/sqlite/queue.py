@@ -1,6 +1,5 @@
 """The Queue protocol on SQLite."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -8,14 +7,15 @@ from uuid import UUID, uuid4
 
 from fmq.clock import Clock
 from fmq.errors import StoreRefused, UnknownQueue
-from fmq.message import Claim, DeadLetter, Incoming, QueueStats, StoreStats
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, StoreStats
 from fmq.outcome import Settlement
 from fmq.queue import Retention, StoreOptions
+from fmq.selection import Found, Selection, State
 from fmq.sqlite import guard, insertion
 from fmq.sqlite.claims import Claims
-from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
 from fmq.sqlite.connection import Store
 from fmq.sqlite.names import table_name
+from fmq.sqlite.operate import Operations
 from fmq.sqlite.schema import create_queue_table
 from fmq.sqlite.settlements import Settlements
 from fmq.sqlite.upkeep import Upkeep
@@ -29,6 +29,7 @@ class SqliteQueue:
         self._claims = Claims(store)
         self._settlements = Settlements(store)
         self._upkeep = Upkeep(store)
+        self._operations = Operations(store)
         self._seen = -1
 
     def declare(self, name: str) -> None:
@@ -66,12 +67,14 @@ class SqliteQueue:
     def stats(self, name: str) -> QueueStats:
         with self._store.read():
             rows = self._store.rows(
-                "SELECT stored, pending, claimed, done, dead FROM fmq_queue WHERE name = ?", (name,)
+                "SELECT stored, pending, claimed, done, dead, paused_at, paused_reason FROM fmq_queue WHERE name = ?",
+                (name,),
             )
             if not rows:
                 raise UnknownQueue(f"there is no queue {name!r}")
-            stored, pending, claimed, done, dead = rows[0]
-            return QueueStats(name, stored, pending, claimed, done, dead, self._oldest_pending(name))
+            stored, pending, claimed, done, dead, since, reason = rows[0]
+            pause = None if since is None else Pause(since, reason)
+            return QueueStats(name, stored, pending, claimed, done, dead, self._oldest_pending(name), pause)
 
     def _oldest_pending(self, name: str) -> float | None:
         """When the oldest pending message was received: the first that was never lent, or one that waits again."""
@@ -100,49 +103,36 @@ class SqliteQueue:
         with self._store.write():
             self._store.set_note("probe", str(self._store.wall()))
 
-    def dead_letters(self, name: str, *, limit: int = 100, after_id: int = 0) -> Sequence[DeadLetter]:
-        with self._store.read():
-            rows = self._store.rows(
-                f"SELECT dead_at, reason, {MESSAGE_COLUMNS} FROM {self._store.table(name)} "
-                "WHERE dead_at IS NOT NULL AND id > ? ORDER BY id LIMIT ?",
-                (after_id, limit),
-            )
-        return [DeadLetter(decode_message(name, row[2:]), row[0], row[1] or "") for row in rows]
+    def dead_letters(
+        self, name: str, ids: Sequence[int] | None = None, *, limit: int = 100, after_id: int = 0
+    ) -> Sequence[DeadLetter]:
+        return self._operations.dead_letters(name, ids, limit=limit, after_id=after_id)
 
     def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
-        table, lent = self._store.table(name), self._store.lent(name)
-        with self._store.write() as sql:
-            chosen = self._dead_ids(name, ids, limit)
-            sql.execute(
-                f"INSERT INTO {lent} (id, due_at, received_at) SELECT id, ?, received_at FROM {table} "
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (self._store.now(), chosen),
-            )
-            sql.execute(
-                f"UPDATE {table} SET processed = 0, dead_at = NULL, retry_count = 0 "
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (chosen,),
-            )
-            return sql.changes()
+        return self._operations.requeue(name, State.DEAD, ids, limit=limit)
+
+    def requeue_done(self, name: str, ids: Sequence[int]) -> int:
+        return self._operations.requeue(name, State.DONE, ids, limit=len(ids))
 
     def purge_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
-        with self._store.write() as sql:
-            sql.execute(
-                f"DELETE FROM {self._store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
-                (self._dead_ids(name, ids, limit),),
-            )
-            return sql.changes()
+        return self._operations.purge_dead(name, ids, limit=limit)
 
-    def _dead_ids(self, name: str, ids: Sequence[int] | None, limit: int) -> str:
-        """Those of ``ids`` that are dead letters, or the first ``limit`` of all, as a JSON array."""
-        table = self._store.table(name)
-        if ids is None:
-            which = f"SELECT id FROM {table} WHERE dead_at IS NOT NULL ORDER BY id LIMIT ?"
-            rows = self._store.rows(which, (limit,))
-        else:
-            which = f"SELECT id FROM {table} WHERE dead_at IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
-            rows = self._store.rows(which, (json.dumps(list(ids)),))
-        return json.dumps([row[0] for row in rows])
+    def find(
+        self, name: str, which: Selection, *, after_id: int = 0, limit: int = 1_000, within: int = 10_000
+    ) -> Found:
+        return self._operations.find(name, which, after_id=after_id, limit=limit, within=within)
+
+    def messages(self, name: str, ids: Sequence[int]) -> Sequence[Message]:
+        return self._operations.messages(name, ids)
+
+    def pause(self, name: str, reason: str) -> bool:
+        return self._operations.pause(name, reason)
+
+    def resume(self, name: str) -> bool:
+        return self._operations.resume(name)
+
+    def paused(self, name: str) -> Pause | None:
+        return self._operations.paused(name)
 
     def identity(self) -> UUID:
         with self._store.read():

@@ -46,6 +46,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     INSERT INTO fmq_token VALUES (1, 0);
     """,
+    # 3: queues that an operator or a circuit breaker has paused
+    """
+    ALTER TABLE fmq_queue ADD COLUMN paused_at REAL;
+    ALTER TABLE fmq_queue ADD COLUMN paused_reason TEXT;
+    """,
 )
 LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 

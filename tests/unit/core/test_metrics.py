@@ -29,9 +29,22 @@ def test_the_store(tmp_path: Path) -> None:
     for state in ("pending", "claimed", "done", "dead"):
         assert samples["fmq_messages", "a/b", state] == 1
     assert samples["fmq_oldest_pending_timestamp_seconds", "a/b"] == 1234.5
+    assert samples["fmq_queue_paused", "a/b"] == 0
     assert samples["fmq_store_up",] == 1
     assert samples["fmq_free_disk_bytes",] > 0
     assert samples["fmq_database_bytes",] + samples["fmq_wal_bytes",] > 0
+
+
+def test_a_paused_queue(tmp_path: Path) -> None:
+    """Shown for as long as it is paused."""
+    registry = CollectorRegistry()
+    with open_queue(f"sqlite:///{tmp_path}/q.db") as queue:
+        registry.register(StoreCollector(queue))
+        queue.declare("a/b")
+        queue.pause("a/b", "x")
+        assert registry.get_sample_value("fmq_queue_paused", {"queue": "a/b"}) == 1
+        queue.resume("a/b")
+        assert registry.get_sample_value("fmq_queue_paused", {"queue": "a/b"}) == 0
 
 
 def test_a_store_that_can_t_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

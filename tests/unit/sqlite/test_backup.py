@@ -48,7 +48,7 @@ def test_while_others_write(path: Path, tmp_path: Path) -> None:
         assert backup(path, target, write) == target.stat().st_size
         assert other.stats("q").pending == _FIRST + 10 * len(steps)
     assert steps == sorted(steps)
-    assert len(steps) > 3
+    assert len(steps) > 2
     assert counters(target) == counted(target) == {"q": (_FIRST, 0, 0, 0)}
     assert sorted(one.name for one in tmp_path.glob("*copy*")) == ["copy.db"], "no log, no partial file"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

@@ -1,0 +1,173 @@
+"""What every backend of Queue must do for operators: pause, look, replay."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fmq.errors import UnknownQueue
+from fmq.message import Incoming
+from fmq.outcome import Dead, Done, RetryLater, Settlement
+from fmq.queue import Queue
+from fmq.selection import Selection, State
+from support.clock import FakeClock
+
+Connect = Callable[[], Queue]
+
+
+def fill(queue: Queue, clock: FakeClock, *topics: str) -> None:
+    queue.put([Incoming("q", topic, topic.encode(), clock.wall()) for topic in topics])
+
+
+def figures(queue: Queue) -> tuple[int, int, int, int]:
+    stats = queue.stats("q")
+    return stats.pending, stats.claimed, stats.done, stats.dead
+
+
+def walk(queue: Queue, which: Selection, *, limit: int = 1_000, within: int = 10_000) -> list[int]:
+    """All ids that are found, step by step."""
+    ids: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        found = queue.find("q", which, after_id=after, limit=limit, within=within)
+        assert len(found.ids) <= limit
+        assert found.looked_at <= within
+        ids += found.ids
+        after = found.after_id
+    return ids
+
+
+class TestPause:
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_nothing_is_lent(self, connect: Connect, queue: Queue, clock: FakeClock, *, ordered: bool) -> None:
+        """No connection gets a message of a paused queue, also not of a lease that ran out; others are not concerned."""
+        fill(queue, clock, "a", "b")
+        queue.declare("other")
+        queue.put([Incoming("other", "t", b"", clock.wall())])
+        other = connect()
+        assert len(queue.claim("q", 1, lease=10, ordered=ordered)) == 1
+        assert queue.pause("q", "the target is down")
+        clock.advance(11)
+        for connection in (queue, other, connect()):
+            assert connection.claim("q", 10, lease=10, ordered=ordered) == []
+        assert len(other.claim("other", 10, lease=10, ordered=ordered)) == 1
+        assert other.resume("q")
+        assert len(queue.claim("q", 10, lease=10, ordered=ordered)) == 1  # the one whose lease ran out, alone
+        assert len(queue.claim("q", 10, lease=10, ordered=ordered)) == 1
+
+    def test_what_is_lent_is_settled(self, queue: Queue, clock: FakeClock) -> None:
+        """A pause takes no claim back, and messages still come in."""
+        fill(queue, clock, "a")
+        (claim,) = queue.claim("q", 1, lease=60)
+        queue.pause("q", "x")
+        fill(queue, clock, "b")
+        assert list(queue.extend([claim], lease=60)) != []
+        assert list(queue.settle([(claim, Done())])) == []
+        assert figures(queue) == (1, 0, 1, 0)
+
+    def test_the_first_pause_stands(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
+        """A second one changes neither reason nor moment, and everybody sees it, also after a restart."""
+        assert queue.paused("q") is None
+        since = clock.wall()
+        assert queue.pause("q", "by hand")
+        clock.advance(5)
+        assert not queue.pause("q", "by a rule")
+        queue.close()
+        other = connect()
+        pause = other.paused("q")
+        assert pause is not None
+        assert (pause.since, pause.reason) == (since, "by hand")
+        assert other.stats("q").paused == pause
+        assert other.resume("q")
+        assert not other.resume("q")
+        assert other.paused("q") is other.stats("q").paused is None
+
+    def test_an_unknown_queue(self, queue: Queue) -> None:
+        """An error, not a queue that was never paused."""
+        for call in (lambda: queue.pause("x", "y"), lambda: queue.resume("x"), lambda: queue.paused("x")):
+            with pytest.raises(UnknownQueue):
+                call()
+
+
+class TestFind:
+    @pytest.fixture
+    def ids(self, queue: Queue, clock: FakeClock) -> dict[str, int]:
+        """Ids by topic: two done, two dead, two that wait for a retry, one claimed, two never lent; 10 s between the settlements."""
+        fill(queue, clock, "done/1", "done/2", "dead/1", "dead/2", "retry/1", "retry/2", "claimed", "new/1", "new/2")
+        claims = queue.claim("q", 7, lease=600)
+        outcomes: list[Settlement] = [Done(), Done(), Dead("Timeout of host A"), Dead("refused")]
+        outcomes += [RetryLater(0, "TIMEOUT"), RetryLater(900, "x")]
+        for claim, outcome in zip(claims, outcomes, strict=False):
+            clock.advance(10)
+            queue.settle([(claim, outcome)])
+        return {claim.message.topic: claim.message.id for claim in claims} | {
+            f"new/{n}": claims[-1].message.id + n for n in (1, 2)
+        }
+
+    @pytest.mark.parametrize("step", [1, 2, 100])
+    def test_by_state(self, queue: Queue, ids: dict[str, int], step: int) -> None:
+        """Each message once, by id, whatever the size of a step; what is claimed is in none of the states."""
+        expected = {
+            State.DONE: ["done/1", "done/2"],
+            State.DEAD: ["dead/1", "dead/2"],
+            State.PENDING: ["retry/1", "retry/2", "new/1", "new/2"],
+        }
+        for state, topics in expected.items():
+            wanted = [ids[topic] for topic in topics]
+            assert walk(queue, Selection(state), limit=step) == wanted
+            assert walk(queue, Selection(state), within=step) == wanted
+
+    @pytest.mark.parametrize(
+        ("which", "topics"),
+        [
+            (Selection(State.DEAD, topic="+/2"), ["dead/2"]),
+            (Selection(State.DEAD, topic="#"), ["dead/1", "dead/2"]),
+            (Selection(State.DEAD, reason="timeout"), ["dead/1"]),
+            (Selection(State.DEAD, reason="%"), []),
+            (Selection(State.DEAD, reason="refused", topic="dead/1"), []),
+            (Selection(State.PENDING, topic="new/+"), ["new/1", "new/2"]),
+            (Selection(State.PENDING, reason="timeout"), ["retry/1"]),
+            (Selection(State.DONE, topic="dead/#"), []),
+        ],
+    )
+    @pytest.mark.parametrize("step", [1, 100])
+    def test_filters(self, queue: Queue, ids: dict[str, int], which: Selection, topics: list[str], step: int) -> None:
+        """By topic filter and by a part of the reason, which is text and no pattern."""
+        assert walk(queue, which, within=step) == [ids[topic] for topic in topics]
+
+    def test_by_time(self, queue: Queue, ids: dict[str, int], clock: FakeClock) -> None:
+        """Since when a message is done or dead, or was received; the first moment is within, the last is not."""
+        start = clock.wall() - 60
+        assert walk(queue, Selection(State.DONE, since=start + 20)) == [ids["done/2"]]
+        assert walk(queue, Selection(State.DEAD, since=start + 30, until=start + 40)) == [ids["dead/1"]]
+        assert walk(queue, Selection(State.PENDING, until=start)) == []
+        assert len(walk(queue, Selection(State.PENDING, until=start + 1))) == 4
+
+    def test_no_topic_filter(self) -> None:
+        """What no broker would take is refused."""
+        with pytest.raises(ValueError, match="# before its last level"):
+            Selection(State.DEAD, topic="a/#/b")
+
+    def test_reading(self, queue: Queue, ids: dict[str, int]) -> None:
+        """Messages of any state by their ids, and dead letters by theirs; ids of nothing are left out; nothing changes."""
+        before = figures(queue)
+        chosen = [ids["new/1"], ids["dead/1"], ids["done/1"], 999]
+        assert [m.topic for m in queue.messages("q", chosen)] == ["done/1", "dead/1", "new/1"]
+        (letter,) = queue.dead_letters("q", chosen)
+        assert (letter.message.topic, letter.reason) == ("dead/1", "Timeout of host A")
+        assert figures(queue) == before
+
+
+class TestReplay:
+    def test_what_is_done_is_handled_again(self, queue: Queue, clock: FakeClock) -> None:
+        """With no attempts counted; what is pending, claimed or dead is not touched, however it is named."""
+        fill(queue, clock, "a", "b", "c", "d")
+        first, second, third = queue.claim("q", 3, lease=60)
+        queue.settle([(first, RetryLater(0, "again")), (second, Dead("x"))])
+        (again,) = queue.claim("q", 1, lease=60)
+        queue.settle([(again, Done())])
+        assert figures(queue) == (1, 1, 1, 1)
+        assert queue.requeue_done("q", [1, 2, 3, 4, 99]) == 1
+        assert figures(queue) == (2, 1, 0, 1)
+        claims = {claim.message.topic: claim.attempt for claim in queue.claim("q", 10, lease=60)}
+        assert claims == {"a": 1, "d": 1}
+        assert list(queue.settle([(third, Done())])) == []
