@@ -81,7 +81,10 @@ def _queue(one: QueueStats, now: float) -> Iterator[Finding]:
     about = f"queue {one.name}"
     text = f"{one.pending:,} pending, {one.claimed:,} claimed, {one.done:,} done, {one.dead:,} dead"
     age = now - one.oldest_pending_at if one.oldest_pending_at is not None else 0.0
-    if one.pending and not one.claimed and age > _UNHANDLED_SECONDS:
+    if one.paused is not None:
+        advice = f"When its reason is gone: `fmq resume '{one.name}'`."
+        yield warning(about, f"{text}; paused, and nothing is handed out: {one.paused.reason}", advice)
+    elif one.pending and not one.claimed and age > _UNHANDLED_SECONDS:
         yield warning(
             about,
             f"{text}; the oldest waits for {age:,.0f} s, and no processor holds any",

@@ -1,11 +1,13 @@
 """A message as JSON: one shape for files, commands, programs and webhooks."""
 
 import base64
+import binascii
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
-from fmq.message import DeadLetter, Message
+from fmq.message import DeadLetter, Incoming, Message, Properties
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -46,6 +48,76 @@ def message_json(message: Message) -> str:
     surrogates) do no harm.
     """
     return json.dumps(message_fields(message), separators=(",", ":"))
+
+
+def read_message_json(line: str | bytes) -> Incoming:
+    """The message in a line of ``message_json``, to be stored again; what else stands there is not looked at.
+
+    Raises ValueError that says what is wrong.
+    """
+    fields = json.loads(line)
+    if not isinstance(fields, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - like everything else that is wrong with the line
+    values = {name: _field(fields, name, kind) for name, kind in _KINDS.items()}
+    if values["qos"] not in (0, 1, 2):
+        raise ValueError(f"qos is {values['qos']!r}, and would be 0, 1 or 2")
+    if not math.isfinite(values["received_at"]):
+        raise ValueError(f"received_at is {values['received_at']!r}, and would be Unix seconds")
+    return Incoming(**values, payload=_payload(fields), properties=_properties(fields.get("properties", {})))
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "queue": str,
+    "topic": str,
+    "received_at": (int, float),
+    "qos": int,
+    "retain": bool,
+}
+_PROPERTY_KINDS: dict[str, type] = {
+    "payload_format_indicator": int,
+    "message_expiry_interval": int,
+    "content_type": str,
+    "response_topic": str,
+    "correlation_data": str,
+    "user_properties": list,
+}
+
+
+def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - of that kind
+    value = fields.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name} is missing" if value is None else f"{name} is {value!r}, which is of a wrong kind")
+    return value
+
+
+def _payload(fields: dict[str, Any]) -> bytes:
+    if fields.get("payload") is not None:
+        text: str = _field(fields, "payload", str)
+        return text.encode()
+    return _bytes(fields, "payload_base64")
+
+
+def _bytes(fields: dict[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(_field(fields, name, str), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{name} is no base64: {error}") from None
+
+
+def _properties(fields: object) -> Properties | None:
+    if not isinstance(fields, dict):
+        raise ValueError(f"properties is {fields!r}, which is of a wrong kind")  # noqa: TRY004 - as everything wrong here
+    if unknown := fields.keys() - _PROPERTY_KINDS:
+        raise ValueError(f"{', '.join(sorted(unknown))}: no property of MQTT 5 that is kept")
+    values = {name: _field(fields, name, _PROPERTY_KINDS[name]) for name in fields}
+    if "correlation_data" in values:
+        values["correlation_data"] = _bytes(fields, "correlation_data")
+    if "user_properties" in values:
+        pairs = values["user_properties"]
+        if not all(isinstance(pair, list) and [type(part) for part in pair] == [str, str] for pair in pairs):
+            raise ValueError(f"user_properties is {pairs!r}, and would be pairs of texts")
+        values["user_properties"] = tuple(tuple(pair) for pair in pairs)
+    return Properties(**values) if values else None
 
 
 JSON_BEGINS = '{"id":'

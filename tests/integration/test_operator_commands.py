@@ -24,6 +24,7 @@ from support.processes import FMQ, Processes
 from support.wait import wait_for
 
 _QUEUES = ("sensors/#", "alarms")
+_COUNT = 500
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def url(tmp_path: Path) -> str:
     with open_queue(url) as queue:
         for name in _QUEUES:
             queue.declare(name)
-            queue.put([Incoming(name, "t", b"x" * 1_000, time.time()) for _ in range(2_000)])
+            queue.put([Incoming(name, "t", b"x" * 1_000, time.time()) for _ in range(_COUNT)])
     return url
 
 
@@ -63,8 +64,21 @@ def test_a_backup_while_messages_come(url: str, fmq: Processes, tmp_path: Path) 
     assert "checked" in process.text
     found = counted(tmp_path / "copy.db")
     assert counters(tmp_path / "copy.db") == found
-    assert found["sensors/#"] == (2_000, 0, 0, 0)
+    assert found["sensors/#"] == (_COUNT, 0, 0, 0)
     assert found["alarms"][0] % 10 == 0
+
+
+def test_a_paused_queue(fmq: Processes, url: str) -> None:
+    """Every running processor leaves its messages where they are, handles those of others, and goes on at once after a resume."""
+    assert fmq.start("pause", "sensors/#", "--reason", "test", FMQ_QUEUE_URL=url).wait() == 0
+    processors = [fmq.start("process", FMQ_QUEUE_URL=url, FMQ_BATCH=200, FMQ_SLEEP=600) for _ in range(2)]
+    with open_queue(url) as queue:
+        wait_for(lambda: queue.stats("alarms").done == _COUNT, what="the other queue")
+        stats = queue.stats("sensors/#")
+        assert (stats.pending, stats.claimed, stats.done) == (_COUNT, 0, 0)
+        assert fmq.start("resume", "sensors/#", FMQ_QUEUE_URL=url).wait() == 0
+        wait_for(lambda: queue.stats("sensors/#").done == _COUNT, what="the queue that was paused")
+    assert [one.terminate() for one in processors] == [0, 0]
 
 
 class _Terminal:

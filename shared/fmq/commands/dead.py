@@ -1,23 +1,30 @@
 """`fmq dead`: look at dead letters, give them another chance, or delete them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from fmq.cli import read_settings, settings_options
+from fmq.commands.choosing import (
+    Pace,
+    change,
+    count,
+    open_store,
+    selection_options,
+    store_options,
+    until_now,
+    walk,
+)
 from fmq.commands.parameters import QUEUE
-from fmq.commands.status import moment
-from fmq.commands.table import print_table
+from fmq.commands.progress import progress_bar
+from fmq.commands.table import moment, print_table
 from fmq.errors import FmqError
 from fmq.log import shorten
+from fmq.message import DeadLetter
 from fmq.message_json import letter_fields
-from fmq.queue import Durability, Queue, open_queue
-from fmq.settings import StoreSettings
-
-_CHUNK = 1_000
-_BUT = ("check_integrity", "synchronous")
+from fmq.queue import Queue
+from fmq.selection import Selection, State
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,21 +32,17 @@ def dead() -> None:
     """List, show, requeue or purge the dead letters of a queue."""
 
 
-def _open(flags: dict[str, Any]) -> Queue:
-    settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
-    return open_queue(settings.queue_url, settings.store_options(Durability.NORMAL), create=False)
-
-
 @dead.command("list")
 @click.argument("queue", type=QUEUE)
 @click.option("--limit", default=100, show_default=True, help="At most so many.", type=click.IntRange(1))
 @click.option("--after", default=0, help="Only ids above this one.", type=int)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-@settings_options(StoreSettings, but=_BUT)
-def list_(queue: str, limit: int, after: int, *, as_json: bool, **flags: object) -> None:
+@selection_options(State.DEAD)
+@store_options
+def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection, **flags: object) -> None:
     """List dead letters, the oldest id first."""
-    with _open(flags) as store:
-        letters = store.dead_letters(queue, limit=limit, after_id=after)
+    with open_store(flags) as store:
+        letters = _letters(store, queue, which, limit=limit, after=after)
         total = store.stats(queue).dead
     if as_json:
         for letter in letters:
@@ -62,22 +65,35 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, **flags: object)
     click.echo(f"\n{len(letters)} of {total:,} dead letters of {queue}")
 
 
+def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Sequence[DeadLetter]:
+    if which.everything:
+        return store.dead_letters(name, limit=limit, after_id=after)
+    ids: list[int] = []
+    for found in walk(store, name, which, limit=limit, after_id=after):
+        ids += found.ids
+        if len(ids) >= limit:
+            break
+    return store.dead_letters(name, ids[:limit], limit=limit)
+
+
 @dead.command()
 @click.argument("queue", type=QUEUE)
 @click.argument("number", metavar="ID", type=int)
-@settings_options(StoreSettings, but=_BUT)
+@store_options
 def show(queue: str, number: int, **flags: object) -> None:
     """Show one dead letter whole, as JSON."""
-    with _open(flags) as store:
-        found = store.dead_letters(queue, limit=1, after_id=number - 1)
-    if not found or found[0].message.id != number:
+    with open_store(flags) as store:
+        found = store.dead_letters(queue, [number])
+    if not found:
         raise FmqError(f"{queue} has no dead letter {number}")
     click.echo(json.dumps(letter_fields(found[0]), indent=2))
 
 
 def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
-        settings_options(StoreSettings, but=_BUT),
+        store_options,
+        click.option("--dry-run", is_flag=True, help="Only say how many it would be."),
+        selection_options(State.DEAD),
         click.option("--all", "everything", is_flag=True, help="All dead letters of the queue."),
         click.argument("ids", nargs=-1, type=int, metavar="[ID]..."),
         click.argument("queue", type=QUEUE),
@@ -88,30 +104,75 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dead.command()
 @_choice
-def requeue(queue: str, ids: tuple[int, ...], *, everything: bool, **flags: object) -> None:
-    """Make dead letters pending again, with all their retries."""
-    with _open(flags) as store:
-        click.echo(f"requeued {_apply(store.requeue_dead, queue, ids, everything=everything):,} messages of {queue}")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+def requeue(
+    queue: str,
+    ids: tuple[int, ...],
+    *,
+    everything: bool,
+    which: Selection,
+    dry_run: bool,
+    rate: float | None,
+    **flags: object,
+) -> None:
+    """Make dead letters pending again, with all their retries. What dies again meanwhile stays dead."""
+    meant = _meant(ids, which, everything=everything)
+    with open_store(flags) as store:
+        if dry_run:
+            click.echo(f"{_count(store, queue, ids, meant):,} dead letters of {queue} would be requeued")
+            return
+        total = _apply(store, queue, ids, meant, store.requeue_dead, label="requeuing", pace=Pace(rate))
+        click.echo(f"requeued {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
 @dead.command()
 @_choice
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def purge(queue: str, ids: tuple[int, ...], *, everything: bool, yes: bool, **flags: object) -> None:
+def purge(
+    queue: str,
+    ids: tuple[int, ...],
+    *,
+    everything: bool,
+    which: Selection,
+    dry_run: bool,
+    yes: bool,
+    **flags: object,
+) -> None:
     """Delete dead letters for good."""
-    with _open(flags) as store:
-        if not yes:
-            which = "all" if everything else len(ids)
-            click.confirm(f"Delete {which} dead letters of {queue} for good?", abort=True, err=True)
-        click.echo(f"purged {_apply(store.purge_dead, queue, ids, everything=everything):,} messages of {queue}")
+    meant = _meant(ids, which, everything=everything)
+    with open_store(flags) as store:
+        if dry_run or not yes:
+            number = _count(store, queue, ids, meant)
+            if dry_run:
+                click.echo(f"{number:,} dead letters of {queue} would be deleted")
+                return
+            click.confirm(f"Delete {number:,} dead letters of {queue} for good?", abort=True, err=True)
+        total = _apply(store, queue, ids, meant, store.purge_dead, label="purging", pace=Pace(None))
+        click.echo(f"purged {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
-def _apply(change: Callable[..., int], queue: str, ids: tuple[int, ...], *, everything: bool) -> int:
-    if everything == bool(ids):
-        raise click.UsageError("name the ids, or say --all")
-    if ids:
-        return change(queue, ids)
-    total = 0
-    while count := change(queue, limit=_CHUNK):  # in steps, so that nobody waits long for the write lock
-        total += count
-    return total
+def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selection | None:
+    """What to change; None: the ids. Raises UsageError unless it was said in exactly one way."""
+    if [bool(ids), everything, not which.everything].count(True) != 1:
+        raise click.UsageError("say which: ids, --all, or one or more of --topic, --reason, --since and --until")
+    return None if ids else until_now(which)
+
+
+def _count(store: Queue, name: str, ids: tuple[int, ...], meant: Selection | None) -> int:
+    return len(store.dead_letters(name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+
+
+def _apply(
+    store: Queue,
+    name: str,
+    ids: tuple[int, ...],
+    meant: Selection | None,
+    by: Callable[[str, Sequence[int]], int],
+    *,
+    label: str,
+    pace: Pace,
+) -> int:
+    if meant is None:
+        return by(name, ids)
+    with progress_bar(store.stats(name).dead, label) as bar:
+        return change(store, name, meant, by, pace=pace, told=bar.update)

@@ -3,14 +3,13 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import count as numbers
 
 import click
 
 from fmq.cli import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
-from fmq.commands.table import table_lines
+from fmq.commands.table import moment, table_lines
 from fmq.lifecycle import Shutdown
 from fmq.message import QueueStats, StoreStats
 from fmq.queue import Durability, Queue, open_queue
@@ -109,12 +108,17 @@ def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -
         )
         for one in look.queues
     ]
+    pauses = [
+        f"{one.name} is paused since {moment(one.paused.since)}: {one.paused.reason}"
+        for one in look.queues
+        if one.paused is not None
+    ]
     store = look.store
     sizes = (
         f"{url}: {store.database_bytes / _MIB:.1f} MiB, write-ahead log {store.wal_bytes / _MIB:.1f} MiB, "
         f"free on its disk {store.free_disk_bytes / _MIB:,.0f} MiB"
     )
-    return [*table_lines((*head, "OLDEST PENDING"), rows), "", sizes]
+    return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, sizes]
 
 
 def _shown(rates: tuple[float, float] | None) -> tuple[str, ...]:
@@ -123,8 +127,3 @@ def _shown(rates: tuple[float, float] | None) -> tuple[str, ...]:
 
 def _as_dict(look: _Look) -> dict[str, object]:
     return {"queues": [asdict(one) for one in look.queues], "store": asdict(look.store)}
-
-
-def moment(at: float | None) -> str:
-    """Unix seconds as a time in UTC, or a dash."""
-    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

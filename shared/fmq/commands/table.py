@@ -1,6 +1,7 @@
-"""Columns of text."""
+"""Columns of text, and what stands in them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 
@@ -23,3 +24,8 @@ def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[s
         ).rstrip()
         for row in (tuple(head), *cells)
     ]
+
+
+def moment(at: float | None) -> str:
+    """Unix seconds as a time in UTC, or a dash."""
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -126,7 +126,7 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     assert bad(findings(other)) == {"database": Level.PROBLEM}
 
 
-@pytest.mark.parametrize(("version", "level"), [(0, Level.WARNING), (10_000, Level.PROBLEM)])
+@pytest.mark.parametrize(("version", "level"), [(1, Level.PROBLEM), (2, Level.WARNING), (10_000, Level.PROBLEM)])
 def test_another_schema(path: Path, version: int, level: Level) -> None:
     """An older one is a warning and is not migrated by looking at it, a newer one a problem."""
     sql = apsw.Connection(str(path))

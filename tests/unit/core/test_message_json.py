@@ -3,11 +3,12 @@
 import base64
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmq.message import DeadLetter, Message, Properties
-from fmq.message_json import JSON_BEGINS, letter_fields, message_fields, message_json
+from fmq.message import DeadLetter, Incoming, Message, Properties
+from fmq.message_json import JSON_BEGINS, letter_fields, message_fields, message_json, read_message_json
 
 _texts = st.text(st.characters(codec=None), max_size=20)  # lone surrogates and NUL too
 _properties = st.builds(
@@ -40,6 +41,69 @@ def test_a_message_is_one_line_of_ascii_that_gives_it_back(message: Message) -> 
     )
     users = fields["properties"].get("user_properties", [])
     assert [tuple(pair) for pair in users] == list(message.properties.user_properties)
+
+
+@given(
+    st.builds(
+        Message,
+        st.integers(0),
+        _texts,
+        _texts,
+        st.binary(max_size=40),
+        st.floats(0, 4e9),
+        qos=st.integers(0, 2),
+        retain=st.booleans(),
+        properties=_properties,
+    )
+)
+def test_reading_it_back(message: Message) -> None:
+    """Everything that is kept of a message but its id and its attempts."""
+    found = read_message_json(message_json(message))
+    assert found == Incoming(
+        message.queue,
+        message.topic,
+        message.payload,
+        message.received_at,
+        message.qos,
+        message.retain,
+        None if message.properties == Properties() else message.properties,
+    )
+
+
+_RIGHT = {"queue": "q", "topic": "t", "received_at": 1.5, "qos": 1, "retain": False, "payload": "x", "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"topic": None}, "topic is missing"),
+        ({"queue": 7}, "queue is 7"),
+        ({"received_at": "noon"}, "received_at is 'noon'"),
+        ({"received_at": float("nan")}, "received_at is nan"),
+        ({"qos": 3}, "qos is 3"),
+        ({"qos": True}, "qos is True"),
+        ({"retain": 1}, "retain is 1"),
+        ({"payload": None}, "payload_base64 is missing"),
+        ({"payload": None, "payload_base64": "?"}, "no base64"),
+        ({"payload": {"a": 1}}, "payload is"),
+        ({"properties": {"colour": "red"}}, "colour: no property"),
+        ({"properties": {"content_type": 7}}, "content_type is 7"),
+        ({"properties": {"correlation_data": "?"}}, "correlation_data is no base64"),
+        ({"properties": {"user_properties": [["a"]]}}, "user_properties"),
+        ({"properties": []}, "properties is"),
+    ],
+)
+def test_what_is_no_message(changed: dict[str, object], told: str) -> None:
+    """The field and what is wrong with it."""
+    with pytest.raises(ValueError, match=told.replace("?", r"\?")):
+        read_message_json(json.dumps(_RIGHT | changed))
+
+
+@pytest.mark.parametrize("line", ["", "7", "[]", "{", b"\xff"])
+def test_what_is_no_json_object(line: str | bytes) -> None:
+    """Told as an error of the value, whatever it is."""
+    with pytest.raises(ValueError):  # noqa: PT011 - json's own words, of several kinds
+        read_message_json(line)
 
 
 def test_text_is_text_and_bytes_are_base64() -> None:

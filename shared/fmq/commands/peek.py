@@ -1,0 +1,51 @@
+"""`fmq peek`: look at what waits, and take nothing."""
+
+import click
+
+from fmq.commands.choosing import open_store, selection_options, store_options, walk
+from fmq.commands.parameters import QUEUE
+from fmq.commands.table import moment, print_table
+from fmq.log import shorten
+from fmq.message import Message
+from fmq.message_json import message_json
+from fmq.selection import Selection, State
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("queue", type=QUEUE)
+@click.option("--limit", default=10, show_default=True, help="At most so many.", type=click.IntRange(1))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with everything.")
+@selection_options(State.PENDING)
+@store_options
+def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: object) -> None:
+    """Show pending messages of QUEUE, the oldest first. None is claimed, so a processor may take them meanwhile."""
+    with open_store(flags) as store:
+        ids: list[int] = []
+        for found in walk(store, queue, which, limit=limit):
+            ids += found.ids
+            if len(ids) >= limit:
+                break
+        messages = store.messages(queue, ids[:limit])
+        total = store.stats(queue).pending
+    if as_json:
+        for message in messages:
+            click.echo(message_json(message))
+        return
+    print_table(
+        ("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"),
+        [
+            (one.id, shorten(one.topic, 60), one.retry_count, moment(one.received_at), len(one.payload), _shown(one))
+            for one in messages
+        ],
+    )
+    click.echo(f"\n{len(messages)} of {total:,} pending messages of {queue}")
+
+
+def _shown(message: Message) -> str:
+    """The beginning of the payload in one line; whatever a terminal might act on is escaped."""
+    try:
+        text = message.text
+    except UnicodeDecodeError:
+        return repr(message.payload[:30]) + ("…" if len(message.payload) > 30 else "")
+    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text[:61])
+    return plain[:60] + ("…" if len(plain) > 60 else "")

@@ -1,0 +1,196 @@
+"""The commands that look at messages, replay, pause and move them, against a real store."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fmq.cli import fmq_command
+from fmq.errors import FmqError
+from fmq.message import Incoming, Properties
+from fmq.outcome import Dead, Done
+from fmq.queue import open_queue
+from support.counting import counted, counters
+
+_PROPERTIES = Properties(1, 60, "text/plain", "reply", b"\0\xff", (("a", "1"), ("a", "\ud800")))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Queue a/#: three done, four dead (two each of two topics and reasons), one claimed, three pending."""
+    path = tmp_path / "q.db"
+    with open_queue(f"sqlite:///{path}") as queue:
+        queue.declare("a/#")
+        queue.put([Incoming("a/#", f"a/{n % 2}", b"%d" % n, 100.0) for n in range(8)])
+        claims = list(queue.claim("a/#", 8, lease=600))
+        reasons = {3: "Timeout", 4: "refused", 5: "TIMEOUT", 6: "refused\nmore"}
+        queue.settle([(claim, Dead(reasons[n]) if n in reasons else Done()) for n, claim in enumerate(claims) if n < 7])
+        queue.put(
+            [Incoming("a/#", "a/new", payload, 200.0) for payload in (b"\x1b[31mred\n" * 20, b"\xff\0", b"plain")]
+        )
+    return path
+
+
+def run(path: Path, *words: str, stdin: bytes | str = "") -> Result:
+    """What a command answers; raises fmq's own errors."""
+    result = CliRunner().invoke(
+        fmq_command, [*words, "--queue-url", f"sqlite:///{path}"], input=stdin, standalone_mode=False
+    )
+    if isinstance(result.exception, FmqError):
+        raise result.exception
+    return result
+
+
+def figures(path: Path) -> tuple[int, int, int, int]:
+    """Pending, claimed, done, dead; as counted, and as the counters say."""
+    found = counted(path)
+    assert counters(path) == found
+    pending, claimed, done, dead = found["a/#"]
+    return pending, claimed, done, dead
+
+
+class TestDead:
+    @pytest.mark.parametrize(
+        ("words", "ids"),
+        [
+            ("", [4, 5, 6, 7]),
+            ("--topic a/1", [4, 6]),
+            ("--topic +/0 --reason refused", [5, 7]),
+            ("--reason timeout", [4, 6]),
+            ("--reason timeout --after 4", [6]),
+            ("--reason timeout --limit 1", [4]),
+            ("--since 1h", [4, 5, 6, 7]),
+            ("--until 1h", []),
+            ("--topic b/#", []),
+        ],
+    )
+    def test_listing(self, path: Path, words: str, ids: list[int]) -> None:
+        """By topic filter, a part of the reason, and time."""
+        told = run(path, "dead", "list", "a/#", "--json", *words.split())
+        assert [json.loads(line)["id"] for line in told.stdout.splitlines()] == ids
+
+    def test_no_topic_filter(self, path: Path) -> None:
+        """What is no topic filter is a wrong argument."""
+        with pytest.raises(Exception, match="# before its last level"):
+            raise run(path, "dead", "list", "a/#", "--topic", "a/#/b").exception or AssertionError
+
+    def test_requeuing_some(self, path: Path) -> None:
+        """A dry run changes nothing; then those that were meant are pending, and the others stay."""
+        words = ("dead", "requeue", "a/#", "--reason", "timeout")
+        assert run(path, *words, "--dry-run").stdout == "2 dead letters of a/# would be requeued\n"
+        assert figures(path) == (3, 1, 3, 4)
+        assert run(path, *words, "--rate", "1000").stdout == "requeued 2 messages of a/#; 2 dead letters are left\n"
+        assert figures(path) == (5, 1, 3, 2)
+
+    def test_purging_some(self, path: Path) -> None:
+        """Asked for with their number first."""
+        words = ("dead", "purge", "a/#", "--topic", "a/0")
+        assert run(path, *words, "--dry-run").stdout == "2 dead letters of a/# would be deleted\n"
+        asked = run(path, *words, stdin="n\n")
+        assert "Delete 2 dead letters" in asked.stderr
+        assert figures(path) == (3, 1, 3, 4)
+        assert "purged 2 messages" in run(path, *words, stdin="y\n").stdout
+        assert figures(path) == (3, 1, 3, 2)
+
+    @pytest.mark.parametrize("words", [(), ("1", "--all"), ("--all", "--topic", "a/0"), ("1", "--reason", "x")])
+    @pytest.mark.parametrize("verb", ["requeue", "purge"])
+    def test_which_is_said_once(self, path: Path, verb: str, words: tuple[str, ...]) -> None:
+        """Ids, all of them, or a filter: exactly one of the three."""
+        result = CliRunner().invoke(fmq_command, ["dead", verb, "a/#", *words, "--queue-url", f"sqlite:///{path}"])
+        assert result.exit_code == 2
+        assert figures(path) == (3, 1, 3, 4)
+
+
+class TestPeek:
+    def test_nothing_is_taken(self, path: Path) -> None:
+        """The oldest first, what a terminal might act on escaped, long payloads cut; all of them in JSON."""
+        told = run(path, "peek", "a/#", "--limit", "2").stdout
+        assert "\\x1b[31mred\\n" in told
+        assert "\x1b" not in told
+        assert "b'\\xff\\x00'" in told
+        assert "2 of 3 pending messages" in told
+        lines = run(path, "peek", "a/#", "--json", "--topic", "a/new").stdout.splitlines()
+        assert [json.loads(line)["id"] for line in lines] == [9, 10, 11]
+        assert figures(path) == (3, 1, 3, 4)
+
+    def test_an_unknown_queue(self, path: Path) -> None:
+        """An error that names it."""
+        with pytest.raises(FmqError, match="there is no queue 'b'"):
+            run(path, "peek", "b")
+
+
+class TestReplay:
+    def test_handled_messages(self, path: Path) -> None:
+        """Those of the time that was said, after a question."""
+        words = ("requeue", "a/#", "--done-since")
+        assert run(path, *words, "2000-01-01", "--done-until", "1h", "--dry-run").stdout.startswith("0 handled")
+        assert run(path, *words, "1h", "--dry-run").stdout == "3 handled messages of a/# would be requeued\n"
+        assert "Have 3 messages" in run(path, *words, "1h", stdin="n\n").stderr
+        assert figures(path) == (3, 1, 3, 4)
+        assert run(path, *words, "1h", "--topic", "a/1", "--yes").stdout == "requeued 1 messages of a/#\n"
+        assert run(path, *words, "1h", stdin="y\n").stdout == "requeued 2 messages of a/#\n"
+        assert figures(path) == (6, 1, 0, 4)
+
+
+class TestPause:
+    def test_shown_and_lifted(self, path: Path) -> None:
+        """In the table, in JSON and by the doctor; a second pause says who was first."""
+        assert "1 messages are still held" in run(path, "pause", "a/#", "--reason", "target moves").stdout
+        with pytest.raises(FmqError, match=r"paused already since .*target moves"):
+            run(path, "pause", "a/#")
+        assert "a/# is paused since" in run(path, "status").stdout
+        told = json.loads(run(path, "status", "--json").stdout)
+        assert told["queues"][0]["paused"]["reason"] == "target moves"
+        assert time.time() - told["queues"][0]["paused"]["since"] < 60
+        assert "paused, and nothing is handed out" in run(path, "doctor", "--skip", "broker").stdout
+        assert "3 messages wait" in run(path, "resume", "a/#").stdout
+        with pytest.raises(FmqError, match="is not paused"):
+            run(path, "resume", "a/#")
+
+
+class TestTransfer:
+    def test_there_and_back(self, path: Path, tmp_path: Path) -> None:
+        """Everything that is kept of a message arrives in another store; claimed ones are left out, and told."""
+        with open_queue(f"sqlite:///{path}") as queue:
+            queue.put([Incoming("a/#", "a/ü", b"\0\xff", 300.25, 2, retain=True, properties=_PROPERTIES)])
+        exported = run(path, "export", "a/#", "--state", "pending", "--state", "dead")
+        assert "exported 8 messages of a/#; 1 that processors held were left out" in exported.stderr
+        lines = exported.stdout_bytes.splitlines()
+        assert [json.loads(line)["state"] for line in lines] == ["pending"] * 4 + ["dead"] * 4
+        assert json.loads(lines[-1])["reason"] == "refused\nmore"
+        target = tmp_path / "other.db"
+        told = run(target, "import", "-", stdin=exported.stdout_bytes)
+        assert told.stdout == "stored 8 messages of a/#\nstored 8 messages\n"
+        with open_queue(f"sqlite:///{target}") as queue:
+            last = queue.claim("a/#", 4, lease=60)[-1].message
+            assert (last.topic, last.payload, last.received_at) == ("a/ü", b"\0\xff", 300.25)
+            assert (last.qos, last.retain, last.properties) == (2, True, _PROPERTIES)
+        assert figures(target) == (4, 4, 0, 0)
+
+    def test_a_file(self, path: Path, tmp_path: Path) -> None:
+        """A new one only; into a queue of another name; after a dry run that stores nothing."""
+        file = tmp_path / "out.jsonl"
+        run(path, "export", "a/#", "--output", str(file))
+        with pytest.raises(FmqError, match="exists already"):
+            run(path, "export", "a/#", "--output", str(file))
+        target = tmp_path / "other.db"
+        words = ("import", str(file), "--queue", "b")
+        assert run(target, *words, "--dry-run").stdout.endswith("would store 3 messages\n")
+        assert not target.exists()
+        run(target, *words)
+        assert counted(target)["b"] == (3, 0, 0, 0)
+
+    def test_a_wrong_line(self, path: Path, tmp_path: Path) -> None:
+        """It is named, and what stands before it is stored; blank lines are nothing."""
+        lines = run(path, "export", "a/#").stdout_bytes.splitlines(keepends=True)
+        target = tmp_path / "other.db"
+        with pytest.raises(FmqError, match=r"line 3 is no exported message: topic is missing"):
+            run(target, "import", "-", stdin=b"".join([lines[0], b"\n", b'{"queue": "q"}\n', lines[1]]))
+        assert counted(target)["a/#"] == (1, 0, 0, 0)
+
+    def test_only_what_is_meant(self, path: Path) -> None:
+        """Filters hold for an export too."""
+        told = run(path, "export", "a/#", "--state", "dead", "--reason", "timeout")
+        assert [json.loads(line)["id"] for line in told.stdout.splitlines()] == [4, 6]
