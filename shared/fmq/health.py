@@ -55,9 +55,13 @@ class HealthServer:
         registry: CollectorRegistry,
         heartbeat: Heartbeat,
         ready: Callable[[], Checks],
+        notes: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """Bind at once. Raises OSError if a ``port`` that was asked for is taken; the usual one gives way."""
-        handler = _handler(registry, heartbeat, ready)
+        """Bind at once. ``notes`` are shown by ``/readyz``, and change nothing.
+
+        Raises OSError if a ``port`` that was asked for is taken; the usual one gives way.
+        """
+        handler = _handler(registry, heartbeat, ready, notes)
         try:
             self._server = ThreadingHTTPServer((host, usual_port if port is None else port), handler)
         except OSError:
@@ -82,7 +86,10 @@ class HealthServer:
 
 
 def _handler(
-    registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat,
+    ready: Callable[[], Checks],
+    notes: Callable[[], Mapping[str, str]],
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_SECONDS
@@ -95,18 +102,20 @@ def _handler(
                     encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
                     self._answer(HTTPStatus.OK, encoder(registry), content_type)
                 case "/healthz":
-                    self._tell({"loop": None if heartbeat.alive else f"no turn for {heartbeat.age:.0f} s"})
+                    self._tell({"loop": None if heartbeat.alive else f"no turn for {heartbeat.age:.0f} s"}, {})
                 case "/readyz":
-                    self._tell(ready())
+                    self._tell(ready(), notes())
                 case _:
                     self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n", "text/plain")
 
-        def _tell(self, checks: Checks) -> None:
+        def _tell(self, checks: Checks, notes: Mapping[str, str]) -> None:
             fine = not any(checks.values())
-            body = {
+            body: dict[str, object] = {
                 "status": "ok" if fine else "failing",
                 "checks": {name: wrong or "ok" for name, wrong in checks.items()},
             }
+            if notes:
+                body["notes"] = dict(notes)
             status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
 

@@ -37,7 +37,9 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Never tried: pending again at its old place, and the attempt does not count."""
+    """Pending again, and the attempt does not count: at its old place, or due ``delay`` seconds from now."""
+
+    delay: float | None = None
 
 
 Outcome = Done | RetryLater | Dead

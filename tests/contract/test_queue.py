@@ -7,7 +7,7 @@ import pytest
 
 from fmq.errors import UnknownQueue
 from fmq.message import Incoming, Properties
-from fmq.outcome import Dead, Done, GiveBack, RetryLater
+from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue, Retention
 from support.clock import FakeClock
 
@@ -233,7 +233,20 @@ class TestSettle:
         (retried,) = queue.claim("q", 4, lease=60)
         assert (retried.message.text, retried.attempt, retried.suspect) == ("b", 2, False)
 
-    @pytest.mark.parametrize("outcome", [Done(), RetryLater(0), Dead("x"), GiveBack()])
+    def test_given_back_with_a_delay(self, queue: Queue, clock: FakeClock) -> None:
+        """It is due then, behind what was due before, and no attempt is counted; a delay of 0 is not its old place."""
+        fill(queue, clock, *"abc")
+        a, b = queue.claim("q", 2, lease=60)
+        clock.advance(1)
+        assert list(queue.settle([(a, GiveBack(5)), (b, GiveBack(0.0))])) == []
+        assert figures(queue) == (3, 0, 0, 0)
+        assert payloads(queue, 1) == ["c"]
+        assert payloads(queue, 2) == ["b"]
+        clock.advance(5)
+        (again,) = queue.claim("q", 2, lease=60)
+        assert (again.message.text, again.attempt, again.suspect) == ("a", 1, False)
+
+    @pytest.mark.parametrize("outcome", [Done(), RetryLater(0), Dead("x"), GiveBack(), GiveBack(5)])
     def test_a_second_settlement_has_no_effect(self, queue: Queue, clock: FakeClock, outcome: Done) -> None:
         """A claim can be settled once; the second try is told as stale and changes nothing."""
         fill(queue, clock, "a")
@@ -327,8 +340,9 @@ class TestWatching:
         assert other.changed()
         assert not other.changed()
 
-    def test_oldest_pending(self, queue: Queue, clock: FakeClock) -> None:
-        """The oldest pending message is known also when it waits behind younger ones for its retry."""
+    @pytest.mark.parametrize("settlement", [RetryLater(300), GiveBack(300), GiveBack()])
+    def test_oldest_pending(self, queue: Queue, clock: FakeClock, settlement: Settlement) -> None:
+        """The oldest pending message is known also when it waits behind younger ones for its next attempt."""
         assert queue.stats("q").oldest_pending_at is None
         start = clock.wall()
         fill(queue, clock, "a", "b")
@@ -336,7 +350,7 @@ class TestWatching:
         clock.advance(10)
         fill(queue, clock, "c")
         assert queue.stats("q").oldest_pending_at == start + 10
-        queue.settle([(claims[0], RetryLater(300)), (claims[1], Done())])
+        queue.settle([(claims[0], settlement), (claims[1], Done())])
         assert queue.stats("q").oldest_pending_at == start
 
     def test_store(self, queue: Queue) -> None:

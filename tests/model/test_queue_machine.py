@@ -137,7 +137,7 @@ class QueueMachine(RuleBasedStateMachine):
         data=st.data(),
         outcome=st.one_of(
             st.just(Done()),
-            st.just(GiveBack()),
+            st.builds(GiveBack, st.sampled_from([None, 0.0, 5.0, 30.0])),
             st.builds(RetryLater, st.sampled_from([0.0, 5.0, 30.0])),
             st.just(Dead("x")),
         ),
@@ -157,8 +157,8 @@ class QueueMachine(RuleBasedStateMachine):
                     row.state, row.changed = "done", self.clock.wall()
                 case Dead():
                     row.state, row.changed = "dead", self.clock.wall()
-                case GiveBack():
-                    row.state, row.due = "pending", 0.0
+                case GiveBack(delay):
+                    row.state, row.due = "pending", 0.0 if delay is None else self.now + delay
                 case RetryLater(delay):
                     row.state, row.due, row.failed = "pending", self.now + delay, row.failed + 1
 

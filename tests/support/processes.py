@@ -69,7 +69,8 @@ class FmqProcess:
 
     def get(self, path: str) -> str:
         """What it serves over HTTP, at the port that its log names; the body of an error is an answer too."""
-        port = next(line["port"] for line in reversed(self.log) if "port" in line)
+        ports = [line.get("http_port") or line.get("port") for line in self.log]
+        port = next(port for port in reversed(ports) if port)
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
                 return str(answer.read().decode())

@@ -104,7 +104,9 @@ class Workbench:
         return lambda: self.metric(name) == value
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, {"queue": QUEUE, **labels}) or 0.0
+        """The value of a series: that of the queue, or of the one that has no such label."""
+        of_queue = self.registry.get_sample_value(name, {"queue": QUEUE, **labels})
+        return of_queue or self.registry.get_sample_value(name, labels) or 0.0
 
     def __enter__(self) -> Self:
         self.runner.start()

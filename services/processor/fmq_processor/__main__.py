@@ -21,6 +21,7 @@ from fmq.metrics import ProcessorMetrics, StoreCollector, build_info
 from fmq.queue import Durability, Queue, open_queue
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
+from fmq_processor.circuit import CircuitReport
 from fmq_processor.hooks import set_up, tear_down
 from fmq_processor.readiness import Readiness
 from fmq_processor.runner import Runner
@@ -75,10 +76,13 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
-        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)))
+        circuit = CircuitReport(metrics)
+        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
         if handler.know_store:
             handler.know_store(_patiently(shutdown)(queue.identity))
-        worker, runner = make_worker(settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat)
+        worker, runner = make_worker(
+            settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat, circuit=circuit
+        )
         server = _health_server(settings, registry, heartbeat, readiness)
         stack.callback(server.close)
         _log.info(
@@ -166,6 +170,7 @@ def _health_server(
             registry=registry,
             heartbeat=heartbeat,
             ready=readiness.checks,
+            notes=readiness.notes,
         )
     except OSError as error:
         raise FmqError(f"can't serve metrics on {settings.http_host}:{settings.http_port}: {error}") from error

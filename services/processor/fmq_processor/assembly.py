@@ -9,8 +9,11 @@ from fmq.health import Heartbeat
 from fmq.metrics import ProcessorMetrics
 from fmq.outcome import RetryPolicy
 from fmq.queue import Queue
+from fmq_processor.breaker import Breaker
+from fmq_processor.circuit import CircuitReport
 from fmq_processor.gate import Gate
 from fmq_processor.intake import Intake
+from fmq_processor.judge import Judge
 from fmq_processor.limits import Limits
 from fmq_processor.reading import reading
 from fmq_processor.runner import Runner, make_runner
@@ -29,6 +32,7 @@ def make_worker(
     heartbeat: Heartbeat,
     clock: Clock = SYSTEM_CLOCK,
     rng: random.Random | None = None,
+    circuit: CircuitReport | None = None,
 ) -> tuple[Worker, Runner]:
     """A worker, and the runner that it hands messages to; the runner is not started."""
     rng = rng or random.Random()
@@ -47,14 +51,24 @@ def make_worker(
         ordered=settings.ordered,
         on_new=lambda name: metrics.start_at_zero([name]),
     )
+    breaker = Breaker(
+        failures=settings.circuit_failures,
+        backoff=Backoff(settings.circuit_initial, settings.circuit_maximum),
+        clock=clock,
+        rng=rng,
+        observer=circuit or CircuitReport(metrics),
+    )
     settler = Settler(
         queue=queue,
         gate=gate,
-        policy=RetryPolicy(settings.max_retries, Backoff(settings.backoff_initial, settings.backoff_maximum)),
-        rng=rng,
+        judge=Judge(
+            policy=RetryPolicy(settings.max_retries, Backoff(settings.backoff_initial, settings.backoff_maximum)),
+            rng=rng,
+            breaker=breaker,
+        ),
         metrics=metrics,
         summary=summary,
-        on_retry=intake.look_within,
+        on_delay=intake.look_within,
     )
     limits = Limits(
         batch=settings.batch,
@@ -72,6 +86,7 @@ def make_worker(
         intake=intake,
         settler=settler,
         gate=gate,
+        breaker=breaker,
         limits=limits,
         metrics=metrics,
         summary=summary,

@@ -84,6 +84,29 @@ class ProcessorSettings(Settings):
         ge=0,
         le=86_400,
     )
+    circuit_failures: int = setting(
+        5,
+        about="How many failed attempts in a row, of several messages and with no success between, mean that the handler's "
+        "target is down: nothing more is handled then but one message now and then, until one succeeds. Two in a row are "
+        "enough where the handler says so itself (fmq.Unavailable). 0: never.",
+        right="a number from 0 to 100000, such as 5",
+        ge=0,
+        le=100_000,
+    )
+    circuit_initial: float = setting(
+        1.0,
+        about="How long after that the first message is tried, in seconds; it doubles with each one that fails, less up to half by chance.",
+        right="seconds from 0.01, such as 1",
+        ge=0.01,
+        le=86_400,
+    )
+    circuit_maximum: float = setting(
+        60.0,
+        about="The longest time between two such tries, in seconds; a target that asks to be left alone for longer is, up to an hour.",
+        right="seconds, at least FMQ_CIRCUIT_INITIAL, such as 60",
+        ge=0.01,
+        le=86_400,
+    )
     ordered: bool = setting(
         False,
         about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones.",
@@ -113,10 +136,10 @@ class ProcessorSettings(Settings):
 
     # Validators of fields, not of the model: those run only when every field is right by itself, and then the
     # user would be told of some mistakes only after correcting the others.
-    @field_validator("backoff_maximum")
+    @field_validator("backoff_maximum", "circuit_maximum")
     @classmethod
     def _not_below_the_initial(cls, value: float, info: ValidationInfo) -> float:
-        initial = info.data.get("backoff_initial")
+        initial = info.data.get(str(info.field_name).replace("maximum", "initial"))
         if initial is not None and value < initial:
             raise ValueError(f"the longest delay is shorter than the first one ({initial:g})")
         return value

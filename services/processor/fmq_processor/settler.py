@@ -1,7 +1,6 @@
-"""Turns results into outcomes, and settles many of them in one commit."""
+"""Settles many messages in one commit, and counts what became of them."""
 
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,15 +8,15 @@ from collections.abc import Callable, Sequence
 from fmq.log import shorten
 from fmq.message import Claim
 from fmq.metrics import ProcessorMetrics
-from fmq.outcome import Dead, Done, GiveBack, Outcome, RetryLater, RetryPolicy, Settlement, decide
+from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.gate import Gate
-from fmq_processor.job import Job, results
+from fmq_processor.job import Job
+from fmq_processor.judge import DONE, Deferred, Judge
 from fmq_processor.reading import Skipped, Unreadable
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
-_DONE = Done()
 _GIVE_BACK = GiveBack()
 _Batch = list[tuple[Claim, Settlement]]
 
@@ -30,20 +29,18 @@ class Settler:
         *,
         queue: Queue,
         gate: Gate,
-        policy: RetryPolicy,
-        rng: random.Random,
+        judge: Judge,
         metrics: ProcessorMetrics,
         summary: Summary,
-        on_retry: Callable[[float], None] = lambda _: None,
+        on_delay: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """``on_retry`` is told the delay of each retry once it is stored."""
+        """``on_delay`` is told each delay after which a message is due again, once it is stored."""
         self._queue = queue
         self._gate = gate
-        self._policy = policy
-        self._rng = rng
+        self._judge = judge
         self._metrics = metrics
         self._summary = summary
-        self._on_retry = on_retry
+        self._on_delay = on_delay
         self._unsettled: _Batch = []
         self._stale_burst = False
 
@@ -53,19 +50,18 @@ class Settler:
 
     def judge(self, job: Job, result: object) -> None:
         """Note what a call made of its messages."""
-        if result is None or result is True:  # nearly always, and short cuts count here
-            self._unsettled.extend([(claim, _DONE) for claim in job.claims])
-            return
-        for claim, one in zip(job.claims, results(job, result), strict=True):
-            self._unsettled.append((claim, self._decide(claim, one)))
+        self._unsettled += self._judge.settlements(job, result)
+
+    def interrupt(self, job: Job) -> None:
+        """Note that a call could not be waited for."""
+        self._unsettled += self._judge.interrupted(job)
 
     def refuse(self, claim: Claim) -> bool:
         """Whether ``claim`` has used up its attempts without a settlement; it is dead then, and not handled."""
-        if not self._policy.exhausted(claim.attempt - 1):
-            return False
-        reason = f"its worker died or hung in each of {claim.attempt - 1} attempts"
-        self._unsettled.append((claim, Dead(reason)))
-        return True
+        settlement = self._judge.exhausted(claim)
+        if settlement is not None:
+            self._unsettled.append((claim, settlement))
+        return settlement is not None
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Note that ``claims`` were never tried."""
@@ -87,14 +83,6 @@ class Settler:
         self._count(self._without(stale, batch))
         return True
 
-    def _decide(self, claim: Claim, result: object) -> Outcome:
-        if isinstance(result, Skipped | Unreadable):
-            return result
-        try:
-            return decide(result, attempt=claim.attempt, policy=self._policy, rng=self._rng)
-        except Exception as error:  # noqa: BLE001 - such as Retry(after="soon")
-            return decide(error, attempt=claim.attempt, policy=self._policy, rng=self._rng)
-
     def _without(self, stale: Sequence[Claim], batch: _Batch) -> _Batch:
         """What of ``batch`` took effect."""
         if not stale:
@@ -112,14 +100,14 @@ class Settler:
         failed: _Batch = []
         done: Counter[str] = Counter()
         for claim, outcome in batch:
-            if outcome is _DONE:
+            if outcome is DONE:
                 done[claim.message.queue] += 1
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
             elif isinstance(outcome, Done):
                 done[claim.message.queue] += 1
-            elif not isinstance(outcome, GiveBack):
+            elif isinstance(outcome, Deferred) or not isinstance(outcome, GiveBack):
                 failed.append((claim, outcome))
         for queue, count in done.items():
             self._metrics.processed.labels(queue, "done").inc(count)
@@ -140,15 +128,18 @@ class Settler:
             self._summary.dead += 1
             reason = outcome.reason.partition("\n")[0]
             _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)
-        elif isinstance(outcome, RetryLater):
-            metrics.processed.labels(message.queue, "retry").inc()
-            metrics.retries.labels(message.queue).inc()
-            self._on_retry(outcome.delay)
+        elif isinstance(outcome, RetryLater | Deferred):
+            is_retry = isinstance(outcome, RetryLater)
+            metrics.processed.labels(message.queue, "retry" if is_retry else "deferred").inc()
+            if is_retry:
+                metrics.retries.labels(message.queue).inc()
+            delay = outcome.delay or 0.0
+            self._on_delay(delay)
             _log.debug(
                 "Attempt %d of message %d failed, again in %.1f s: %s",
                 claim.attempt,
                 message.id,
-                outcome.delay,
+                delay,
                 outcome.reason,
                 extra=known,
             )

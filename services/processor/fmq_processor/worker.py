@@ -2,21 +2,21 @@
 
 import asyncio
 import logging
-import time
-from collections import defaultdict
 from collections.abc import Sequence
 
 from fmq.clock import Clock
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.message import Claim
-from fmq.metrics import ProcessorMetrics, observe_many
+from fmq.metrics import ProcessorMetrics
 from fmq.outcome import Retry
 from fmq.queue import Queue
+from fmq_processor.breaker import Breaker
 from fmq_processor.gate import Gate
 from fmq_processor.intake import Intake, size_of
 from fmq_processor.job import Finished, Job
 from fmq_processor.limits import Limits
+from fmq_processor.observing import observe
 from fmq_processor.runner import Runner
 from fmq_processor.settler import Settler
 from fmq_processor.summary import Summary
@@ -37,6 +37,7 @@ class Worker:
         intake: Intake,
         settler: Settler,
         gate: Gate,
+        breaker: Breaker,
         limits: Limits,
         metrics: ProcessorMetrics,
         summary: Summary,
@@ -48,6 +49,7 @@ class Worker:
         self._intake = intake
         self._settler = settler
         self._gate = gate
+        self._breaker = breaker
         self._limits = limits
         self._metrics = metrics
         self._summary = summary
@@ -60,6 +62,8 @@ class Worker:
         """Waits until nothing else is in hand, or runs alone."""
         self._suspect_runs = False
         self._extend_at = 0.0
+        self._was_open = False
+        self._probe_at = 0.0
 
     @property
     def holds(self) -> int:
@@ -84,6 +88,9 @@ class Worker:
         """One round of everything that the worker does; returns after a few milliseconds."""
         self._heartbeat.beat()
         self._collect()
+        if self._breaker.is_open and not self._was_open:
+            self._give_back_unstarted()
+        self._was_open = self._breaker.is_open
         self._settle()
         self._keep_leases()
         self._claim()
@@ -94,12 +101,9 @@ class Worker:
     def drain(self) -> int:
         """Give back what has not started, wait for what runs, settle. Returns how many could not be settled."""
         end = self._clock.steady() + self._limits.grace
-        unstarted = self._take_back()
-        for job in unstarted:
-            self._drop(job)
-            self._settler.give_back(job.claims)
-        if unstarted:
-            _log.info("Giving back %d messages that have not started", sum(len(job.claims) for job in unstarted))
+        given_back = self._give_back_unstarted()
+        if given_back:
+            _log.info("Giving back %d messages that have not started", given_back)
         while (self._held or self._settler) and self._clock.steady() < end:
             self._heartbeat.beat()
             self._collect()
@@ -110,7 +114,7 @@ class Worker:
         for job in tuple(self._held):
             self._drop(job)
             self._runner.abandon(job)
-            self._settler.judge(job, Retry(after=0, reason="the processor stopped"))
+            self._settler.interrupt(job)
         self._gate.try_now()
         self._settle()
         self._summary.tell()
@@ -121,7 +125,7 @@ class Worker:
         finished = self._runner.finished
         if finished:
             ended = [finished.popleft() for _ in range(len(finished))]
-            self._observe([one for one in ended if self._take_in(one)])
+            observe([one for one in ended if self._take_in(one)], self._metrics, self._clock)
         if self._limits.timeout and self._held:
             self._time_out()
 
@@ -134,22 +138,6 @@ class Worker:
         self._drop(job)
         self._settler.judge(job, one.result)
         return True
-
-    def _observe(self, ended: Sequence[Finished]) -> None:
-        to_wall = self._clock.wall() - time.perf_counter()
-        handled: dict[str, list[float]] = defaultdict(list)
-        waited: dict[str, list[float]] = defaultdict(list)
-        for job, _, began, end in ended:
-            queue = job.claims[0].message.queue
-            handled[queue].append(end - began)
-            began_at = began + to_wall
-            for claim in job.claims:
-                if not claim.message.retry_count:
-                    waited[queue].append(max(0.0, began_at - claim.message.received_at))
-        for queue, seconds in handled.items():
-            observe_many(self._metrics.handle_seconds.labels(queue), seconds)
-        for queue, seconds in waited.items():
-            observe_many(self._metrics.wait_seconds.labels(queue), seconds)
 
     def _time_out(self) -> None:
         now = self._clock.steady()
@@ -181,18 +169,32 @@ class Worker:
                 self._suspect_runs = True
                 self._runner.submit([self._suspect])
             return
+        if self._breaker.is_open and not self._time_to_probe():
+            return
         room, room_bytes = self._limits.capacity - self.holds, self._limits.most_bytes - self._bytes_held
         if room <= 0 or room_bytes <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
             return
+        if self._breaker.is_open:
+            room = 1
         most = self._limits.batch if self._limits.is_batch else room
         for claims in self._intake.take(room, most=most, most_bytes=room_bytes):
             self._hand_out(claims)
+
+    def _time_to_probe(self) -> bool:
+        if not self._breaker.may_probe:
+            return False
+        if self._probe_at != self._breaker.probe_at:
+            self._probe_at = self._breaker.probe_at
+            self._intake.look_within(0)
+        return True
 
     def _hand_out(self, claims: Sequence[Claim]) -> None:
         self._metrics.in_progress.labels(claims[0].message.queue).inc(len(claims))
         usable = [claim for claim in claims if not self._settler.refuse(claim)]
         if not usable:
             return
+        if self._breaker.is_open:
+            self._breaker.begin_probe(usable[0].message)
         if not self._held:
             self._extend_at = self._clock.steady() + self._limits.lease / 3
         jobs = [Job(usable, is_batch=True)] if self._limits.is_batch else [Job((claim,)) for claim in usable]
@@ -218,20 +220,29 @@ class Worker:
 
     def _let_go(self, kept: set[tuple[str, int]]) -> None:
         """Don't start what has passed to another worker meanwhile. What runs goes on; its settlement will be stale."""
-        unstarted = self._take_back()
         lost = 0
-        for job in unstarted:
+        for job in self._take_back():
             still = [claim for claim in job.claims if (claim.message.queue, claim.message.id) in kept]
-            self._drop(job)
             self._settler.give_back(still)
             lost += len(job.claims) - len(still)
             self._metrics.in_progress.labels(job.claims[0].message.queue).dec(len(job.claims) - len(still))
         if lost:
             _log.warning("Leases ran out before their turn: %d messages are left to other processors", lost)
 
+    def _give_back_unstarted(self) -> int:
+        """Returns how many messages that were."""
+        unstarted = self._take_back()
+        for job in unstarted:
+            self._settler.give_back(job.claims)
+        return sum(len(job.claims) for job in unstarted)
+
     def _take_back(self) -> list[Job]:
-        """What has not started, out of the runner's hands."""
+        """What has not started, out of the runner's hands and this one's."""
         jobs = self._runner.recall()
         if self._suspect and not self._suspect_runs:
             jobs.append(self._suspect)
+        for job in jobs:
+            self._drop(job)
+            for claim in job.claims:
+                self._breaker.inconclusive(claim.message)
         return jobs

@@ -33,14 +33,14 @@ class Settlements:
         """See Queue.settle."""
         done: list[Claim] = []
         back: list[Claim] = []
-        single: list[tuple[Claim, RetryLater | Dead]] = []
+        single: list[tuple[Claim, RetryLater | Dead | GiveBack]] = []
         for claim, settlement in settlements:
             match settlement:
                 case Done():
                     done.append(claim)
-                case GiveBack():
+                case GiveBack(None):
                     back.append(claim)
-                case RetryLater() | Dead():
+                case RetryLater() | Dead() | GiveBack():
                     single.append((claim, settlement))
         stale: list[Claim] = []
         with self._store.write():
@@ -49,14 +49,18 @@ class Settlements:
             for (name, token), group in _by_token(back).items():
                 stale += _others(group, self._wait(name, token, group, due_at=0.0))
             for claim, settlement in single:
-                name, token = claim.message.queue, claim.token
-                ids = (
-                    self._dead(name, token, claim, settlement.reason)
-                    if isinstance(settlement, Dead)
-                    else self._retry(name, token, claim, settlement)
-                )
-                stale += _others([claim], ids)
+                stale += _others([claim], self._single(claim, settlement))
         return stale
+
+    def _single(self, claim: Claim, settlement: RetryLater | Dead | GiveBack) -> Sequence[int]:
+        name, token = claim.message.queue, claim.token
+        match settlement:
+            case Dead(reason):
+                return self._dead(name, token, claim, reason)
+            case GiveBack(delay):
+                return self._wait(name, token, [claim], due_at=self._store.now() + (delay or 0.0))
+            case RetryLater():
+                return self._retry(name, token, claim, settlement)
 
     def _done(self, name: str, token: int, claims: Sequence[Claim]) -> Sequence[int]:
         ids = self._held(name, token, claims, "DELETE FROM {}")

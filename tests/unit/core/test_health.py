@@ -20,6 +20,7 @@ class Service:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.problems: dict[str, str | None] = {"database": None}
+        self.notes: dict[str, str] = {}
         registry = CollectorRegistry()
         Counter("fmq_example", "An example.", registry=registry).inc(3)
         self.heartbeat = Heartbeat(limit=30, clock=self.clock)
@@ -30,6 +31,7 @@ class Service:
             registry=registry,
             heartbeat=self.heartbeat,
             ready=lambda: self.problems,
+            notes=lambda: self.notes,
         )
 
     def get(self, path: str, accept: str = "") -> tuple[int, str, str]:
@@ -76,6 +78,16 @@ def test_ready_names_what_is_wrong(service: Service) -> None:
     status, text, _ = service.get("/readyz")
     assert status == 503
     assert json.loads(text)["checks"] == {"database": "ok", "broker": "not subscribed"}
+
+
+def test_notes_are_shown_and_change_nothing(service: Service) -> None:
+    """What an operator may want to know, and no restart would put right."""
+    assert "notes" not in json.loads(service.get("/readyz")[1])
+    service.notes["circuit"] = "open: connection refused"
+    status, text, _ = service.get("/readyz")
+    assert (status, json.loads(text)["status"]) == (200, "ok")
+    assert json.loads(text)["notes"] == {"circuit": "open: connection refused"}
+    assert "notes" not in json.loads(service.get("/healthz")[1])
 
 
 def test_anything_else_is_not_found(service: Service) -> None:

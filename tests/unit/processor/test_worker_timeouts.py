@@ -102,7 +102,9 @@ def test_threads_that_hang_are_limited(tmp_path: Path) -> None:
         started.append(message.id)
         go_on.wait()
 
-    with Workbench(tmp_path, handle, concurrency=2, handler_timeout=TIMEOUT, grace_seconds=0) as bench:
+    with Workbench(
+        tmp_path, handle, concurrency=2, handler_timeout=TIMEOUT, grace_seconds=0, circuit_failures=0
+    ) as bench:
         bench.put(*[b"x"] * 20)
         for round_ in range(1, 5):
             assert bench.runner.trouble(0) is None
@@ -130,7 +132,7 @@ def test_async_calls_that_ignore_their_cancellation_are_limited(tmp_path: Path) 
             except asyncio.CancelledError:
                 continue
 
-    with Workbench(tmp_path, handle, concurrency=1, handler_timeout=TIMEOUT) as bench:
+    with Workbench(tmp_path, handle, concurrency=1, handler_timeout=TIMEOUT, circuit_failures=0) as bench:
         bench.put(*[b"x"] * 10)
         for round_ in range(1, 7):
             _all_started(bench, _length(started, round_))

@@ -1,0 +1,88 @@
+"""What becomes of a message, by what its handler made of it, what others' attempts tell of the target, and how many died."""
+
+import math
+import random
+from dataclasses import dataclass
+
+from fmq.message import Claim
+from fmq.outcome import (
+    Dead,
+    Done,
+    GiveBack,
+    Outcome,
+    Reject,
+    Retry,
+    RetryPolicy,
+    Settlement,
+    Unavailable,
+    decide,
+)
+from fmq_processor.breaker import Breaker, Failure
+from fmq_processor.job import Job, results
+from fmq_processor.reading import Skipped, Unreadable
+
+DONE = Done()
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred(GiveBack):
+    """Tried and failed, but through no fault of the message: ``reason`` says whose."""
+
+    reason: str = ""
+
+
+class Judge:
+    """Decides. Keeps no message."""
+
+    def __init__(self, *, policy: RetryPolicy, rng: random.Random, breaker: Breaker) -> None:
+        self._policy = policy
+        self._rng = rng
+        self._breaker = breaker
+
+    def settlements(self, job: Job, result: object) -> list[tuple[Claim, Settlement]]:
+        """What follows for each message of ``job`` from what its call returned or raised."""
+        if result is None or result is True:  # nearly always, and short cuts count here
+            self._breaker.succeeded(job.claims[0].message)
+            return [(claim, DONE) for claim in job.claims]
+        return [
+            (claim, self._settlement(claim, one)) for claim, one in zip(job.claims, results(job, result), strict=True)
+        ]
+
+    def interrupted(self, job: Job) -> list[tuple[Claim, Settlement]]:
+        """What follows if ``job`` could not be waited for: that counts, and tells nothing of the target."""
+        reason = Retry(after=0, reason="the processor stopped")
+        return [(claim, self._decide(claim, reason)) for claim in job.claims]
+
+    def exhausted(self, claim: Claim) -> Settlement | None:
+        """What follows if ``claim`` has used up its attempts without a settlement; None if it has not."""
+        if not self._policy.exhausted(claim.attempt - 1):
+            return None
+        return Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts")
+
+    def _settlement(self, claim: Claim, result: object) -> Settlement:
+        if isinstance(result, Skipped | Unreadable):
+            self._breaker.inconclusive(claim.message)
+            return result
+        outcome = self._decide(claim, result)
+        if isinstance(outcome, Done):
+            self._breaker.succeeded(claim.message)
+            return outcome
+        if isinstance(result, Dead | Reject):  # so the handler says of the message, whatever the target
+            self._breaker.inconclusive(claim.message)
+            return outcome
+        delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
+        return outcome if delay is None else Deferred(delay, outcome.reason)
+
+    def _decide(self, claim: Claim, result: object) -> Outcome:
+        try:
+            return decide(result, attempt=claim.attempt, policy=self._policy, rng=self._rng)
+        except Exception as error:  # noqa: BLE001 - such as Retry(after="soon")
+            return decide(error, attempt=claim.attempt, policy=self._policy, rng=self._rng)
+
+
+def _failure(result: object, reason: str) -> Failure:
+    if not isinstance(result, Unavailable):
+        return Failure(reason)
+    after = result.after
+    is_delay = isinstance(after, int | float) and math.isfinite(after)
+    return Failure(reason, is_unavailable=True, after=after if is_delay else None)
