@@ -40,6 +40,30 @@ class Incoming(NamedTuple):
     properties: Properties | None = None
 
 
+class Terms(NamedTuple):
+    """What an incoming message asks for beside being stored.
+
+    ``key``: it is a duplicate if one with this key came into the same queue less than ``key_seconds`` ago. ``delay``: it is
+    not lent before so many seconds have passed.
+    """
+
+    key: str | None = None
+    key_seconds: float = 0.0
+    delay: float = 0.0
+
+
+class Receipt(NamedTuple):
+    """What a listener needs to know of a commit if it is killed right after it: kept with the messages, in the same commit.
+
+    ``number`` counts up within the ``session``; receipts numbered below ``first_kept`` are dropped.
+    """
+
+    session: str
+    number: int
+    data: bytes
+    first_kept: int
+
+
 class Message(NamedTuple):
     """One stored PUBLISH, as a handler gets it. A tuple, since a processor makes one per message.
 

@@ -4,10 +4,11 @@ Nothing here knows of SQL, MQTT or files: a distributed engine can take the
 place of SQLite. ``tests/contract`` runs against every backend.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -15,9 +16,11 @@ from uuid import UUID
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
 from fmq.finding import Finding
-from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, StoreStats
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
 from fmq.outcome import Settlement
 from fmq.selection import Found, Selection
+
+NO_TERMS: Mapping[int, Terms] = MappingProxyType({})
 
 
 class Durability(StrEnum):
@@ -62,8 +65,26 @@ class Queue(Protocol):
         """All queues, by name."""
         ...
 
-    def put(self, messages: Sequence[Incoming]) -> None:
-        """Store all messages, of any queues, in one commit."""
+    def put(
+        self,
+        messages: Sequence[Incoming],
+        *,
+        terms: Mapping[int, Terms] = NO_TERMS,
+        receipt: Receipt | None = None,
+    ) -> Sequence[int]:
+        """Store all messages, of any queues, in one commit, with ``receipt``.
+
+        ``terms`` are those of the messages at these positions. Returns the positions of the messages that were not
+        stored, being duplicates by their key.
+        """
+        ...
+
+    def receipts(self, session: str) -> Sequence[tuple[int, bytes]]:
+        """Number and data of the receipts that are kept of a session, by number."""
+        ...
+
+    def forget_receipts(self, session: str) -> None:
+        """Drop all receipts of a session."""
         ...
 
     def claim(

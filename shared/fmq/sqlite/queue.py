@@ -1,15 +1,15 @@
 """The Queue protocol on SQLite."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 from uuid import UUID, uuid4
 
 from fmq.clock import Clock
 from fmq.errors import StoreRefused, UnknownQueue
-from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, StoreStats
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
 from fmq.outcome import Settlement
-from fmq.queue import Retention, StoreOptions
+from fmq.queue import NO_TERMS, Retention, StoreOptions
 from fmq.selection import Found, Selection, State
 from fmq.sqlite import guard, insertion
 from fmq.sqlite.claims import Claims
@@ -43,8 +43,24 @@ class SqliteQueue:
         with self._store.read():
             return [row[0] for row in self._store.rows("SELECT name FROM fmq_queue ORDER BY name")]
 
-    def put(self, messages: Sequence[Incoming]) -> None:
-        insertion.store(messages, self._store)
+    def put(
+        self,
+        messages: Sequence[Incoming],
+        *,
+        terms: Mapping[int, Terms] = NO_TERMS,
+        receipt: Receipt | None = None,
+    ) -> Sequence[int]:
+        return insertion.store(messages, self._store, terms=terms, receipt=receipt)
+
+    def receipts(self, session: str) -> Sequence[tuple[int, bytes]]:
+        with self._store.read():
+            return self._store.rows(
+                "SELECT number, data FROM fmq_receipt WHERE session = ? ORDER BY number", (session,)
+            )
+
+    def forget_receipts(self, session: str) -> None:
+        with self._store.write() as sql:
+            sql.execute("DELETE FROM fmq_receipt WHERE session = ?", (session,))
 
     def claim(
         self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None

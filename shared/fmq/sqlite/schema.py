@@ -51,6 +51,22 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE fmq_queue ADD COLUMN paused_at REAL;
     ALTER TABLE fmq_queue ADD COLUMN paused_reason TEXT;
     """,
+    # 4: what tells duplicates. expires_at is in the store's steady time
+    """
+    CREATE TABLE fmq_key (
+        queue      TEXT NOT NULL,
+        key        TEXT NOT NULL,
+        expires_at REAL NOT NULL,
+        PRIMARY KEY (queue, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX fmq_key_expiry ON fmq_key (expires_at);
+    CREATE TABLE fmq_receipt (
+        session TEXT NOT NULL,
+        number  INTEGER NOT NULL,
+        data    BLOB NOT NULL,
+        PRIMARY KEY (session, number)
+    ) WITHOUT ROWID;
+    """,
 )
 LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 

@@ -30,7 +30,7 @@ class Upkeep:
 
     def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
         """See Queue.maintain."""
-        deleted = sum(self._sweep(name, retention, limit) for name in names)
+        deleted = sum(self._sweep(name, retention, limit) for name in names) + self._forget_keys(limit)
         if not deleted:
             self._give_space_back()
         self._checkpoint()
@@ -72,6 +72,20 @@ class Upkeep:
             else:
                 self._swept[name] = last
         return 0
+
+    def _forget_keys(self, limit: int) -> int:
+        """Delete up to ``limit`` keys of duplicates whose time is over."""
+        now = self._store.now()
+        with self._store.read():
+            if not self._store.rows("SELECT 1 FROM fmq_key WHERE expires_at <= ? LIMIT 1", (now,)):
+                return 0
+        with self._store.write() as sql:
+            sql.execute(
+                "DELETE FROM fmq_key WHERE (queue, key) IN "
+                "(SELECT queue, key FROM fmq_key WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+                (now, limit),
+            )
+            return sql.changes()
 
     def _give_space_back(self) -> None:
         """Shrink the file if much of it is free; some stays, since a queue that was full once will be again."""
