@@ -16,6 +16,7 @@ from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
 from fmq.metrics import ListenerMetrics, StoreCollector, build_info
 from fmq.queue import Durability, open_queue
+from fmq_listener.admission import Admission
 from fmq_listener.connection import default_client_id
 from fmq_listener.ingest import Ingest
 from fmq_listener.leave import QUIET_SECONDS, leave
@@ -68,7 +69,15 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         queue = stack.enter_context(open_queue(settings.queue_url, full))
         for one in settings.filters:
             queue.declare(one.name)
-        session = Session(settings, client_id=client_id, queue=queue, shutdown=shutdown, leave=leaving)
+        admission = Admission(settings, queue, client_id=client_id)
+        session = Session(
+            settings,
+            client_id=client_id,
+            queue=queue,
+            shutdown=shutdown,
+            leave=leaving,
+            on_begin=lambda present: admission.begin(session_present=present),
+        )
         registry = CollectorRegistry()
         metrics = ListenerMetrics(registry)
         metrics.start_at_zero(one.name for one in settings.filters)
@@ -79,6 +88,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         ingest = Ingest(
             settings,
             session=session,
+            admission=admission,
             queue=queue,
             metrics=metrics,
             heartbeat=heartbeat,

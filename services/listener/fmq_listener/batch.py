@@ -13,6 +13,8 @@ class Batch:
     several queues for one packet) or fewer (``unroutable`` holds the topics of what belongs to no queue). ``size`` is in
     bytes, ``packets`` counts PUBLISH packets. ``completions`` are packet ids of QoS 2, which comes only where somebody
     else had made the session.
+    ``marks``, where they are wanted, are those of each packet of QoS 1: its id, whether it has the DUP flag, where its
+    messages begin, and how many they are.
     """
 
     generation: int
@@ -22,6 +24,7 @@ class Batch:
     completions: list[int] = field(default_factory=list)
     size: int = 0
     packets: int = 0
+    marks: list[tuple[int, bool, int, int]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return self.packets > 0

@@ -44,6 +44,7 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
         transport="websockets" if broker.websocket else "tcp",
         reconnect_on_failure=False,
         manual_ack=True,
+        marking=settings.duplicates == "session",
     )
     client.limit(messages=settings.inflight, size=settings.inflight_bytes)
     introduce(client, settings)

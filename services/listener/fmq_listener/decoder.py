@@ -38,8 +38,10 @@ class Malformed(Exception):
 class Decoder:
     """Holds what was read of one connection and not decoded yet."""
 
-    def __init__(self, *, v5: bool, other: Other) -> None:
+    def __init__(self, *, v5: bool, other: Other, marking: bool = False) -> None:
+        """``marking``: batches get their ``marks``."""
         self._v5 = v5
+        self._marking = marking
         self._other = other
         self._router = Router((), (), {})
         self._data = b""
@@ -80,6 +82,7 @@ class Decoder:
         data, position, end = self._data, self._position, len(self._data)
         v5, seen = self._v5, self._known
         add_message, add_packet_id, make = batch.messages.append, batch.packet_ids.append, tuple.__new__
+        add_mark = batch.marks.append if self._marking else None
         room = most_messages - batch.packets
         size = batch.size
         try:
@@ -137,6 +140,8 @@ class Decoder:
                     known = self._learn(section, raw_topic)
                 queues, topic, properties = known
                 payload = data[at:stop]
+                if add_mark is not None and first & 0x02:
+                    add_mark((packet_id, first & 0x08 != 0, len(batch.messages), len(queues)))
                 for queue in queues:
                     add_message(
                         make(Incoming, (queue, topic, payload, now, first >> 1 & 1, first & 1 == 1, properties))

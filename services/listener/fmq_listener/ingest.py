@@ -16,13 +16,14 @@ from fmq.lifecycle import Shutdown
 from fmq.log import shorten
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
+from fmq_listener.admission import Admission
 from fmq_listener.batch import Batch
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
+from fmq_listener.summary import Summary
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
-_SUMMARY_SECONDS = 10.0
 _STABLE_SECONDS = 10.0
 _MANY_SHORT = 3
 _CLOSE_SECONDS = 5.0
@@ -43,6 +44,7 @@ class Ingest:
         settings: ListenerSettings,
         *,
         session: Session,
+        admission: Admission,
         queue: Queue,
         metrics: ListenerMetrics,
         heartbeat: Heartbeat,
@@ -67,7 +69,8 @@ class Ingest:
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
-        self._summary = _Summary(clock)
+        self._admission = admission
+        self._summary = Summary(clock)
         self.store_problem: str | None = None
 
     def run(self) -> None:
@@ -115,21 +118,26 @@ class Ingest:
         return self._shutdown.requested or self._over(self._clock.steady() - self._last_at)
 
     def _take(self, batch: Batch) -> None:
-        counts = Counter(map(_queue_of, batch.messages))
-        for name, count in counts.items():
+        received = Counter(map(_queue_of, batch.messages))
+        for name, count in received.items():
             self._metrics.received.labels(name).inc(count)
-        if batch.messages:
+        messages, terms, receipt, again = self._admission.admit(batch)
+        duplicates = Counter(map(_queue_of, again))
+        if messages:
             began = self._clock.steady()
-            self._queue.put(batch.messages)
+            known = self._queue.put(messages, terms=terms, receipt=receipt)
             self._metrics.commit_seconds.observe(self._clock.steady() - began)
-            self._metrics.batch_messages.observe(len(batch.messages))
+            self._metrics.batch_messages.observe(len(messages))
             self._store_is_well()
+            self._admission.stored(receipt)
+            duplicates.update(messages[position].queue for position in known)
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)
         self._metrics.stale_acknowledgements.inc(len(batch.packet_ids) - acknowledged)
-        for name, count in counts.items():
-            self._metrics.stored.labels(name).inc(count)
-        self._summary.count(len(batch.messages))
+        for name, count in received.items():
+            self._metrics.stored.labels(name).inc(count - duplicates[name])
+            self._metrics.duplicate.labels(name).inc(duplicates[name])
+        self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
         if batch.unroutable:
             self._metrics.unroutable.inc(len(batch.unroutable))
             topics = list(dict.fromkeys(batch.unroutable))
@@ -219,27 +227,3 @@ class Ingest:
             self._heartbeat.beat()
             if self._shutdown.wait(min(left, _BEAT_SECONDS)):
                 return
-
-
-class _Summary:
-    """One log line a period in which messages came, not one a message."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stored = 0
-        self._began = clock.steady()
-
-    def count(self, stored: int) -> None:
-        self._stored += stored
-
-    def tell_if_due(self) -> None:
-        if self._clock.steady() - self._began >= _SUMMARY_SECONDS:
-            self.tell()
-
-    def tell(self) -> None:
-        now = self._clock.steady()
-        if self._stored:
-            rate = self._stored / max(now - self._began, 0.001)
-            _log.info("Stored %d messages (%.1f/s)", self._stored, rate)
-        self._stored = 0
-        self._began = now

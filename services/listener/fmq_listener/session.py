@@ -5,6 +5,7 @@ Everything happens in the thread that calls: paho runs without a thread of its o
 
 import logging
 import select
+from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -52,13 +53,18 @@ class Session:
         shutdown: Shutdown,
         clock: Clock = SYSTEM_CLOCK,
         leave: bool = False,
+        on_begin: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """With ``leave``, take back every subscription, and only read what the session still holds."""
+        """``on_begin`` is told, on every new connection before its first message, whether the session was still there.
+
+        With ``leave``, take back every subscription, and only read what the session still holds.
+        """
         self._settings = settings
         self._client_id = client_id
         self._queue = queue
         self._shutdown = shutdown
         self._clock = clock
+        self._on_begin = on_begin
         self._names = tuple(one.name for one in settings.filters)
         self._generation = 0
         self._connack: tuple[ConnectFlags, ReasonCode, Properties | None] | None = None
@@ -181,6 +187,7 @@ class Session:
         _log.info(
             "Connected to %s, the session is %s", self._settings.broker, "still there" if session_present else "new"
         )
+        self._on_begin(session_present)
         self._ledger.recall()
         if not session_present and self._ledger.known:
             _log.warning("The broker has lost this listener's session (has it expired?), and what it had queued in it")

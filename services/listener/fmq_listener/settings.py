@@ -1,6 +1,6 @@
 """What a listener is told, beside what every service is."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -8,6 +8,7 @@ from fmq.broker import BrokerSettings
 from fmq.queue import Retention
 from fmq.settings import Names, Settings, setting
 from fmq.topics import TopicFilter
+from fmq_listener.asking import key_of
 from fmq_listener.filters import overlapping, parse_all
 
 _WEEK = 7 * 24 * 3600
@@ -66,6 +67,33 @@ class ListenerSettings(BrokerSettings, Settings):
         right="a number of bytes, 1 or more, such as 67108864",
         ge=1,
     )
+    duplicates: Literal["off", "session", "key"] = setting(
+        "off",
+        about="Which messages are acknowledged without being stored again: none (off), those that the broker delivers once "
+        "more in its session (session), or those whose key came lately (key).",
+        right="off, session or key",
+    )
+    duplicate_key: str = setting(
+        "user:message-id",
+        about="Where a message's key is, for FMQ_DUPLICATES=key: user:NAME is a user property (MQTT 5), /… a JSON pointer "
+        "into the payload. What has no key is stored.",
+        right="user:NAME or a JSON pointer such as /id",
+    )
+    duplicate_seconds: float = setting(
+        3_600.0,
+        about="How long a key is remembered, for FMQ_DUPLICATES=key.",
+        right="seconds above 0, such as 3600",
+        gt=0,
+        le=366 * 86_400,
+    )
+    delay_max_seconds: float = setting(
+        float(_WEEK),
+        about="The longest that a publisher may have a message wait by the user property fmq-delay (seconds; MQTT 5); "
+        "longer ones are cut to it. 0: the property means nothing.",
+        right="seconds, 0 or more, such as 604800",
+        ge=0,
+        le=366 * 86_400,
+    )
     connect_attempts: int = setting(
         0,
         about="How often to try in a row to reach the broker before giving up; 0 is for ever.",
@@ -87,6 +115,12 @@ class ListenerSettings(BrokerSettings, Settings):
     dead_retention_seconds: KeptSeconds = setting(
         None, about="How long dead letters are kept, or forever.", right="seconds, 0 or more, or forever"
     )
+
+    @field_validator("duplicate_key")
+    @classmethod
+    def _key_is_an_expression(cls, expression: str) -> str:
+        key_of(expression)
+        return expression
 
     @field_validator("topics")
     @classmethod

@@ -37,10 +37,10 @@ PRIVATE = (
 class WireClient(Client):
     """Reads into a batch. Its limits hold for what is decoded, so one read's worth of bytes may be held beside it."""
 
-    def __init__(self, *arguments: Any, clock: Clock = SYSTEM_CLOCK, **more: Any) -> None:  # noqa: ANN401 - paho's own
+    def __init__(self, *arguments: Any, clock: Clock = SYSTEM_CLOCK, marking: bool = False, **more: Any) -> None:  # noqa: ANN401 - paho's own
         super().__init__(*arguments, **more)
         self._clock = clock
-        self._decoder = Decoder(v5=self._protocol == 5, other=self._handle_other)
+        self._decoder = Decoder(v5=self._protocol == 5, other=self._handle_other, marking=marking)
         self._batch = Batch(0)
         self._most_messages = self._most_bytes = 1
         self._other_rc = MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -102,7 +102,7 @@ def by_decoder(chunks: list[bytes], *, v5: bool, most_messages: int, most_bytes:
         outcome.others.append((first, body))
         return True
 
-    decoder = Decoder(v5=v5, other=other)
+    decoder = Decoder(v5=v5, other=other, marking=True)
     decoder.route(OneQueue())
     try:
         for chunk in chunks:
@@ -120,6 +120,8 @@ def by_decoder(chunks: list[bytes], *, v5: bool, most_messages: int, most_bytes:
 
 
 def collect(batch: Batch, outcome: Outcome) -> None:
+    assert [packet_id for packet_id, _, _, _ in batch.marks] == batch.packet_ids
+    assert all(batch.messages[at].qos and count == 1 for _, _, at, count in batch.marks)
     ids = iter(batch.packet_ids)
     for one in batch.messages:
         mid = next(ids) if one.qos else 0

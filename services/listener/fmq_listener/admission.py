@@ -1,0 +1,61 @@
+"""What of a batch is stored, and how: duplicates told, delays and keys read, as the settings say."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from fmq.message import Incoming, Receipt, Terms
+from fmq.queue import NO_TERMS
+from fmq_listener.asking import Asking, key_of
+from fmq_listener.batch import Batch
+from fmq_listener.redelivery import Receipts, Redelivery
+from fmq_listener.settings import ListenerSettings
+
+
+class Admitted(NamedTuple):
+    """What is to be put, with the terms by position and a receipt; ``again`` came once more and is not."""
+
+    messages: Sequence[Incoming]
+    terms: Mapping[int, Terms] = NO_TERMS
+    receipt: Receipt | None = None
+    again: Sequence[Incoming] = ()
+
+
+class Admission:
+    """Decides about the batches of one session. With everything off it costs nothing for each message."""
+
+    def __init__(self, settings: ListenerSettings, receipts: Receipts, *, client_id: str) -> None:
+        self._receipts = receipts
+        self._session = f"{client_id}@{settings.broker.host}:{settings.broker.port}"
+        self._redelivery: Redelivery | None = None
+        if settings.duplicates == "session":
+            self._redelivery = Redelivery(receipts, session=self._session)
+        by_key = settings.duplicates == "key"
+        self._asking: Asking | None = None
+        if by_key or settings.delay_max_seconds:
+            self._asking = Asking(
+                key=key_of(settings.duplicate_key) if by_key else None,
+                key_seconds=settings.duplicate_seconds,
+                longest_delay=settings.delay_max_seconds,
+            )
+
+    def begin(self, *, session_present: bool) -> None:
+        """A connection stands, and nothing was read from it yet. Raises StoreUnavailable."""
+        if self._redelivery:
+            self._redelivery.begin(session_present=session_present)
+        else:
+            self._receipts.forget_receipts(self._session)  # or they would be old ones when suppression is on again
+
+    def admit(self, batch: Batch) -> Admitted:
+        """What of ``batch`` is to be put."""
+        messages: Sequence[Incoming] = batch.messages
+        receipt: Receipt | None = None
+        again: Sequence[Incoming] = ()
+        if self._redelivery:
+            messages, again, receipt = self._redelivery.sift(batch)
+        terms = self._asking.terms(messages) if self._asking else NO_TERMS
+        return Admitted(messages, terms, receipt, again)
+
+    def stored(self, receipt: Receipt | None) -> None:
+        """The commit with ``receipt`` has succeeded."""
+        if self._redelivery:
+            self._redelivery.stored(receipt)

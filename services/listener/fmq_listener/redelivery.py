@@ -1,0 +1,125 @@
+"""Telling a message that comes once more from a new one: duplicate suppression of the kind ``session``.
+
+A listener that is killed between its commit and the PUBACK gets the same messages again: the broker's session still holds
+them, and sends them on the next connection with the DUP flag and their old packet identifiers (MQTT 5 and 3.1.1, section
+4.4). So each commit keeps a receipt: the packet identifiers that it took, each with a digest of the message.
+
+The rule: a PUBLISH with DUP is not stored again if, in this broker session, the same packet identifier came with the same
+topic, payload, flags and properties among the last 32,767 messages before this connection. It is acknowledged like the
+others. Each receipt counts once a connection.
+
+Why so many: there are 65,535 packet identifiers (section 2.2.1). Half of them is more than a broker has under way, whatever
+Receive Maximum it was told (Mosquitto 2.0 forgets it when a session is taken up again). And a broker that counts its
+identifiers up, as Mosquitto does, has not come round to one of them again.
+
+The limit: a broker that uses identifiers again sooner may have got the PUBACK after all, given the identifier to a message
+with the very same content, and lost that one's first delivery with the connection. Then it is taken for the old one.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Protocol
+
+from fmq.message import Incoming, Properties, Receipt
+from fmq_listener.batch import Batch
+
+_ENTRY = struct.Struct(">H8s")
+_DIGEST_BYTES = 8
+WINDOW = 32_767
+
+
+class Receipts(Protocol):
+    """The part of a Queue that keeps receipts."""
+
+    def receipts(self, session: str) -> Sequence[tuple[int, bytes]]: ...
+
+    def forget_receipts(self, session: str) -> None: ...
+
+
+class Redelivery:
+    """Knows what one session has brought. ``window`` in messages."""
+
+    def __init__(self, receipts: Receipts, *, session: str, window: int = WINDOW) -> None:
+        self._receipts = receipts
+        self._session = session
+        self._window = window
+        self._kept: deque[tuple[int, int]] = deque()
+        """Number and count of each receipt."""
+        self._known: dict[int, bytes] = {}
+
+    def begin(self, *, session_present: bool) -> None:
+        """A connection stands, and nothing was read from it yet. Raises StoreUnavailable."""
+        self._known = {}
+        if not session_present:
+            self._receipts.forget_receipts(self._session)
+            self._kept.clear()
+            return
+        found = self._receipts.receipts(self._session)
+        self._kept = deque((number, len(data) // _ENTRY.size) for number, data in found)
+        entries = [entry for _, data in found for entry in _ENTRY.iter_unpack(data)]
+        self._known = dict(entries[-self._window :])
+
+    def sift(self, batch: Batch) -> tuple[list[Incoming], list[Incoming], Receipt | None]:
+        """What of ``batch`` is to be stored, what is not, and the receipt that has to be kept in the same commit."""
+        messages = batch.messages
+        again: list[slice] = []
+        entries: list[bytes] = []
+        digests: dict[int, bytes] = {}
+        for packet_id, redelivered, start, count in batch.marks:
+            if not count:
+                continue  # it belongs to no queue
+            digest = _digest(messages[start], digests)
+            if redelivered and self._known.get(packet_id) == digest:
+                del self._known[packet_id]
+                again.append(slice(start, start + count))
+            else:
+                entries.append(_ENTRY.pack(packet_id, digest))
+        suppressed = [message for part in again for message in messages[part]]
+        stored = list(messages)
+        for part in reversed(again):
+            del stored[part]
+        return stored, suppressed, self._receipt(entries)
+
+    def stored(self, receipt: Receipt | None) -> None:
+        """The commit with ``receipt`` has succeeded."""
+        if receipt:
+            self._kept.append((receipt.number, len(receipt.data) // _ENTRY.size))
+            while self._kept[0][0] < receipt.first_kept:
+                self._kept.popleft()
+
+    def _receipt(self, entries: Sequence[bytes]) -> Receipt | None:
+        if not entries:
+            return None
+        number = self._kept[-1][0] + 1 if self._kept else 1
+        enough = len(entries)
+        first = number
+        for older, count in reversed(self._kept):
+            if enough >= self._window:
+                break
+            first = older
+            enough += count
+        return Receipt(self._session, number, b"".join(entries), first)
+
+
+def _digest(message: Incoming, digests: dict[int, bytes]) -> bytes:
+    """Of everything that a redelivery repeats. The expiry interval is less each time (MQTT 5, section 3.3.2.3.3)."""
+    found = blake2b(digest_size=_DIGEST_BYTES)
+    topic = message.topic.encode(errors="surrogatepass")
+    found.update(struct.pack(">I??", len(topic), message.qos > 0, message.retain))
+    found.update(topic)
+    if message.properties is not None:
+        found.update(_of_properties(message.properties, digests))
+    found.update(message.payload)
+    return found.digest()
+
+
+def _of_properties(properties: Properties, digests: dict[int, bytes]) -> bytes:
+    """A digest of the properties; the messages of a batch often share them."""
+    key = id(properties)
+    if key not in digests:
+        text = repr(replace(properties, message_expiry_interval=None))
+        digests[key] = blake2b(text.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+    return digests[key]

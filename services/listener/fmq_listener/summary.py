@@ -1,0 +1,34 @@
+"""One log line a period in which messages came, not one a message."""
+
+import logging
+
+from fmq.clock import Clock
+
+_log = logging.getLogger(__name__)
+_SECONDS = 10.0
+
+
+class Summary:
+    """Counts what was stored, and tells it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stored = self._duplicates = 0
+        self._began = clock.steady()
+
+    def count(self, *, stored: int, duplicates: int) -> None:
+        self._stored += stored
+        self._duplicates += duplicates
+
+    def tell_if_due(self) -> None:
+        if self._clock.steady() - self._began >= _SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        now = self._clock.steady()
+        if self._stored or self._duplicates:
+            rate = self._stored / max(now - self._began, 0.001)
+            more = f", {self._duplicates} duplicates acknowledged" if self._duplicates else ""
+            _log.info("Stored %d messages (%.1f/s)%s", self._stored, rate, more)
+        self._stored = self._duplicates = 0
+        self._began = now
