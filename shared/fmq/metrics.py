@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 43200)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-OUTCOMES = ("done", "skipped", "retry", "deferred", "dead")
+OUTCOMES = ("done", "skipped", "expired", "retry", "deferred", "dead")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -73,7 +73,7 @@ class ProcessorMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.processed = Counter(
             "fmq_processed",
-            "Attempts settled, by outcome: done, skipped (by the filter), retry, deferred (failed, but not counted) or dead.",
+            "Attempts settled, by outcome: done, skipped (by the filter), expired, retry, deferred (failed, but not counted) or dead.",
             ["queue", "outcome"],
             registry=registry,
         )

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from fmq.handler import Handler
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
-from fmq.message import Claim, DeadLetter, Incoming, QueueStats
+from fmq.message import Claim, DeadLetter, Incoming, Properties, QueueStats
 from fmq.metrics import ProcessorMetrics
 from fmq.queue import StoreOptions, open_queue
 from fmq_processor.assembly import make_worker
@@ -53,9 +53,13 @@ class Workbench:
             rng=random.Random(7),
         )
 
-    def put(self, *payloads: bytes, topic: str = QUEUE, queue: str = QUEUE) -> None:
+    def put(
+        self, *payloads: bytes, topic: str = QUEUE, queue: str = QUEUE, properties: Properties | None = None
+    ) -> None:
         self.other.declare(queue)
-        self.other.put([Incoming(queue, topic, payload, self.clock.wall()) for payload in payloads])
+        self.other.put(
+            [Incoming(queue, topic, payload, self.clock.wall(), properties=properties) for payload in payloads]
+        )
 
     def turn_until(self, condition: Callable[[], object], deadline: float = 10.0, *, what: str = "the worker") -> None:
         """Let the worker go round until ``condition`` holds."""

@@ -62,6 +62,8 @@ def make_worker(
         queue=queue,
         gate=gate,
         judge=Judge(
+            clock=clock,
+            expiry=settings.expiry,
             policy=RetryPolicy(settings.max_retries, Backoff(settings.backoff_initial, settings.backoff_maximum)),
             rng=rng,
             breaker=breaker,

@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
+from fmq.clock import Clock
 from fmq.message import Claim
 from fmq.outcome import (
     Dead,
@@ -31,10 +32,23 @@ class Deferred(GiveBack):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Expired(Done):
+    """Done without the handler: its publisher wanted it handled within a time that has passed."""
+
+
+_EXPIRED = Expired()
+
+
 class Judge:
     """Decides. Keeps no message."""
 
-    def __init__(self, *, policy: RetryPolicy, rng: random.Random, breaker: Breaker) -> None:
+    def __init__(
+        self, *, policy: RetryPolicy, rng: random.Random, breaker: Breaker, clock: Clock, expiry: bool = True
+    ) -> None:
+        """``expiry``: whether the MQTT 5 Message Expiry Interval is heard."""
+        self._clock = clock
+        self._expiry = expiry
         self._policy = policy
         self._rng = rng
         self._breaker = breaker
@@ -53,11 +67,18 @@ class Judge:
         reason = Retry(after=0, reason="the processor stopped")
         return [(claim, self._decide(claim, reason)) for claim in job.claims]
 
-    def exhausted(self, claim: Claim) -> Settlement | None:
-        """What follows if ``claim`` has used up its attempts without a settlement; None if it has not."""
-        if not self._policy.exhausted(claim.attempt - 1):
+    def beforehand(self, claim: Claim) -> Settlement | None:
+        """What follows without an attempt, if ``claim`` has expired or used up its attempts without a settlement.
+
+        A message expires its Message Expiry Interval after its receipt (MQTT 5, section 3.3.2.3.3: the broker has taken
+        off what it had waited there).
+        """
+        if self._policy.exhausted(claim.attempt - 1):
+            return Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts")
+        seconds = claim.message.properties.message_expiry_interval
+        if seconds is None or not self._expiry or self._clock.wall() < claim.message.received_at + seconds:
             return None
-        return Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts")
+        return _EXPIRED
 
     def _settlement(self, claim: Claim, result: object) -> Settlement:
         if isinstance(result, Skipped | Unreadable):

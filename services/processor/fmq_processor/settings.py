@@ -107,6 +107,11 @@ class ProcessorSettings(Settings):
         ge=0.01,
         le=86_400,
     )
+    expiry: bool = setting(
+        True,
+        about="Leave out messages whose MQTT 5 Message Expiry Interval has passed since their receipt; they are counted as expired.",
+        right="true or false",
+    )
     ordered: bool = setting(
         False,
         about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones.",

@@ -12,7 +12,7 @@ from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job
-from fmq_processor.judge import DONE, Deferred, Judge
+from fmq_processor.judge import DONE, Deferred, Expired, Judge
 from fmq_processor.reading import Skipped, Unreadable
 from fmq_processor.summary import Summary
 
@@ -57,8 +57,8 @@ class Settler:
         self._unsettled += self._judge.interrupted(job)
 
     def refuse(self, claim: Claim) -> bool:
-        """Whether ``claim`` has used up its attempts without a settlement; it is dead then, and not handled."""
-        settlement = self._judge.exhausted(claim)
+        """Whether ``claim`` is settled without being handled: it has expired, or used up its attempts."""
+        settlement = self._judge.beforehand(claim)
         if settlement is not None:
             self._unsettled.append((claim, settlement))
         return settlement is not None
@@ -105,6 +105,9 @@ class Settler:
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
+            elif isinstance(outcome, Expired):
+                self._metrics.processed.labels(claim.message.queue, "expired").inc()
+                self._summary.expired += 1
             elif isinstance(outcome, Done):
                 done[claim.message.queue] += 1
             elif isinstance(outcome, Deferred) or not isinstance(outcome, GiveBack):

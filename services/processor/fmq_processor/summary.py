@@ -16,6 +16,7 @@ class Summary:
         self._since = clock.steady()
         self.done = 0
         self.skipped = 0
+        self.expired = 0
         self.failed = 0
         self.dead = 0
 
@@ -27,14 +28,16 @@ class Summary:
         """Tell of what has been counted since the last time."""
         now = self._clock.steady()
         seconds = now - self._since
-        if self.done or self.skipped or self.failed:
+        if self.done or self.skipped or self.expired or self.failed:
             text = f"Processed {self.done} messages"
             if self.skipped:
                 text += f", skipped {self.skipped}"
+            if self.expired:
+                text += f", expired {self.expired}"
             if self.failed:
                 text += f", {self.failed} failed attempts, {self.dead} dead letters"
             if seconds > 0:
                 text += f" ({self.done / seconds:.1f}/s)"
             _log.info("%s", text)
         self._since = now
-        self.done = self.skipped = self.failed = self.dead = 0
+        self.done = self.skipped = self.expired = self.failed = self.dead = 0
