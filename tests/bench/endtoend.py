@@ -10,8 +10,8 @@ from fmq.queue import Queue, open_queue
 from support.broker import Broker
 from support.processes import Processes
 
-_RATES = (15_000, 20_000, 25_000, 30_000, 35_000, 40_000, 45_000, 50_000)
-_SECONDS = 3.0
+_RATES = (20_000, 25_000, 30_000, 35_000, 40_000)
+_SECONDS = 10.0
 _WARM_UP = 1.5
 _BEHIND_SECONDS = 0.25
 """What may be under way at the end, as a part of the rate."""

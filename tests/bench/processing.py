@@ -41,7 +41,7 @@ GOALS = (
 def measure(turn: Round) -> Figures:
     """Messages a second."""
     count = turn.scaled(_COUNT)
-    slow = {"FMQ_CONCURRENCY": _CONCURRENCY, "FMQ_BATCH": _CONCURRENCY}
+    slow = {"FMQ_CONCURRENCY": _CONCURRENCY, "FMQ_BATCH": 2 * _CONCURRENCY}  # the next ones wait beside those that run
     figures = {
         _NOTHING: _run(turn, "nothing", count),
         _BATCH: _run(turn, "nothing_at_all", count),
