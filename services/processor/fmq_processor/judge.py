@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fmq.message import Claim
@@ -18,6 +19,7 @@ from fmq.outcome import (
     decide,
 )
 from fmq_processor.breaker import Breaker, Failure
+from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Job, results
 from fmq_processor.reading import Skipped, Unreadable
 
@@ -34,10 +36,21 @@ class Deferred(GiveBack):
 class Judge:
     """Decides. Keeps no message."""
 
-    def __init__(self, *, policy: RetryPolicy, rng: random.Random, breaker: Breaker) -> None:
+    def __init__(
+        self,
+        *,
+        policy: RetryPolicy,
+        rng: random.Random,
+        breaker: Breaker,
+        limit: DeadLetterLimit,
+        on_too_many: Callable[[str, str], None],
+    ) -> None:
+        """``on_too_many`` is told the queue in which no more may die for now, and of what the next one would have."""
         self._policy = policy
         self._rng = rng
         self._breaker = breaker
+        self._limit = limit
+        self._on_too_many = on_too_many
 
     def settlements(self, job: Job, result: object) -> list[tuple[Claim, Settlement]]:
         """What follows for each message of ``job`` from what its call returned or raised."""
@@ -57,21 +70,34 @@ class Judge:
         """What follows if ``claim`` has used up its attempts without a settlement; None if it has not."""
         if not self._policy.exhausted(claim.attempt - 1):
             return None
-        return Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts")
+        reason = f"its worker died or hung in each of {claim.attempt - 1} attempts"
+        return self._bury(claim, Dead(reason))
 
     def _settlement(self, claim: Claim, result: object) -> Settlement:
-        if isinstance(result, Skipped | Unreadable):
+        if isinstance(result, Skipped):
             self._breaker.inconclusive(claim.message)
             return result
+        if isinstance(result, Unreadable):
+            self._breaker.inconclusive(claim.message)
+            return self._bury(claim, result)
         outcome = self._decide(claim, result)
         if isinstance(outcome, Done):
             self._breaker.succeeded(claim.message)
             return outcome
         if isinstance(result, Dead | Reject):  # so the handler says of the message, whatever the target
             self._breaker.inconclusive(claim.message)
-            return outcome
-        delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
-        return outcome if delay is None else Deferred(delay, outcome.reason)
+        else:
+            delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
+            if delay is not None:
+                return Deferred(delay, outcome.reason)
+        return self._bury(claim, outcome) if isinstance(outcome, Dead) else outcome
+
+    def _bury(self, claim: Claim, letter: Dead) -> Settlement:
+        queue = claim.message.queue
+        if self._limit.admits(queue):
+            return letter
+        self._on_too_many(queue, letter.reason)
+        return Deferred(None, letter.reason)
 
     def _decide(self, claim: Claim, result: object) -> Outcome:
         try:
