@@ -38,7 +38,7 @@ def doctor(*, as_json: bool, thorough: bool, skip: tuple[str, ...], **flags: obj
             count[finding.level] += 1
             _tell(finding, as_json=as_json)
     if not as_json:
-        click.echo(f"\n{count[Level.PROBLEM]} problems, {count[Level.WARNING]} warnings, {count[Level.OK]} ok")
+        click.echo(f"\nproblems: {count[Level.PROBLEM]}, warnings: {count[Level.WARNING]}, ok: {count[Level.OK]}")
     return EXIT_FAULT if count[Level.PROBLEM] else 0
 
 

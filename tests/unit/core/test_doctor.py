@@ -198,7 +198,7 @@ def test_the_command(path: Path) -> None:
     run = CliRunner()
     result = run.invoke(fmq_command, words, standalone_mode=False)
     assert result.return_value == 0
-    assert "0 problems, 1 warnings" in result.stdout or "disk" in result.stdout
+    assert "problems: 0, warnings: 1" in result.stdout or "disk" in result.stdout
     result = run.invoke(fmq_command, [*words, "--json"], env={"FMQ_HANDLER": "x:y"}, standalone_mode=False)
     assert result.return_value == 1
     told = [json.loads(line) for line in result.stdout.splitlines()]
