@@ -148,6 +148,8 @@ def test_files(path: Path) -> None:
         with open_queue(f"sqlite:///{path}"):  # holds the log and its index there
             os.chown(path.with_name("q.db-wal"), 4_711, -1)
             assert bad(findings(path)) == {"files": Level.WARNING}
+        os.chown(path, 4_711, -1)
+        assert "owner 4711" in next(one.text for one in findings(path) if one.about == "files")
 
 
 @contextmanager
