@@ -81,9 +81,13 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         return
     try:
         with output.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                output.unlink()  # half of it is of no use to anybody
+                raise
     except FileExistsError:
         raise FmqError(f"{output} exists already: an export never replaces a file") from None
     except OSError as error:
