@@ -107,6 +107,12 @@ class ProcessorMetrics:
         self.settle_seconds = Histogram(
             "fmq_settle_seconds", "Time of one commit of settlements.", buckets=_FAST, registry=registry
         )
+        self.dead_letter_pauses = Counter(
+            "fmq_dead_letter_pauses",
+            "How often a queue was paused because too many of its messages died.",
+            ["queue"],
+            registry=registry,
+        )
         self.circuit_open = Gauge(
             "fmq_circuit_open",
             "1 while the handler's target counts as down and only probes are handled.",
@@ -132,6 +138,7 @@ class ProcessorMetrics:
                 self.retries,
                 self.dead_lettered,
                 self.unreadable,
+                self.dead_letter_pauses,
                 self.timeouts,
                 self.stale_settlements,
             ):

@@ -7,6 +7,7 @@ path of a file in ``FMQ_BROKER_PASSWORD_FILE``. A secret has no flag: other user
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -17,7 +18,7 @@ from fmq.errors import SettingsError
 from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
-_PASSWORD_IN_URL = re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""")
+_without_password = partial(re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""").sub, r"\1:(hidden)@")
 """Also in what was meant for a URL and is none: no scheme, or a slash too few."""
 _S = TypeVar("_S", bound="SettingsModel")
 
@@ -231,10 +232,6 @@ class Reading:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _without_password(text: str) -> str:
-    return _PASSWORD_IN_URL.sub(r"\1:(hidden)@", text)
 
 
 def _explain(

@@ -11,10 +11,12 @@ from fmq.outcome import RetryPolicy
 from fmq.queue import Queue
 from fmq_processor.breaker import Breaker
 from fmq_processor.circuit import CircuitReport
+from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
 from fmq_processor.intake import Intake
 from fmq_processor.judge import Judge
 from fmq_processor.limits import Limits
+from fmq_processor.pausing import Pausing
 from fmq_processor.reading import reading
 from fmq_processor.runner import Runner, make_runner
 from fmq_processor.settings import ProcessorSettings
@@ -58,6 +60,16 @@ def make_worker(
         rng=rng,
         observer=circuit or CircuitReport(metrics),
     )
+    limit = DeadLetterLimit(most=settings.dead_letter_limit, share=settings.dead_letter_share, clock=clock)
+    pausing = Pausing(
+        queue=queue,
+        gate=gate,
+        limit=limit,
+        clock=clock,
+        metrics=metrics,
+        served=lambda: intake.served,
+        resume_after=settings.dead_letter_resume_seconds,
+    )
     settler = Settler(
         queue=queue,
         gate=gate,
@@ -67,7 +79,10 @@ def make_worker(
             policy=RetryPolicy(settings.max_retries, Backoff(settings.backoff_initial, settings.backoff_maximum)),
             rng=rng,
             breaker=breaker,
+            limit=limit,
+            on_too_many=pausing.want,
         ),
+        limit=limit,
         metrics=metrics,
         summary=summary,
         on_delay=intake.look_within,
@@ -89,6 +104,7 @@ def make_worker(
         settler=settler,
         gate=gate,
         breaker=breaker,
+        pausing=pausing,
         limits=limits,
         metrics=metrics,
         summary=summary,

@@ -78,6 +78,7 @@ class Breaker:
         self._latest: dict[str, _Key] = {}
         """Of each queue, the message that found its target unavailable in the queue's latest attempt."""
         self._opened_at: float | None = None
+        self._is_news = False
         self._probe: _Key | None = None
         self._failed_probes = 0
         self._was_asked = False
@@ -89,6 +90,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether nothing may be claimed but a probe."""
         return self._opened_at is not None
+
+    def has_opened(self) -> bool:
+        """Whether it has opened since this was asked last: what has not started should go back."""
+        is_news, self._is_news = self._is_news, False
+        return is_news
 
     @property
     def may_probe(self) -> bool:
@@ -152,6 +158,7 @@ class Breaker:
     def _open(self, failure: Failure) -> float:
         delay = self._delay(1, failure)
         self._opened_at = self._clock.steady()
+        self._is_news = True
         self.probe_at = self._opened_at + delay
         self._failed_probes = 0
         self._was_asked = failure.after is not None

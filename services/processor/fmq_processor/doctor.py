@@ -13,13 +13,14 @@ from fmq_processor.settings import ProcessorSettings
 
 def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the handler can be made. It is imported with its settings, and neither set up nor called."""
-    if inventory.check(ProcessorSettings, environ) is not None:
-        return  # the check of the settings has told
+    told = (inventory.check(ProcessorSettings, environ) or "").splitlines()  # by the check of the settings
     try:
         handler = choose({}, environ)[1].make(CollectorRegistry())
     except (HandlerError, SettingsError) as error:
-        text = " ".join(str(error).removeprefix("the settings are wrong:").split())
-        yield problem("handler", text, "FMQ_HANDLER is a built-in or package.module:function, importable from here.")
+        for line in str(error).splitlines():
+            if line not in told and not line.endswith(":"):
+                advice = "FMQ_HANDLER is a built-in or package.module:function, importable from here."
+                yield problem("handler", line.strip(), advice)
         return
     kind = "async" if handler.is_async else "plain"
     yield ok("handler", f"{handler.name} can be loaded ({kind}{', takes batches' if handler.is_batch else ''})")

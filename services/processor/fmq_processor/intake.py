@@ -46,6 +46,11 @@ class Intake:
         self._look_at = 0.0
         self._refresh_at = 0.0
 
+    @property
+    def served(self) -> Sequence[str]:
+        """The queues found so far."""
+        return tuple(self._line)
+
     def due(self) -> bool:
         """Whether there may be something to claim."""
         changed = self._queue.changed()
@@ -66,17 +71,20 @@ class Intake:
         if now >= self._refresh_at:
             self._refresh(now)
         left = len(self._line)
+        is_more = False
         while room > 0:
             if not left:
                 left = self._refresh(now)  # queues made since the last look
                 if not left:
-                    self._look_at = now + (self._sleep if self._gate.is_open else 0.0)
+                    self._look_at = now + (self._sleep if self._gate.is_open and not is_more else 0.0)
                     return
             left -= 1
-            claims = self._claim(min(room, most), most_bytes)
+            limit = min(room, most)
+            claims = self._claim(limit, most_bytes)
             if claims is None:
                 break
             if claims:
+                is_more |= len(claims) == limit
                 room -= len(claims)
                 most_bytes -= size_of(claims)
                 yield claims

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fmq.clock import Clock
@@ -19,6 +20,7 @@ from fmq.outcome import (
     decide,
 )
 from fmq_processor.breaker import Breaker, Failure
+from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Job, results
 from fmq_processor.reading import Skipped, Unreadable
 
@@ -44,14 +46,27 @@ class Judge:
     """Decides. Keeps no message."""
 
     def __init__(
-        self, *, policy: RetryPolicy, rng: random.Random, breaker: Breaker, clock: Clock, expiry: bool = True
+        self,
+        *,
+        policy: RetryPolicy,
+        rng: random.Random,
+        breaker: Breaker,
+        limit: DeadLetterLimit,
+        on_too_many: Callable[[str, str], None],
+        clock: Clock,
+        expiry: bool = True,
     ) -> None:
-        """``expiry``: whether the MQTT 5 Message Expiry Interval is heard."""
+        """``on_too_many`` is told the queue in which no more may die for now, and of what the next one would have.
+
+        ``expiry``: whether the MQTT 5 Message Expiry Interval is heard.
+        """
         self._clock = clock
         self._expiry = expiry
         self._policy = policy
         self._rng = rng
         self._breaker = breaker
+        self._limit = limit
+        self._on_too_many = on_too_many
 
     def settlements(self, job: Job, result: object) -> list[tuple[Claim, Settlement]]:
         """What follows for each message of ``job`` from what its call returned or raised."""
@@ -74,25 +89,37 @@ class Judge:
         off what it had waited there).
         """
         if self._policy.exhausted(claim.attempt - 1):
-            return Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts")
+            return self._bury(claim, Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts"))
         seconds = claim.message.properties.message_expiry_interval
         if seconds is None or not self._expiry or self._clock.wall() < claim.message.received_at + seconds:
             return None
         return _EXPIRED
 
     def _settlement(self, claim: Claim, result: object) -> Settlement:
-        if isinstance(result, Skipped | Unreadable):
+        if isinstance(result, Skipped):
             self._breaker.inconclusive(claim.message)
             return result
+        if isinstance(result, Unreadable):
+            self._breaker.inconclusive(claim.message)
+            return self._bury(claim, result)
         outcome = self._decide(claim, result)
         if isinstance(outcome, Done):
             self._breaker.succeeded(claim.message)
             return outcome
         if isinstance(result, Dead | Reject):  # so the handler says of the message, whatever the target
             self._breaker.inconclusive(claim.message)
-            return outcome
-        delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
-        return outcome if delay is None else Deferred(delay, outcome.reason)
+        else:
+            delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
+            if delay is not None:
+                return Deferred(delay, outcome.reason)
+        return self._bury(claim, outcome) if isinstance(outcome, Dead) else outcome
+
+    def _bury(self, claim: Claim, letter: Dead) -> Settlement:
+        queue = claim.message.queue
+        if self._limit.admits(queue):
+            return letter
+        self._on_too_many(queue, letter.reason)
+        return Deferred(None, letter.reason)
 
     def _decide(self, claim: Claim, result: object) -> Outcome:
         try:

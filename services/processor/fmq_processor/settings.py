@@ -112,6 +112,29 @@ class ProcessorSettings(Settings):
         about="Leave out messages whose MQTT 5 Message Expiry Interval has passed since their receipt; they are counted as expired.",
         right="true or false",
     )
+    dead_letter_limit: int = setting(
+        100,
+        about="How many messages of a queue may die within a minute. The next one does not: the queue is paused instead, for every "
+        "processor, until `fmq resume`. So a bad version of a handler can't bury everything. 0: any number.",
+        right="a number from 0 to 1000000, such as 100",
+        ge=0,
+        le=1_000_000,
+    )
+    dead_letter_share: float = setting(
+        0.5,
+        about="Only if at least this share of the messages handled within that minute died; 0: whatever was handled beside them. "
+        "So a publisher of nonsense can't stop a queue that works.",
+        right="a number from 0 to 1, such as 0.5",
+        ge=0,
+        le=1,
+    )
+    dead_letter_resume_seconds: float = setting(
+        0.0,
+        about="After how long a queue that was paused for its dead letters is resumed by itself; 0: never.",
+        right="seconds, 0 or more, such as 600",
+        ge=0,
+        le=31_536_000,
+    )
     ordered: bool = setting(
         False,
         about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones.",

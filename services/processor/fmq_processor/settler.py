@@ -10,6 +10,7 @@ from fmq.message import Claim
 from fmq.metrics import ProcessorMetrics
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
+from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
@@ -30,6 +31,7 @@ class Settler:
         queue: Queue,
         gate: Gate,
         judge: Judge,
+        limit: DeadLetterLimit,
         metrics: ProcessorMetrics,
         summary: Summary,
         on_delay: Callable[[float], None] = lambda _: None,
@@ -38,6 +40,7 @@ class Settler:
         self._queue = queue
         self._gate = gate
         self._judge = judge
+        self._limit = limit
         self._metrics = metrics
         self._summary = summary
         self._on_delay = on_delay
@@ -115,6 +118,7 @@ class Settler:
         for queue, count in done.items():
             self._metrics.processed.labels(queue, "done").inc(count)
             self._summary.done += count
+            self._limit.done(queue, count)
         for claim, outcome in failed:
             self._tell(claim, outcome)
 

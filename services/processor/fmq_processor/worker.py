@@ -17,6 +17,7 @@ from fmq_processor.intake import Intake, size_of
 from fmq_processor.job import Finished, Job
 from fmq_processor.limits import Limits
 from fmq_processor.observing import observe
+from fmq_processor.pausing import Pausing
 from fmq_processor.runner import Runner
 from fmq_processor.settler import Settler
 from fmq_processor.summary import Summary
@@ -38,6 +39,7 @@ class Worker:
         settler: Settler,
         gate: Gate,
         breaker: Breaker,
+        pausing: Pausing,
         limits: Limits,
         metrics: ProcessorMetrics,
         summary: Summary,
@@ -50,6 +52,7 @@ class Worker:
         self._settler = settler
         self._gate = gate
         self._breaker = breaker
+        self._pausing = pausing
         self._limits = limits
         self._metrics = metrics
         self._summary = summary
@@ -62,7 +65,6 @@ class Worker:
         """Waits until nothing else is in hand, or runs alone."""
         self._suspect_runs = False
         self._extend_at = 0.0
-        self._was_open = False
         self._probe_at = 0.0
 
     @property
@@ -88,9 +90,8 @@ class Worker:
         """One round of everything that the worker does; returns after a few milliseconds."""
         self._heartbeat.beat()
         self._collect()
-        if self._breaker.is_open and not self._was_open:
+        if self._breaker.has_opened() | self._pausing.step():
             self._give_back_unstarted()
-        self._was_open = self._breaker.is_open
         self._settle()
         self._keep_leases()
         self._claim()
@@ -190,6 +191,7 @@ class Worker:
 
     def _hand_out(self, claims: Sequence[Claim]) -> None:
         self._metrics.in_progress.labels(claims[0].message.queue).inc(len(claims))
+        self._pausing.lent(claims[0].message.queue)
         usable = [claim for claim in claims if not self._settler.refuse(claim)]
         if not usable:
             return

@@ -24,7 +24,7 @@ _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 def doctor(*, as_json: bool, thorough: bool, skip: tuple[str, ...], **flags: object) -> int:
     """Check settings, store, clock, broker and handler, with this user and this environment.
 
-    Changes nothing. Exit 1 on a problem; warnings alone are no problem.
+    Changes nothing but a note in the store, to see that it can be written. Exit 1 on a problem; warnings alone are no problem.
     """
     environ = {**os.environ, **{variable(name): str(value) for name, value in flags.items() if value is not None}}
     known = checks.all_checks(thorough=thorough)
@@ -38,7 +38,7 @@ def doctor(*, as_json: bool, thorough: bool, skip: tuple[str, ...], **flags: obj
             count[finding.level] += 1
             _tell(finding, as_json=as_json)
     if not as_json:
-        click.echo(f"\n{count[Level.PROBLEM]} problems, {count[Level.WARNING]} warnings, {count[Level.OK]} ok")
+        click.echo(f"\nproblems: {count[Level.PROBLEM]}, warnings: {count[Level.WARNING]}, ok: {count[Level.OK]}")
     return EXIT_FAULT if count[Level.PROBLEM] else 0
 
 

@@ -53,7 +53,7 @@ def export(queue: str, *, states: tuple[str, ...], output: Path | None, which: S
         with _target(output) as target, progress_bar(length, "exporting") as bar:
             for state in states:
                 for lines, looked_at in _lines(store, queue, replace(which, state=State(state))):
-                    target.writelines(lines)
+                    target.write(b"".join(lines))
                     total += len(lines)
                     bar.update(looked_at)
         left = f"; {stats.claimed:,} that processors held were left out" if stats.claimed else ""
@@ -81,9 +81,13 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         return
     try:
         with output.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                output.unlink()  # half of it is of no use to anybody
+                raise
     except FileExistsError:
         raise FmqError(f"{output} exists already: an export never replaces a file") from None
     except OSError as error:

@@ -153,7 +153,18 @@ class Claims:
 
     def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         ids, suspect = self._topics.heads(name, limit, now, most_bytes)
-        return _Chosen((), ids, head, suspect)
+        return _Chosen((), ids, self._past_settled(name, head), suspect)
+
+    def _past_settled(self, name: str, head: int) -> int:
+        """How far the head may go, so that nobody walks through what is settled: up to what was never lent."""
+        table, lent = self._store.table(name), self._store.lent(name)
+        first, last = self._store.rows(
+            f"SELECT (SELECT id FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT 1), "
+            f"(SELECT max(id) FROM {table})",
+            (head,),
+        )[0]
+        return max(head, first - 1 if first is not None else last or 0)
 
 
 def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent

@@ -92,16 +92,25 @@ def _files(path: Path) -> Iterator[Finding]:
     closed = [one.name for one in there if not os.access(one, os.R_OK | os.W_OK)]
     owners = {one.stat().st_uid for one in there}
     mode = path.stat().st_mode
-    text = f"{', '.join(one.name for one in there)}: owner {path.owner()}, mode {stat.S_IMODE(mode):o}"
+    owner = _owner(path)
+    text = f"{', '.join(one.name for one in there)}: owner {owner}, mode {stat.S_IMODE(mode):o}"
     if closed:
         advice = "Give all of them to the services' user or group: a command run by another user has made them."
         yield problem("files", f"{', '.join(closed)} can't be written by this user ({text})", advice)
     elif len(owners) > 1:
-        yield warning("files", f"{text}, but not all belong to the same user", f"chown them all to {path.owner()}.")
+        yield warning("files", f"{text}, but not all belong to the same user", f"chown them all to {owner}.")
     elif mode & _OTHERS:
         yield warning("files", f"{text}: every user of this machine can read the messages", f"chmod o= {path}*")
     else:
         yield ok("files", text)
+
+
+def _owner(path: Path) -> str:
+    """The owner's name, or the number of one without a name, as in a container."""
+    try:
+        return path.owner()
+    except KeyError:
+        return str(path.stat().st_uid)
 
 
 def _database(path: Path, sql: apsw.Connection, *, thorough: bool) -> Iterator[Finding]:

@@ -148,6 +148,8 @@ def test_files(path: Path) -> None:
         with open_queue(f"sqlite:///{path}"):  # holds the log and its index there
             os.chown(path.with_name("q.db-wal"), 4_711, -1)
             assert bad(findings(path)) == {"files": Level.WARNING}
+        os.chown(path, 4_711, -1)
+        assert "owner 4711" in next(one.text for one in findings(path) if one.about == "files")
 
 
 @contextmanager
@@ -198,7 +200,7 @@ def test_the_command(path: Path) -> None:
     run = CliRunner()
     result = run.invoke(fmq_command, words, standalone_mode=False)
     assert result.return_value == 0
-    assert "0 problems, 1 warnings" in result.stdout or "disk" in result.stdout
+    assert "problems: 0, warnings: 1" in result.stdout or "disk" in result.stdout
     result = run.invoke(fmq_command, [*words, "--json"], env={"FMQ_HANDLER": "x:y"}, standalone_mode=False)
     assert result.return_value == 1
     told = [json.loads(line) for line in result.stdout.splitlines()]

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fmq.cli import fmq_command
-from fmq.errors import FmqError
+from fmq.errors import FmqError, StoreUnavailable
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead, Done
 from fmq.queue import open_queue
@@ -181,6 +181,18 @@ class TestTransfer:
         assert not target.exists()
         run(target, *words)
         assert counted(target)["b"] == (3, 0, 0, 0)
+
+    def test_half_a_file(self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An export that fails on its way leaves none behind."""
+
+        def fail(_letter: object) -> None:
+            raise StoreUnavailable("disk I/O error")
+
+        monkeypatch.setattr("fmq.commands.transfer.letter_fields", fail)
+        file = tmp_path / "out.jsonl"
+        with pytest.raises(StoreUnavailable):
+            run(path, "export", "a/#", "--state", "pending", "--state", "dead", "--output", str(file))
+        assert not file.exists()
 
     def test_a_wrong_line(self, path: Path, tmp_path: Path) -> None:
         """It is named, and what stands before it is stored; blank lines are nothing."""

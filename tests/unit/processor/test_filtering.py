@@ -131,3 +131,12 @@ def test_no_answer_is_told(expression: str) -> None:
     """Neither yes nor no: nothing may be skipped by accident."""
     with pytest.raises(Unfilterable, match="the filter has no answer"):
         admits(expression)
+
+
+def test_a_body_nested_too_deep_for_a_function_is_told() -> None:
+    """Another error would be tried again and again."""
+    nest: list[object] = []
+    for _ in range(5_000):
+        nest = [nest]
+    with pytest.raises(Unfilterable):
+        admits("to_string(body) == 'x'", nest)

@@ -1,6 +1,8 @@
 """Decoding and filters before a handler, on a real queue."""
 
+import asyncio
 import gzip
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from fmq import Message, Reject, batch_handler
 from fmq.message import Incoming, Properties, with_body
-from support.workbench import QUEUE, Workbench
+from support.workbench import QUEUE, Workbench, messages_of
 
 GOOD, BAD, QUIET = b'{"kind": "alarm"}', b"{", b'{"kind": "calm"}'
 
@@ -160,6 +162,31 @@ def test_a_message_nested_too_deep_harms_nothing_else(tmp_path: Path) -> None:
         bench.put(b"[" * 1_000_000, GOOD)
         bench.turn_until(lambda: bench.states() == (0, 0, 1, 1))
     assert seen == [{"kind": "alarm"}]
+
+
+def test_an_async_batch_that_hangs_is_cancelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As without decoding: the cancellation ends the call, and is no result of it."""
+    caplog.set_level(logging.INFO)
+    started, ended = threading.Event(), threading.Event()
+
+    @batch_handler
+    async def handle(_: Sequence[Message]) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with Workbench(tmp_path, handle, decode="json", handler_timeout=30) as bench:
+        bench.put(GOOD, GOOD)
+        bench.turn_until(started.is_set)
+        bench.turn()
+        bench.clock.advance(31)
+        bench.turn_until(lambda: bench.metric("fmq_timeouts_total") == 2)
+        bench.turn_until(lambda: ended.is_set() and not bench.runner.running())
+        bench.turn_until(lambda: not bench.runner._cancelled)  # type: ignore[attr-defined]
+        bench.turn()
+        assert not messages_of(caplog.records, "its result is dropped")
 
 
 def test_a_message_with_a_body_is_the_same_message() -> None:

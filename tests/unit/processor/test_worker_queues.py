@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq import Message
+from fmq import Message, batch_handler
 from support.workbench import QUEUE, Workbench, messages_of
 
 
@@ -61,6 +61,20 @@ def test_a_queue_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: pyt
         assert len(messages_of(caplog.records, "Waiting for the queue dstdb")) == 1
         bench.put(b"x")
         bench.turn_until(lambda: bench.stats().done)
+
+
+def test_batches_of_one_queue_follow_each_other_at_once(tmp_path: Path) -> None:
+    """Also where several run at once and there is room for more than one; the clock stands still here."""
+    sizes: list[int] = []
+
+    @batch_handler
+    def handle(messages: list[Message]) -> None:
+        sizes.append(len(messages))
+
+    with Workbench(tmp_path, handle, batch=10, concurrency=4, sleep=3600) as bench:
+        bench.put(*[b"x"] * 500)
+        bench.turn_until(lambda: bench.stats().done == 500)
+    assert sizes == [10] * 50
 
 
 def test_a_new_message_wakes_an_idle_worker(tmp_path: Path) -> None:

@@ -236,6 +236,28 @@ def test_the_cost_does_not_grow_with_the_backlog(path: Path, *, ordered: bool) -
     assert steps[1] <= steps[0] * 1.2 + 5
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_cost_does_not_grow_with_what_was_handled(path: Path, *, ordered: bool) -> None:
+    """Nor does it matter how many handled messages are still kept: 200 or 10,000."""
+    steps = []
+    for more in (200, 9_800):
+        with opened(path) as queue:
+            queue.declare("q")
+            queue.put([Incoming("q", f"t/{number % 50}", b"x", 1.0) for number in range(more)])
+            while claims := queue.claim("q", 50, lease=60, ordered=ordered):
+                queue.settle([(claim, Done()) for claim in claims])
+            put(queue, 1)
+            ticks: list[None] = []
+            queue._store.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
+            queue.stats("q")
+            (claim,) = queue.claim("q", 10, lease=60, ordered=ordered)
+            queue.settle([(claim, Done())])
+            queue.stats("q")
+            queue.claim("q", 10, lease=60, ordered=ordered)
+            steps.append(len(ticks))
+    assert steps[1] <= steps[0] * 1.2 + 5
+
+
 def _tick(ticks: list[None]) -> bool:
     ticks.append(None)
     return False  # go on
