@@ -7,10 +7,14 @@ so imports nothing beyond fmq and pydantic. The rest of it is imported when it i
 from collections.abc import Mapping
 
 from fmq.settings import HandlerSettings
+from fmq_processor.handlers.mqtt.settings import MqttSettings
+from fmq_processor.handlers.sql.settings import SqlSettings
 
 BUILTIN: Mapping[str, str] = {
     "log": "fmq_processor.handlers.log:handle",
+    "mqtt": "fmq_processor.handlers.mqtt.handler:MqttHandler",
+    "sql": "fmq_processor.handlers.sql.handler:SqlHandler",
 }
 
-SETTINGS: Mapping[str, type[HandlerSettings]] = {}
+SETTINGS: Mapping[str, type[HandlerSettings]] = {"mqtt": MqttSettings, "sql": SqlSettings}
 """The settings of those that have any. The name of each setting begins with the handler's."""
