@@ -13,10 +13,11 @@ from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build
 from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, right_value, variable
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
+from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.settings import ProcessorSettings
 
 HERE = Path(__file__).parent
-HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {}
+HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {"webhook": WebhookMetrics}
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
 

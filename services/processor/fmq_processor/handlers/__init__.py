@@ -7,10 +7,14 @@ so imports nothing beyond fmq and pydantic. The rest of it is imported when it i
 from collections.abc import Mapping
 
 from fmq.settings import HandlerSettings
+from fmq_processor.handlers.webhook.settings import WebhookSettings
 
 BUILTIN: Mapping[str, str] = {
     "log": "fmq_processor.handlers.log:handle",
+    "webhook": "fmq_processor.handlers.webhook.handler:WebhookHandler",
 }
 
-SETTINGS: Mapping[str, type[HandlerSettings]] = {}
+SETTINGS: Mapping[str, type[HandlerSettings]] = {
+    "webhook": WebhookSettings,
+}
 """The settings of those that have any. The name of each setting begins with the handler's."""
