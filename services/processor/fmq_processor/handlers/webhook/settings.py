@@ -72,10 +72,12 @@ class WebhookSettings(HandlerSettings):
 
     webhook_url: str = setting(
         ...,
-        about="Where messages are sent. Logs and errors show no more of it than scheme, host and port.",
+        about="Where messages are sent. Once it is accepted, logs and reasons show no more of it than scheme, host and port.",
         right="https://host/path or http://host:8080/path",
     )
-    webhook_method: Literal["POST", "PUT", "PATCH"] = setting("POST", about="How.", right="POST, PUT or PATCH")
+    webhook_method: Literal["POST", "PUT", "PATCH"] = setting(
+        "POST", about="The method of the requests.", right="POST, PUT or PATCH"
+    )
     webhook_body: Literal["raw", "json", "cloudevents", "cloudevents-binary"] = setting(
         "raw",
         about="What is sent. raw: the payload as it is; json: the message as JSON; cloudevents: a CloudEvents 1.0 event in "
@@ -83,11 +85,11 @@ class WebhookSettings(HandlerSettings):
         right="raw, json, cloudevents or cloudevents-binary",
     )
     webhook_headers: Annotated[Headers, BeforeValidator(parse_headers)] = setting(
-        (), about="More headers.", right='a JSON object of strings, such as {"X-Tenant": "blue"}'
+        (), about="More headers for each request.", right='a JSON object of strings, such as {"X-Tenant": "blue"}'
     )
     webhook_secret_headers: SecretStr | None = setting(
         None,
-        about="Headers that nobody may see.",
+        about="The same for headers with secrets, such as Authorization.",
         right='a JSON object of strings, such as {"Authorization": "Bearer …"}',
     )
     webhook_secrets: SecretStr | None = setting(
@@ -130,11 +132,14 @@ class WebhookSettings(HandlerSettings):
         allow_inf_nan=False,
     )
     webhook_event_type: str = setting(
-        "fmq.message", about="The CloudEvents attribute type.", right="a name such as com.example.reading", min_length=1
+        "fmq.message",
+        about="The attribute type of CloudEvents.",
+        right="a name such as com.example.reading",
+        min_length=1,
     )
     webhook_event_source: str = setting(
         "",
-        about="The CloudEvents attribute source. By default urn:uuid: and the identity of the store.",
+        about="Their attribute source. By default urn:uuid: and the identity of the store.",
         right="a URI such as https://example.com/plant-7",
         pattern=r"^[!-~]*$",
     )
