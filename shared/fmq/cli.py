@@ -10,7 +10,7 @@ import click
 
 import fmq
 from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
-from fmq.settings import SettingsModel, is_secret, load, variable
+from fmq.settings import Arguments, SettingsModel, is_secret, load, variable
 
 _S = TypeVar("_S", bound=SettingsModel)
 _OPTIONS = "Options"
@@ -111,9 +111,9 @@ def settings_options(
     return decorate
 
 
-def read_settings(model: type[_S], flags: dict[str, object]) -> _S:
-    """The settings from a command's flags and this process's environment. Raises SettingsError."""
-    return load(model, flags, os.environ)
+def read_settings(model: type[_S], flags: dict[str, object], arguments: Arguments = None) -> _S:
+    """The settings from a command's flags and this process's environment (see ``load``). Raises SettingsError."""
+    return load(model, flags, os.environ, arguments)
 
 
 def main() -> NoReturn:
