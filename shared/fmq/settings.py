@@ -55,6 +55,10 @@ class HandlerSettings(SettingsModel):
         """What is wrong with them beside the processor's: ``calls`` run at once, for ``seconds`` each (0: no limit)."""
         return ()
 
+    def conflicts(self, *, queue_url: str, queues: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 - as above
+        """What is wrong with them in a processor of this store and these queues (none named: all there are)."""
+        return ()
+
 
 class StoreSettings(SettingsModel):
     """Which store, and how to open it."""
