@@ -332,8 +332,8 @@ QUEUE: dict[str, list[Panel]] = {
               queries={"{{instance}}": f"sum by (instance) (fmq_in_progress{{{_Q}}})"}),
     ],
     "Trouble": [
-        Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up.", unit="short",
-              queries={"retries": f"sum(increase(fmq_retries_total{{{_Q}}}[$__rate_interval]))", "dead": f"sum(increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up, by why they failed.", unit="short",
+              queries={"{{reason}}": f"sum by (reason) (increase(fmq_retries_total{{{_Q}}}[$__rate_interval])) > 0", "dead: {{reason}}": f"sum by (reason) (increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval])) > 0"}),
         Panel(title="Out of time", description="Calls beyond FMQ_HANDLER_TIMEOUT, and settlements after the lease had passed on: such messages are handled twice.", unit="short",
               queries={"timeouts": f"sum(increase(fmq_timeouts_total{{{_Q}}}[$__rate_interval]))", "lease lost": f"sum(increase(fmq_stale_settlements_total{{{_Q}}}[$__rate_interval]))"}),
         Panel(title="Settlement time", description="Of one commit of outcomes, all queues.", unit="s", queries=_quantiles("fmq_settle_seconds")),

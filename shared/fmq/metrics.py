@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 import fmq
 from fmq.errors import QueueError
+from fmq.outcome import Cause
 from fmq.queue import Queue
 
 _log = logging.getLogger(__name__)
@@ -78,12 +79,13 @@ class ProcessorMetrics:
             registry=registry,
         )
         self.failures = Counter("fmq_failures", "Attempts that did not end done.", ["queue"], registry=registry)
-        self.retries = Counter("fmq_retries", "Attempts that will be repeated.", ["queue"], registry=registry)
-        self.dead_lettered = Counter("fmq_dead_lettered", "Messages given up.", ["queue"], registry=registry)
-        self.unreadable = Counter(
-            "fmq_unreadable",
-            "Messages given up because they can't be decoded, or the filter has no answer for them.",
-            ["queue"],
+        self.retries = Counter(
+            "fmq_retries", "Attempts that will be repeated, by why they failed.", ["queue", "reason"], registry=registry
+        )
+        self.dead_lettered = Counter(
+            "fmq_dead_lettered",
+            "Messages given up, by why the last attempt failed.",
+            ["queue", "reason"],
             registry=registry,
         )
         self.timeouts = Counter("fmq_timeouts", "Attempts that ran out of their time.", ["queue"], registry=registry)
@@ -133,15 +135,10 @@ class ProcessorMetrics:
         for queue in queues:
             for outcome in OUTCOMES:
                 self.processed.labels(queue, outcome)
-            for metric in (
-                self.failures,
-                self.retries,
-                self.dead_lettered,
-                self.unreadable,
-                self.dead_letter_pauses,
-                self.timeouts,
-                self.stale_settlements,
-            ):
+            for cause in Cause:
+                self.retries.labels(queue, cause)
+                self.dead_lettered.labels(queue, cause)
+            for metric in (self.failures, self.dead_letter_pauses, self.timeouts, self.stale_settlements):
                 metric.labels(queue)
             self.in_progress.labels(queue)
 

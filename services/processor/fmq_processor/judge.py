@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fmq.message import Claim
 from fmq.outcome import (
+    Cause,
     Dead,
     Done,
     GiveBack,
@@ -63,7 +64,7 @@ class Judge:
 
     def interrupted(self, job: Job) -> list[tuple[Claim, Settlement]]:
         """What follows if ``job`` could not be waited for: that counts, and tells nothing of the target."""
-        reason = Retry(after=0, reason="the processor stopped")
+        reason = Retry(after=0, reason="the processor stopped", cause=Cause.STOPPED)
         return [(claim, self._decide(claim, reason)) for claim in job.claims]
 
     def exhausted(self, claim: Claim) -> Settlement | None:
@@ -71,7 +72,7 @@ class Judge:
         if not self._policy.exhausted(claim.attempt - 1):
             return None
         reason = f"its worker died or hung in each of {claim.attempt - 1} attempts"
-        return self._bury(claim, Dead(reason))
+        return self._bury(claim, Dead(reason, Cause.WORKER_DIED))
 
     def _settlement(self, claim: Claim, result: object) -> Settlement:
         if isinstance(result, Skipped):

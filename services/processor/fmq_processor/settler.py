@@ -14,7 +14,7 @@ from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job
 from fmq_processor.judge import DONE, Deferred, Judge
-from fmq_processor.reading import Skipped, Unreadable
+from fmq_processor.reading import Skipped
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -126,17 +126,16 @@ class Settler:
         self._summary.failed += 1
         if isinstance(outcome, Dead):
             metrics.processed.labels(message.queue, "dead").inc()
-            metrics.dead_lettered.labels(message.queue).inc()
-            if isinstance(outcome, Unreadable):
-                metrics.unreadable.labels(message.queue).inc()
+            metrics.dead_lettered.labels(message.queue, outcome.cause).inc()
             self._summary.dead += 1
             reason = outcome.reason.partition("\n")[0]
             _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)
         elif isinstance(outcome, RetryLater | Deferred):
-            is_retry = isinstance(outcome, RetryLater)
-            metrics.processed.labels(message.queue, "retry" if is_retry else "deferred").inc()
-            if is_retry:
-                metrics.retries.labels(message.queue).inc()
+            if isinstance(outcome, Deferred):
+                metrics.processed.labels(message.queue, "deferred").inc()
+            else:
+                metrics.processed.labels(message.queue, "retry").inc()
+                metrics.retries.labels(message.queue, outcome.cause).inc()
             delay = outcome.delay or 0.0
             self._on_delay(delay)
             _log.debug(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fmq import Message
+from fmq.outcome import Cause
 from support.counting import counted, counters
 from support.workbench import QUEUE, Workbench, messages_of
 
@@ -159,6 +160,7 @@ def test_a_waiting_suspect_is_given_back_at_the_shutdown(tmp_path: Path) -> None
         bench.worker.run(bench.shutdown)
         assert bench.states() == (2, 0, 0, 0)
         assert sorted(claim.attempt for claim in bench.borrow(2)) == [2, 2]
+        assert bench.metric("fmq_retries_total", reason="stopped") == 1
         handle.go_on.set()
 
 
@@ -172,6 +174,7 @@ def test_a_message_whose_every_attempt_killed_its_worker_is_dead_unhandled(tmp_p
             bench.clock.advance(2)
         bench.turn_until(lambda: bench.states() == (0, 0, 0, 1))
         assert handle.started == []
+        assert bench.metric("fmq_dead_lettered_total", reason="worker_died") == 1
         assert bench.dead()[0].reason == "its worker died or hung in each of 3 attempts"
         assert bench.metric("fmq_in_progress") == 0
 
@@ -226,10 +229,8 @@ def test_the_metrics_start_at_zero(tmp_path: Path) -> None:
     with Workbench(tmp_path, lambda _: None) as bench:
         bench.put()
         bench.turn()
-        for name in (
-            "fmq_failures_total",
-            "fmq_retries_total",
-            "fmq_dead_lettered_total",
-            "fmq_stale_settlements_total",
-        ):
+        for name in ("fmq_failures_total", "fmq_stale_settlements_total"):
             assert bench.registry.get_sample_value(name, {"queue": QUEUE}) == 0.0
+        for name in ("fmq_retries_total", "fmq_dead_lettered_total"):
+            for cause in Cause:
+                assert bench.registry.get_sample_value(name, {"queue": QUEUE, "reason": cause}) == 0.0
