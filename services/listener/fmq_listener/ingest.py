@@ -127,8 +127,10 @@ class Ingest:
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)
         self._metrics.stale_acknowledgements.inc(len(batch.packet_ids) - acknowledged)
+        now = self._clock.wall()
         for name, count in counts.items():
             self._metrics.stored.labels(name).inc(count)
+            self._metrics.last_stored.labels(name).set(now)
         self._summary.count(len(batch.messages))
         if batch.unroutable:
             self._metrics.unroutable.inc(len(batch.unroutable))

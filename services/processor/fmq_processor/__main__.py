@@ -17,7 +17,7 @@ from fmq.handler import Handler
 from fmq.health import HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
-from fmq.metrics import ProcessorMetrics, StoreCollector, build_info
+from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.queue import Durability, Queue, open_queue
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
@@ -69,7 +69,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     """Run a processor until ``shutdown``. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
-    build_info(registry, service="processor")
+    show_process(registry, service="processor")
     handler = choice.make(registry)
     heartbeat = Heartbeat()
     with ExitStack() as stack:

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
+from fmq.clock import Clock
 from fmq.log import shorten
 from fmq.message import Claim
-from fmq.metrics import ProcessorMetrics
+from fmq.metrics import ProcessorMetrics, observe_many
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.dead_letter_limit import DeadLetterLimit
@@ -34,6 +35,7 @@ class Settler:
         limit: DeadLetterLimit,
         metrics: ProcessorMetrics,
         summary: Summary,
+        clock: Clock,
         on_delay: Callable[[float], None] = lambda _: None,
     ) -> None:
         """``on_delay`` is told each delay after which a message is due again, once it is stored."""
@@ -43,6 +45,7 @@ class Settler:
         self._limit = limit
         self._metrics = metrics
         self._summary = summary
+        self._clock = clock
         self._on_delay = on_delay
         self._unsettled: _Batch = []
         self._stale_burst = False
@@ -101,21 +104,24 @@ class Settler:
 
     def _count(self, batch: _Batch) -> None:
         failed: _Batch = []
-        done: Counter[str] = Counter()
+        done: dict[str, list[float]] = defaultdict(list)
         for claim, outcome in batch:
             if outcome is DONE:
-                done[claim.message.queue] += 1
+                done[claim.message.queue].append(claim.message.received_at)
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
             elif isinstance(outcome, Done):
-                done[claim.message.queue] += 1
+                done[claim.message.queue].append(claim.message.received_at)
             elif isinstance(outcome, Deferred) or not isinstance(outcome, GiveBack):
                 failed.append((claim, outcome))
-        for queue, count in done.items():
-            self._metrics.processed.labels(queue, "done").inc(count)
-            self._summary.done += count
-            self._limit.done(queue, count)
+        now = self._clock.wall()
+        for queue, received in done.items():
+            self._metrics.processed.labels(queue, "done").inc(len(received))
+            observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in received])
+            self._metrics.last_done.labels(queue).set(now)
+            self._summary.done += len(received)
+            self._limit.done(queue, len(received))
         for claim, outcome in failed:
             self._tell(claim, outcome)
 

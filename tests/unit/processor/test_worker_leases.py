@@ -192,6 +192,7 @@ def test_a_store_that_fails_is_told_once_and_work_goes_on_by_itself(
             for _ in range(5):
                 bench.turn()
                 bench.clock.advance(6)
+            assert bench.registry.get_sample_value("fmq_store_writable") == 0
             assert len(seen) == 5
             assert bench.worker.holds == 5
         bench.clock.advance(6)
@@ -200,6 +201,7 @@ def test_a_store_that_fails_is_told_once_and_work_goes_on_by_itself(
         assert len(messages_of(caplog.records, "The store is unavailable")) == 1
         assert len(messages_of(caplog.records, "The store is back")) == 1
         assert (bench.registry.get_sample_value("fmq_store_failures_total") or 0) >= 2
+        assert bench.registry.get_sample_value("fmq_store_writable") == 1
 
 
 def test_results_that_cannot_be_settled_before_the_end_are_told(tmp_path: Path) -> None:

@@ -42,6 +42,22 @@ def test_every_payload_reaches_the_handler_unchanged(tmp_path: Path, payload: by
     assert seen == [(topic, payload)]
 
 
+def test_the_time_from_receipt_to_done_is_measured(tmp_path: Path) -> None:
+    """With the waits for retries; a failed attempt is not the end."""
+    with Workbench(
+        tmp_path, lambda message: bool(message.retry_count), backoff_initial=10, backoff_maximum=10
+    ) as bench:
+        bench.put(b"x")
+        bench.clock.advance(30)
+        bench.turn_until(bench.reached("fmq_retries_total", 1))
+        assert bench.metric("fmq_time_in_system_seconds_count") == bench.metric("fmq_last_done_timestamp_seconds") == 0
+        bench.clock.advance(10)
+        bench.turn_until(lambda: bench.stats().done)
+        assert bench.metric("fmq_time_in_system_seconds_count") == 1
+        assert bench.metric("fmq_time_in_system_seconds_sum") == 40
+        assert bench.metric("fmq_last_done_timestamp_seconds") == bench.clock.wall()
+
+
 def test_a_failed_message_comes_again_when_its_backoff_has_passed(tmp_path: Path) -> None:
     """The delay is kept in the store, and does not hold up other messages."""
     seen: list[tuple[bytes, int]] = []
