@@ -108,7 +108,7 @@ profile: install ## Say where the time goes in a listener and in a processor.
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo dev containers k8s; do
+	@for name in build core listener processor demo otel dev containers k8s; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

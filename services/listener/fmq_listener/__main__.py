@@ -82,6 +82,14 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             stack.callback(stats.close)
         registry.register(StoreCollector(stack.enter_context(open_queue(settings.queue_url, beside))))
         heartbeat = Heartbeat()
+        on_stored = None
+        if settings.tracing == "otel":
+            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_listener.otel import ReceiveSpans  # noqa: PLC0415
+
+            tracer, end_tracing = start_tracing("listener")
+            stack.callback(end_tracing)
+            on_stored = ReceiveSpans(tracer, metrics.commit_seconds)
         ingest = Ingest(
             settings,
             session=session,
@@ -90,6 +98,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             heartbeat=heartbeat,
             shutdown=shutdown,
             over=lambda quiet: leaving and quiet >= QUIET_SECONDS and session.has_left,
+            on_stored=on_stored,
         )
         upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
 

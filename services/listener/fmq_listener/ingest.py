@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -14,15 +14,16 @@ from fmq.errors import QueueError, StoreRefused
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import shorten
+from fmq.message import Incoming
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
 from fmq_listener.batch import Batch
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
+from fmq_listener.summary import Summary
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
-_SUMMARY_SECONDS = 10.0
 _STABLE_SECONDS = 10.0
 _MANY_SHORT = 3
 _CLOSE_SECONDS = 5.0
@@ -50,8 +51,12 @@ class Ingest:
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
         over: Callable[[float], bool] = lambda _: False,
+        on_stored: Callable[[Sequence[Incoming], float], None] | None = None,
     ) -> None:
-        """``over`` is asked in every turn, with the seconds since the last message came, whether to end."""
+        """``over`` is asked in every turn, with the seconds since the last message came, whether to end.
+
+        ``on_stored`` is told of each commit: what it holds, and how many seconds it took.
+        """
         self._settings = settings
         self._session = session
         self._queue = queue
@@ -63,11 +68,12 @@ class Ingest:
         self._broker_backoff = Backoff(initial=1.0, maximum=settings.reconnect_max_seconds)
         self._store_backoff = Backoff(initial=0.25, maximum=min(5.0, settings.reconnect_max_seconds))
         self._over = over
+        self._on_stored = on_stored
         self._last_at = clock.steady()
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
-        self._summary = _Summary(clock)
+        self._summary = Summary(clock)
         self.store_problem: str | None = None
 
     def run(self) -> None:
@@ -121,7 +127,10 @@ class Ingest:
         if batch.messages:
             began = self._clock.steady()
             self._queue.put(batch.messages)
-            self._metrics.commit_seconds.observe(self._clock.steady() - began)
+            seconds = self._clock.steady() - began
+            self._metrics.commit_seconds.observe(seconds)
+            if self._on_stored:
+                self._on_stored(batch.messages, seconds)
             self._metrics.batch_messages.observe(len(batch.messages))
             self._store_is_well()
         acknowledged = self._session.acknowledge(batch)
@@ -221,27 +230,3 @@ class Ingest:
             self._heartbeat.beat()
             if self._shutdown.wait(min(left, _BEAT_SECONDS)):
                 return
-
-
-class _Summary:
-    """One log line a period in which messages came, not one a message."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stored = 0
-        self._began = clock.steady()
-
-    def count(self, stored: int) -> None:
-        self._stored += stored
-
-    def tell_if_due(self) -> None:
-        if self._clock.steady() - self._began >= _SUMMARY_SECONDS:
-            self.tell()
-
-    def tell(self) -> None:
-        now = self._clock.steady()
-        if self._stored:
-            rate = self._stored / max(now - self._began, 0.001)
-            _log.info("Stored %d messages (%.1f/s)", self._stored, rate)
-        self._stored = 0
-        self._began = now

@@ -73,6 +73,13 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     handler = choice.make(registry)
     heartbeat = Heartbeat()
     with ExitStack() as stack:
+        if settings.tracing == "otel":
+            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_processor.otel import traced  # noqa: PLC0415
+
+            tracer, end_tracing = start_tracing("processor")
+            stack.callback(end_tracing)
+            handler = traced(handler, tracer, metrics.handle_seconds)
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
