@@ -12,7 +12,6 @@ from typing import Self
 
 import apsw
 import paho.mqtt.client as mqtt
-import yaml
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from monitoring.programs import RULES, Prometheus, shortened
@@ -61,12 +60,6 @@ fmq lets its log keep 64 MiB.
 
 def _rules(more: Mapping[str, Mapping[str, str]]) -> str:
     return shortened(RULES.read_text("utf-8"), {**LIMITS, **more})
-
-
-def shortened_rules() -> dict[str, str]:
-    """The expressions of the alerts, by name, as this Prometheus evaluates them."""
-    groups = yaml.safe_load(_rules({}))["groups"]
-    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 class _Load(threading.Thread):
