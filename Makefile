@@ -76,7 +76,7 @@ test-monitoring: install ## Check the alert rules (with promtool), Alertmanager'
 	$(BIN)/pytest tests/monitoring --ignore tests/monitoring/test_live.py
 
 .PHONY: test-alerts
-test-alerts: install ## Cause faults before a real Prometheus, and see the right alerts fire and clear (3 minutes).
+test-alerts: install ## Cause faults before a real Prometheus, and see the right alerts fire and clear (4 minutes).
 	@tests/support/system-packages mosquitto promtool
 	$(BIN)/pytest tests/monitoring/test_live.py
 

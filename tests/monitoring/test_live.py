@@ -5,6 +5,7 @@ The rules are the project's own, with a second for each minute. Nothing but the 
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def _seen(system: System) -> dict[str, object]:
         f"{name}\t{title}\t{legend}": system.prometheus.over(filled(expression, QUEUE))
         for name, title, expression, legend in targets()
     }
-    return {"begun": system.prometheus.begun, "figures": figures}
+    return {"begun": system.prometheus.begun, "ended": time.time(), "figures": figures}
 
 
 @pytest.fixture(autouse=True, scope="class")
