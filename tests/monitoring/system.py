@@ -35,12 +35,16 @@ import os
 import time
 from pathlib import Path
 
+import fmq
+
 def handle(message):
     mode = Path("mode").read_text()
     with Path("calls").open("a") as calls:
         calls.write(f"{mode} {os.getpid()} {message.queue} {message.id}\\n")
     if mode == "fail":
         raise ValueError("told to fail")
+    if mode == "down":
+        raise fmq.Unavailable
     time.sleep(1 if mode == "slow" else 0.002)
 """
 
@@ -154,6 +158,8 @@ class System:
             FMQ_TOPICS=f"{QUEUE},{RARE}",
             FMQ_HANDLER="watched:handle",
             FMQ_MAX_RETRIES="1",
+            FMQ_CIRCUIT_FAILURES="100000",  # only when the handler says so
+            FMQ_CIRCUIT_MAXIMUM="2",
             FMQ_BACKOFF_INITIAL="0.2",
             FMQ_LEASE_SECONDS=str(LEASE),
             FMQ_BUSY_SECONDS="2",
@@ -211,6 +217,15 @@ class System:
         self.processors[1].terminate()
         self.processors[1] = self._processor("fmq-processor-2")
         wait_for(lambda: started() not in ("", before), what="Prometheus to see the start")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """An operator has paused the queue that gets few messages."""
+        assert self._processes.start("pause", RARE).wait() == 0
+        try:
+            yield
+        finally:
+            assert self._processes.start("resume", RARE).wait() == 0
 
     def stop_processors(self) -> None:
         for one in self.processors:

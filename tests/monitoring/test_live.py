@@ -91,6 +91,17 @@ def test_failing_handler(system: System) -> None:
         system.handler("well")
 
 
+def test_target_that_is_down(system: System) -> None:
+    """A handler that says so opens the circuit of its processor, which is told of; no message is given up over it."""
+    system.handler("down")
+    try:
+        assert system.wait_until_fires({"FmqCircuitOpen"}) <= {"FmqCircuitOpen", "FmqHandlerFails"}
+    finally:
+        system.handler("well")
+    (dead,) = system.prometheus.query('sum(fmq_dead_lettered_total{reason="unavailable"})')
+    assert dead["value"][1] == "0"
+
+
 class TestAgainAndAgain:
     """Faults whose alerts look back for a while: caused one after the other, waited for together until all are clear."""
 
@@ -138,6 +149,12 @@ class TestAgainAndAgain:
         finally:
             system.broker.start()
         assert system.wait_until_fires({"FmqReconnectsOften"}) <= _AGAIN_AND_AGAIN
+
+
+def test_paused_queue(system: System) -> None:
+    """A queue that someone has paused and forgotten is told of until it is resumed."""
+    with system.paused():
+        assert system.wait_until_fires({"FmqQueuePaused"}) == {"FmqQueuePaused"}
 
 
 def test_locked_store(system: System) -> None:

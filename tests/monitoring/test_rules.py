@@ -17,6 +17,7 @@ KUBERNETES = ROOT / "k8s" / "components" / "monitoring" / "rules.yaml"
 _SECTIONS = ("## What it means", "## How to look", "## What to do")
 _STORE = {
     "fmq_messages",
+    "fmq_queue_paused",
     "fmq_oldest_pending_timestamp_seconds",
     "fmq_database_bytes",
     "fmq_wal_bytes",
