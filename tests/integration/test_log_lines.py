@@ -24,9 +24,13 @@ def test_lines_do_not_grow_with_messages(tmp_path: Path, broker: Broker, fmq: Pr
     The summaries' numbers add up to the messages.
     """
     (tmp_path / "user.py").write_text(f"def handle(message):\n    return message.retry_count > 0 or {outcome}\n")
+    settings = {
+        "FMQ_BACKOFF_INITIAL": 0.1,
+        "FMQ_CIRCUIT_FAILURES": 0,
+    }  # so many failures in a row would look like an outage
     listener = fmq.start("listen", "q", FMQ_BROKER_URL=broker.url)
     listener.wait_to_say("Connected and subscribed")
-    processor = fmq.start("process", "q", "100", "0.1", FMQ_HANDLER="user:handle", FMQ_BACKOFF_INITIAL=0.1)
+    processor = fmq.start("process", "q", "100", "0.1", FMQ_HANDLER="user:handle", **settings)
     publish(broker.port, [("q", b"%d" % number) for number in range(_MESSAGES)])
     done = f'fmq_messages{{queue="q",state="done"}} {_MESSAGES}.0'
     wait_for(lambda: done in listener.get("metrics"), 30, what="all to be done")

@@ -160,6 +160,7 @@ class System:
             FMQ_MAX_RETRIES="1",
             FMQ_CIRCUIT_FAILURES="100000",  # only when the handler says so
             FMQ_CIRCUIT_MAXIMUM="2",
+            FMQ_DEAD_LETTER_LIMIT="0",  # a failing handler would pause the queue
             FMQ_BACKOFF_INITIAL="0.2",
             FMQ_LEASE_SECONDS=str(LEASE),
             FMQ_BUSY_SECONDS="2",
