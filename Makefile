@@ -81,7 +81,7 @@ test-monitoring: install ## Check the alert rules (with promtool), Alertmanager'
 	$(BIN)/pytest tests/monitoring --ignore tests/monitoring/test_live.py
 
 .PHONY: test-alerts
-test-alerts: install ## Cause faults before a real Prometheus, and see the right alerts fire and clear (3 minutes).
+test-alerts: install ## Cause faults before a real Prometheus, and see the right alerts fire and clear (4 minutes).
 	@tests/support/system-packages mosquitto promtool
 	$(BIN)/pytest tests/monitoring/test_live.py
 
@@ -113,7 +113,7 @@ profile: install ## Say where the time goes in a listener and in a processor.
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo dev containers k8s; do
+	@for name in build core listener processor demo otel dev containers k8s; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

@@ -9,14 +9,14 @@ from prometheus_client.core import Metric
 from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
-from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build_info
+from fmq.metrics import BrokerCollector, ListenerMetrics, ProcessorMetrics, StoreCollector, show_process
 from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, right_value, variable
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.handlers.exec.metrics import ExecMetrics
 from fmq_processor.handlers.file.metrics import FileMetrics
-from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
+from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.sql.metrics import SqlMetrics
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.settings import ProcessorSettings
@@ -31,6 +31,15 @@ HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
     "webhook": WebhookMetrics,
 }
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
+_BROKER = dict.fromkeys(("dropped_messages", "stored_messages", "stored_bytes"), 0.0)
+_PER_QUEUE = {
+    "fmq_handle_seconds",
+    "fmq_last_done_timestamp_seconds",
+    "fmq_last_stored_timestamp_seconds",
+    "fmq_time_in_system_seconds",
+    "fmq_wait_seconds",
+}
+"""What has no samples, from which to know its labels, before the first message."""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
 
 
@@ -105,7 +114,8 @@ def metrics_page() -> str:
         ("Processor", _families(ProcessorMetrics)),
         *((f"Handler `{name}`", _families_of_handler(metrics)) for name, metrics in HANDLER_METRICS.items()),
         ("Store (both)", list(StoreCollector(_Sample()).collect())),  # type: ignore[arg-type]
-        ("Build (both)", _build()),
+        ("Broker (listener, with FMQ_BROKER_STATS)", list(BrokerCollector(lambda: _BROKER).collect())),
+        ("Process (both)", _process()),
     ):
         parts.append(f"## {title}\n\n| metric | type | labels | what it tells |\n| --- | --- | --- | --- |")
         parts += [
@@ -127,9 +137,9 @@ def _families_of_handler(metrics: Callable[[CollectorRegistry], object]) -> list
     return list(registry.collect())
 
 
-def _build() -> list[Metric]:
+def _process() -> list[Metric]:
     registry = CollectorRegistry()
-    build_info(registry, service="")
+    show_process(registry, service="")
     return list(registry.collect())
 
 
@@ -139,8 +149,8 @@ def _full_name(family: Metric) -> str:
 
 def _labels(family: Metric) -> str:
     names = {name for sample in family.samples for name in sample.labels if name != "le"}
-    if family.name in ("fmq_handle_seconds", "fmq_wait_seconds"):
-        names.add("queue")  # has no samples before the first message
+    if family.name in _PER_QUEUE:
+        names.add("queue")
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "dashboards"
-SCHEMA_VERSION = 42
+SCHEMA_VERSION = 39
+"""Of Grafana 11: later ones read it too, and bring it up to date as they load it."""
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _SCOPE = 'job=~"$job", instance=~"$instance"'
 _WIDTH = 24
@@ -187,7 +188,7 @@ def _dashboard(uid: str, title: str, description: str, rows: dict[str, list[Pane
 
 _STORE = "namespace, pod"
 _PENDING = f'sum by (queue) (max by ({_STORE}, queue) (fmq_messages{{,state="pending"}}))'
-_AGE = "max by (queue) (time() - fmq_oldest_pending_timestamp_seconds{})"
+_AGE = "clamp_min(max by (queue) (time() - fmq_oldest_pending_timestamp_seconds{}), 0)"
 _DEAD = f'sum by (queue) (max by ({_STORE}, queue) (fmq_messages{{,state="dead"}}))'
 _IN = "sum by (queue) (rate(fmq_stored_total{}[$__rate_interval]))"
 _OUT = 'sum by (queue) (rate(fmq_processed_total{,outcome="done"}[$__rate_interval]))'
@@ -271,6 +272,10 @@ OVERVIEW: dict[str, list[Panel]] = {
         Panel(title="Attempts that fail", description="Share of the attempts that did not end done.", unit="percentunit", queries={"{{queue}}": _ratio("", " by (queue)")}),
         Panel(title="In progress", description="Messages that processors hold at the moment.", unit="short", stacked=True,
               queries={"{{queue}} {{instance}}": "sum by (queue, instance) (fmq_in_progress{})"}),
+        Panel(title="Time in the system", description="From receipt to the commit that a message is done, retries included: 95 of 100 are faster.", unit="s", width=12,
+              queries={"{{queue}}": "histogram_quantile(0.95, sum by (queue, le) (rate(fmq_time_in_system_seconds_bucket{}[$__rate_interval])))"}),
+        Panel(title="Since the last message", description="How long ago a message was stored last, and done last. Stored rises: nothing comes. Only done rises: nothing is handled.", unit="s", width=12,
+              queries={"{{queue}} stored": "time() - max by (queue) (fmq_last_stored_timestamp_seconds{})", "{{queue}} done": "time() - max by (queue) (fmq_last_done_timestamp_seconds{})"}),
     ],
     "Listeners": [
         Panel(title="Connected", description="1: connected and subscribed.", unit="bool_on_off", queries={"{{instance}}": "min by (instance) (fmq_connected{})"}),
@@ -284,12 +289,25 @@ OVERVIEW: dict[str, list[Panel]] = {
         Panel(title="Not stored", description="Acknowledged without storing: duplicates, and messages of no known topic filter.", unit="short",
               queries={"duplicate": "sum(increase(fmq_duplicate_total{}[$__rate_interval]))", "unroutable": "sum(increase(fmq_unroutable_total{}[$__rate_interval]))"}),
     ],
+    "Broker (with FMQ_BROKER_STATS)": [
+        Panel(title="Dropped by the broker", description="Messages that it has thrown away, of all its clients: lost.", unit="short", width=12,
+              queries={"{{instance}}": "increase(fmq_broker_dropped_messages_total{}[$__rate_interval])"}),
+        Panel(title="Held by the broker", description="Messages that it keeps: queued ones of all its clients, and retained ones.", unit="short", width=12,
+              queries={"{{instance}}": "fmq_broker_stored_messages{}"}),
+    ],
     "Store": [
         Panel(title="Size", description="Of the database file and its write-ahead log.", unit="bytes",
               queries={"database": f"sum(max by ({_STORE}) (fmq_database_bytes{{}}))", "write-ahead log": f"sum(max by ({_STORE}) (fmq_wal_bytes{{}}))"}),
         Panel(title="Free disk", description="On the store with the least. Intake stops at 0 and goes on by itself.", unit="bytes", queries={"free": "min(fmq_free_disk_bytes{})"}),
         Panel(title="Failures of the store", description="Commits, claims and settlements that failed; and services that can't read it.", unit="short",
               queries={"{{instance}}": "sum by (instance) (increase(fmq_store_failures_total{}[$__rate_interval]))", "can't read": "count(fmq_store_up{}) - sum(fmq_store_up{})"}),
+    ],
+    "Services": [
+        Panel(title="Memory", description="Resident, of each process.", unit="bytes", queries={"{{job}} {{instance}}": "fmq_process_resident_memory_bytes{}"}),
+        Panel(title="Processor time", description="Seconds of it in a second, of each process. 1: a whole core.", unit="short",
+              queries={"{{job}} {{instance}}": "rate(fmq_process_cpu_seconds_total{}[$__rate_interval])"}),
+        Panel(title="Running for", description="Since the start of each process. A saw: it starts again and again.", unit="s",
+              queries={"{{job}} {{instance}}": "time() - fmq_process_start_time_seconds{}"}),
     ],
 }  # fmt: skip
 
@@ -303,7 +321,7 @@ QUEUE: dict[str, list[Panel]] = {
         Panel(title="Waiting", description="Messages that wait for a processor, retries too.", unit="short", kind="stat", width=4, height=4,
               queries={"": _QPENDING}, limits={100_000.0: "orange"}),
         Panel(title="Oldest waits", description="Nothing is shown if none waits.", unit="s", kind="stat", width=4, height=4,
-              queries={"": f"max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}})"}, limits=_AGE_LIMITS),
+              queries={"": f"clamp_min(max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}}), 0)"}, limits=_AGE_LIMITS),
         Panel(title="Growth", description="Messages a second by which the backlog grows; below 0 it shrinks.", unit="cps", kind="stat", width=4, height=4,
               queries={"": f"{_QIN} - {_QSETTLED}"}),
         Panel(title="Empty in", description="At the present rates. Below 0: never, as more comes than is handled.", unit="s", kind="stat", width=4, height=4,
@@ -316,8 +334,11 @@ QUEUE: dict[str, list[Panel]] = {
     "Backlog": [
         Panel(title="Messages by state", description="Waiting, lent to a processor, and dead. (Done ones are kept for a while and not shown.)", unit="short",
               queries={"{{state}}": f'sum by (state) (max by ({_STORE}, state) (fmq_messages{{{_Q},state!="done"}}))'}),
-        Panel(title="Oldest waits", description="Alerts come at 15 minutes. A gap: none waits.", unit="s", queries={"oldest": f"max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}})"}),
+        Panel(title="Oldest waits", description="Alerts come at 15 minutes. A gap: none waits.", unit="s", queries={"oldest": f"clamp_min(max(time() - fmq_oldest_pending_timestamp_seconds{{{_Q}}}), 0)"}),
         Panel(title="In and out", description="Out: done and dead. Out below in: the backlog grows.", unit="cps", queries={"in": _QIN, "out": _QSETTLED}),
+        Panel(title="Time in the system", description="From receipt to the commit that a message is done, retries included.", unit="s", width=12, queries=_quantiles("fmq_time_in_system_seconds", _Q)),
+        Panel(title="Since the last message", description="How long ago a message was stored last, and done last.", unit="s", width=12,
+              queries={"stored": f"time() - max(fmq_last_stored_timestamp_seconds{{{_Q}}})", "done": f"time() - max(fmq_last_done_timestamp_seconds{{{_Q}}})"}),
     ],
     "Handler": [
         Panel(title="Outcomes", description="Attempts a second by how they ended.", unit="cps", stacked=True,
@@ -332,8 +353,10 @@ QUEUE: dict[str, list[Panel]] = {
               queries={"{{instance}}": f"sum by (instance) (fmq_in_progress{{{_Q}}})"}),
     ],
     "Trouble": [
-        Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up.", unit="short",
-              queries={"retries": f"sum(increase(fmq_retries_total{{{_Q}}}[$__rate_interval]))", "dead": f"sum(increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval]))"}),
+        Panel(title="Circuits", description="1: the processor finds its handler's target down, and only tries a message now and then. All queues.", unit="bool_on_off", width=24, height=6,
+              queries={"{{instance}}": "max by (instance) (fmq_circuit_open{})"}),
+        Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up, by why they failed.", unit="short",
+              queries={"{{reason}}": f"sum by (reason) (increase(fmq_retries_total{{{_Q}}}[$__rate_interval])) > 0", "dead: {{reason}}": f"sum by (reason) (increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval])) > 0"}),
         Panel(title="Out of time", description="Calls beyond FMQ_HANDLER_TIMEOUT, and settlements after the lease had passed on: such messages are handled twice.", unit="short",
               queries={"timeouts": f"sum(increase(fmq_timeouts_total{{{_Q}}}[$__rate_interval]))", "lease lost": f"sum(increase(fmq_stale_settlements_total{{{_Q}}}[$__rate_interval]))"}),
         Panel(title="Settlement time", description="Of one commit of outcomes, all queues.", unit="s", queries=_quantiles("fmq_settle_seconds")),

@@ -1,9 +1,12 @@
 """What is stored and what is lent: frozen values, no I/O."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,19 @@ class Properties:
     def user(self, name: str) -> str | None:
         """The first user property called ``name``, or None."""
         return next((value for key, value in self.user_properties if key == name), None)
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The publisher's trace context as it gave it: ``traceparent``, and ``tracestate`` if there is one.
+
+        Empty without a valid ``traceparent`` (W3C Trace Context, section 3.2, in user properties as W3C Trace Context for
+        MQTT says).
+        """
+        parent = self.user("traceparent")
+        if parent is None or not _TRACEPARENT.fullmatch(parent):
+            return {}
+        state = self.user("tracestate")
+        return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
 
 
 NO_PROPERTIES = Properties()
@@ -89,6 +105,11 @@ class Message(NamedTuple):
     def text(self) -> str:
         """The payload as UTF-8 text. Raises UnicodeDecodeError."""
         return self.payload.decode()
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The publisher's trace context, as headers to send on; empty if it gave none. See ``Properties.trace``."""
+        return self.properties.trace
 
     def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
         """The payload as JSON. Raises ValueError (JSONDecodeError, UnicodeDecodeError)."""

@@ -6,16 +6,19 @@ Each set is made for one registry, so that tests and services never share one.
 
 import logging
 import threading
+import time
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 import fmq
 from fmq.errors import QueueError
+from fmq.outcome import Cause
 from fmq.queue import Queue
 
 _log = logging.getLogger(__name__)
@@ -50,6 +53,10 @@ class ListenerMetrics:
         )
         self.reconnects = Counter("fmq_reconnects", "Connections to the broker after the first.", registry=registry)
         self.connected = Gauge("fmq_connected", "1 while connected and subscribed.", registry=registry)
+        self.last_stored = Gauge(
+            "fmq_last_stored_timestamp_seconds", "When a message was stored last.", ["queue"], registry=registry
+        )
+        self.store_writable = _store_writable(registry)
         self.store_failures = Counter(
             "fmq_store_failures", "Commits that failed; intake pauses until one succeeds.", registry=registry
         )
@@ -78,12 +85,13 @@ class ProcessorMetrics:
             registry=registry,
         )
         self.failures = Counter("fmq_failures", "Attempts that did not end done.", ["queue"], registry=registry)
-        self.retries = Counter("fmq_retries", "Attempts that will be repeated.", ["queue"], registry=registry)
-        self.dead_lettered = Counter("fmq_dead_lettered", "Messages given up.", ["queue"], registry=registry)
-        self.unreadable = Counter(
-            "fmq_unreadable",
-            "Messages given up because they can't be decoded, or the filter has no answer for them.",
-            ["queue"],
+        self.retries = Counter(
+            "fmq_retries", "Attempts that will be repeated, by why they failed.", ["queue", "reason"], registry=registry
+        )
+        self.dead_lettered = Counter(
+            "fmq_dead_lettered",
+            "Messages given up, by why the last attempt failed.",
+            ["queue", "reason"],
             registry=registry,
         )
         self.timeouts = Counter("fmq_timeouts", "Attempts that ran out of their time.", ["queue"], registry=registry)
@@ -104,6 +112,17 @@ class ProcessorMetrics:
             buckets=_SLOW,
             registry=registry,
         )
+        self.time_in_system_seconds = Histogram(
+            "fmq_time_in_system_seconds",
+            "Time from receipt to the commit that the message is done.",
+            ["queue"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.last_done = Gauge(
+            "fmq_last_done_timestamp_seconds", "When a message was done last.", ["queue"], registry=registry
+        )
+        self.store_writable = _store_writable(registry)
         self.settle_seconds = Histogram(
             "fmq_settle_seconds", "Time of one commit of settlements.", buckets=_FAST, registry=registry
         )
@@ -133,17 +152,16 @@ class ProcessorMetrics:
         for queue in queues:
             for outcome in OUTCOMES:
                 self.processed.labels(queue, outcome)
-            for metric in (
-                self.failures,
-                self.retries,
-                self.dead_lettered,
-                self.unreadable,
-                self.dead_letter_pauses,
-                self.timeouts,
-                self.stale_settlements,
-            ):
+            for cause in Cause:
+                self.retries.labels(queue, cause)
+                self.dead_lettered.labels(queue, cause)
+            for metric in (self.failures, self.dead_letter_pauses, self.timeouts, self.stale_settlements):
                 metric.labels(queue)
             self.in_progress.labels(queue)
+
+
+def _store_writable(registry: CollectorRegistry) -> Gauge:
+    return Gauge("fmq_store_writable", "0 while the store refuses what this service writes.", registry=registry)
 
 
 class StoreCollector(Collector):
@@ -198,6 +216,30 @@ class StoreCollector(Collector):
         return [messages, oldest, paused, up, *sizes]
 
 
+class BrokerCollector(Collector):
+    """What the broker says of itself; ``figures`` are without what it does not say."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures()
+        up = "1 if the broker says of itself what it drops and holds; asked for by FMQ_BROKER_STATS."
+        yield GaugeMetricFamily("fmq_broker_stats_up", up, value=bool(figures))
+        if "dropped_messages" in figures:
+            text = "Messages that the broker has dropped since its start, of all its clients."
+            yield CounterMetricFamily("fmq_broker_dropped_messages", text, value=figures["dropped_messages"])
+        for name, text in (
+            ("stored_messages", "Messages that the broker holds: queued ones of all its clients, and retained ones."),
+            ("stored_bytes", "Their payloads."),
+        ):
+            if name in figures:
+                yield GaugeMetricFamily(f"fmq_broker_{name}", text, value=figures[name])
+
+
 def observe_many(histogram: Histogram, values: Sequence[float]) -> None:
     """What ``histogram.observe`` does for each value, at a tenth of its cost.
 
@@ -210,8 +252,15 @@ def observe_many(histogram: Histogram, values: Sequence[float]) -> None:
     histogram._sum.inc(sum(values))  # noqa: SLF001
 
 
-def build_info(registry: CollectorRegistry, *, service: str) -> None:
-    """Show ``fmq_build_info`` with the version."""
+def attach_exemplar(histogram: Histogram, value: float, labels: Mapping[str, str]) -> None:
+    """Let ``value``, which is counted elsewhere, stand as an example in its bucket. Private names as above."""
+    bucket = bisect_left(histogram._upper_bounds, value)  # noqa: SLF001
+    histogram._buckets[bucket].set_exemplar(Exemplar(dict(labels), value, time.time()))  # noqa: SLF001
+
+
+def show_process(registry: CollectorRegistry, *, service: str) -> None:
+    """Show ``fmq_build_info`` with the version, and what the process takes (its names have the prefix ``fmq_process_``)."""
     Gauge("fmq_build_info", "1; the labels tell what runs.", ["version", "service"], registry=registry).labels(
         fmq.__version__, service
     ).set(1)
+    ProcessCollector(namespace="fmq", registry=registry)

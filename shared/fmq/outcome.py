@@ -5,6 +5,7 @@ import random
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from fmq.backoff import Backoff
@@ -13,6 +14,29 @@ REASON_LIMIT = 4_000
 """The longest reason kept with a message, in characters."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Cause(StrEnum):
+    """Why an attempt failed, in few words: the label ``reason`` of the metrics. The text with it is for people."""
+
+    EXCEPTION = "exception"
+    """The handler raised one."""
+    RETURNED_FALSE = "returned_false"
+    ASKED = "asked"
+    """The handler asked for a retry."""
+    UNAVAILABLE = "unavailable"
+    """What the handler calls is down."""
+    REJECTED = "rejected"
+    """The handler gave the message up."""
+    BAD_RESULT = "bad_result"
+    """What the handler returned means nothing."""
+    UNREADABLE = "unreadable"
+    """It can't be decoded, or the filter has no answer for it."""
+    TIMEOUT = "timeout"
+    WORKER_DIED = "worker_died"
+    """The lease ran out in every attempt."""
+    STOPPED = "stopped"
+    """The processor stopped while the handler ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +50,7 @@ class RetryLater:
 
     delay: float
     reason: str = ""
+    cause: Cause = Cause.ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +58,7 @@ class Dead:
     """Given up: kept as a dead letter with ``reason``."""
 
     reason: str
+    cause: Cause = Cause.REJECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +75,8 @@ Settlement = Done | RetryLater | Dead | GiveBack
 class Reject(Exception):
     """Raised by a handler: this message is dead at once."""
 
+    cause = Cause.REJECTED
+
     def __init__(self, reason: str = "rejected by the handler") -> None:
         super().__init__(reason)
         self.reason = reason
@@ -57,10 +85,11 @@ class Reject(Exception):
 class Retry(Exception):
     """Raised by a handler: try this message again, ``after`` seconds from now (by default as the backoff says)."""
 
-    def __init__(self, after: float | None = None, reason: str = "") -> None:
+    def __init__(self, after: float | None = None, reason: str = "", cause: Cause = Cause.ASKED) -> None:
         super().__init__(reason or "the handler asked for a retry")
         self.after = after
         self.reason = reason or "the handler asked for a retry"
+        self.cause = cause
 
 
 class Unavailable(Retry):
@@ -70,7 +99,7 @@ class Unavailable(Retry):
     """
 
     def __init__(self, after: float | None = None, reason: str = "the target is unavailable") -> None:
-        super().__init__(after, reason)
+        super().__init__(after, reason, Cause.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +118,32 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     """What follows from ``result``: what a handler returned, or the exception that it raised.
 
     ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
-    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason. Raises
+    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason and cause. Raises
     TypeError or ValueError if the delay that a handler asked for is none.
     """
     match result:
         case Done():
             return result
         case Dead() | Reject():
-            return Dead(_shorten(result.reason))
+            return Dead(_shorten(result.reason), result.cause)
         case Retry():
-            delay, reason = result.after, result.reason
+            delay, reason, cause = result.after, result.reason, result.cause
         case RetryLater():
-            delay, reason = result.delay, result.reason or "the handler asked for a retry"
+            delay, reason, cause = result.delay, result.reason or "the handler asked for a retry", result.cause
         case BaseException():
-            delay, reason = None, describe(result)
+            delay, reason, cause = None, describe(result), Cause.EXCEPTION
         case False:
-            delay, reason = None, "the handler returned False"
+            delay, reason, cause = None, "the handler returned False", Cause.RETURNED_FALSE
         case _:
             return Done()
     reason = _shorten(reason)
     if policy.exhausted(attempt):
-        return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"))
+        return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"), cause)
     if delay is None:
-        return RetryLater(policy.backoff.delay(attempt, rng), reason)
+        return RetryLater(policy.backoff.delay(attempt, rng), reason, cause)
     if not math.isfinite(delay):
         raise ValueError(f"a retry after {delay} seconds is none")
-    return RetryLater(max(0.0, delay), reason)
+    return RetryLater(max(0.0, delay), reason, cause)
 
 
 def describe(error: BaseException) -> str:

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from fmq.errors import SettingsError
+from fmq.extras import only_if_installed
 from fmq.queue import Durability, StoreOptions
 
 PREFIX = "FMQ_"
@@ -128,6 +129,11 @@ class Settings(StoreSettings):
     )
     log_format: Literal["json", "text"] = setting(
         "json", about="json: one object a line; text: for people, as `[time] [LISTEN-topic] …`.", right="json or text"
+    )
+    tracing: Annotated[Literal["off", "otel"], AfterValidator(only_if_installed)] = setting(
+        "off",
+        about="otel: make OpenTelemetry spans (extra `otel`), which its own variables such as OTEL_EXPORTER_OTLP_ENDPOINT direct.",
+        right="off or otel",
     )
     grace_seconds: float = setting(
         30.0,

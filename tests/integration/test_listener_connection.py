@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,7 @@ def test_health_and_metrics_tell_how_it_stands(broker: Broker, fmq: Processes) -
         'fmq_stored_total{queue="b/#"} 0.0',
         "fmq_connected 1.0",
         "fmq_reconnects_total 0.0",
+        "fmq_store_writable 1.0",
         'fmq_messages{queue="a",state="pending"} 0.0',
         'service="listener"',
     ):
@@ -350,6 +352,10 @@ def test_health_and_metrics_tell_how_it_stands(broker: Broker, fmq: Processes) -
     publish(broker.port, [("a", b"1"), ("b/x", b"2"), ("b/y", b"3")])
     wait_for(lambda: 'fmq_stored_total{queue="b/#"} 2.0' in listener.get("metrics"), what="the counter")
     wait_for(lambda: "fmq_acknowledged_total 3.0" in listener.get("metrics"), what="the counter")
+    (stored_at,) = re.findall(
+        r'^fmq_last_stored_timestamp_seconds{queue="b/#"} (.+)$', listener.get("metrics"), re.MULTILINE
+    )
+    assert abs(float(stored_at) - time.time()) < 60
     broker.stop()
     wait_for(lambda: _ready(listener)["checks"]["broker"] != "ok", what="not ready")
     assert json.loads(listener.get("healthz"))["status"] == "ok"

@@ -208,6 +208,7 @@ def test_while_the_store_cannot_be_written_nothing_is_acknowledged(
         publish(broker.port, (("w", payload) for payload in sent))
         listener.wait_to_say("Intake stopped: ")
         wait_for(lambda: proxy.idle, what="the listener to leave the broker")
+        assert "fmq_store_writable 0.0" in listener.get("metrics")
         assert wire.acknowledged == 0
         holder.execute("ROLLBACK")
         listener.wait_to_say("Intake goes on")

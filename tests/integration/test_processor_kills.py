@@ -148,7 +148,8 @@ def test_killed_processors_lose_nothing(tmp_path: Path, queue: Queue, processes:
     feeder.start()
     try:
         for _ in range(KILLS):
-            handled = len(seen(tmp_path)) + rng.randrange(1, MESSAGES // 40)
+            # Capped: on a slow machine nearly all may have been handled by now.
+            handled = min(len(seen(tmp_path)) + rng.randrange(1, MESSAGES // 40), MESSAGES)
             wait_for(partial(_has_seen, tmp_path, handled), 30, what=f"{handled} calls")
             victim = rng.randrange(2)
             workers[victim].kill()

@@ -6,6 +6,7 @@ from typing import Any
 
 import promql_parser as promql
 import pytest
+import yaml
 
 from k8s.manifests import BUILDS, ROOT, Workload, of_kind, workloads
 
@@ -88,6 +89,15 @@ def test_rules_ask_for_metrics_that_there_are(build: str) -> None:
     assert len([_check(rule["expr"]) for rule in _rules(build)]) >= 5
 
 
+@pytest.mark.parametrize("build", MONITORED)
+def test_rules_are_those_of_the_one_source(build: str) -> None:
+    """Recording rules and alerts are what monitoring/prometheus says, word for word."""
+    source = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "rules" / "fmq.yaml").read_text("utf-8"))
+    (deployed,) = of_kind(build, "PrometheusRule")
+    assert deployed["spec"]["groups"] == source["groups"]
+    assert {kind for rule in _rules(build) for kind in ("record", "alert") if kind in rule} == {"record", "alert"}
+
+
 @pytest.mark.parametrize(
     "text", ["fmq_no_such_metric > 0", 'fmq_messages{state="lost"}', "sum by (topic) (fmq_connected)"]
 )
@@ -102,6 +112,9 @@ def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
     """Each alert has a name of fmq's, a severity, a summary without values and a description; its labels are there."""
     names = []
     for rule in _rules(build):
+        if "record" in rule:
+            assert re.fullmatch(r"queue:fmq_\w+:\w+", rule["record"])
+            continue
         names.append(rule["alert"])
         assert re.fullmatch(r"Fmq[A-Z][A-Za-z]+", rule["alert"])
         assert rule["labels"]["severity"] in ("critical", "warning", "info")

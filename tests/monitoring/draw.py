@@ -23,6 +23,10 @@ _COLORS = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#b877d9", "#5
 _NAMED = {"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c"}
 _CELL = (0.8, 0.42)
 _MARGIN = 0.004
+_LETTERS = 9
+"""About how many letters of a legend fit into a column of the grid."""
+_FRESH = 3.0
+"""Seconds. What ended earlier is not shown as now: Grafana asks for the present value."""
 
 Json = dict[str, Any]
 
@@ -30,7 +34,8 @@ Json = dict[str, Any]
 def shown(value: float, unit: str) -> str:
     """A figure as Grafana writes it, near enough."""
     if math.isnan(value) or math.isinf(value):
-        return "-"
+        return "no data"
+    value += 0.0  # no -0
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":
@@ -58,6 +63,7 @@ class Picture:
         self.name = name
         self._begun = kept["begun"]
         self._figures = kept["figures"]
+        self._ended = kept["ended"] - self._begun
         self._dashboard = json.loads((_DASHBOARDS / name).read_text("utf-8"))
         self._rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in self._dashboard["panels"])
         self._figure = plt.figure(figsize=(24 * _CELL[0], self._rows * _CELL[1]), facecolor=_BACK)
@@ -114,7 +120,7 @@ class Picture:
 
     def _stat(self, card: Any, panel: Json, series: list[Any]) -> None:  # noqa: ANN401
         unit = panel["fieldConfig"]["defaults"]["unit"]
-        value = series[0][1][-1][1] if series else math.nan
+        value = series[0][1][-1][1] if series and series[0][1][-1][0] >= self._ended - _FRESH else math.nan
         color = "green"
         for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]:
             if step["value"] is None or value >= step["value"]:
@@ -125,10 +131,9 @@ class Picture:
         rows: dict[str, dict[str, str]] = {}
         units = {one["matcher"]["options"]: one["properties"][0]["value"] for one in panel["fieldConfig"]["overrides"]}
         columns = ["Queue", *(target["legendFormat"] for target in panel["targets"])]
-        end = max(points[-1][0] for _, points, _ in self._series(panel))
         for column, points, labels in self._series(panel):
             at, value = points[-1]
-            text = shown(value, units[column]) if at >= end - 5 else ""
+            text = shown(value, units[column]) if at >= self._ended - _FRESH else ""
             rows.setdefault(labels["queue"], {})[column] = text
         lines = [[queue, *(values.get(column, "") for column in columns[1:])] for queue, values in sorted(rows.items())]
         for number, line in enumerate([columns, *lines]):
@@ -140,16 +145,20 @@ class Picture:
         unit = panel["fieldConfig"]["defaults"]["unit"]
         stacked = panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal"
         if stacked and series:
-            times = sorted({at for _, points, _ in series for at, _ in points})
-            values = [[dict(points).get(at, 0.0) for at in times] for _, points, _ in series]
+            times = range(int(self._ended) + 1)
+            by_second = [{round(at): value for at, value in points} for _, points, _ in series]
+            values = [[one.get(at, 0.0) for at in times] for one in by_second]
             axes.stackplot(times, values, labels=[legend for legend, _, _ in series], colors=_COLORS, alpha=0.6)
         else:
             for number, (legend, points, _) in enumerate(series):
                 x, y = _with_gaps(points)
                 axes.plot(x, y, label=legend, color=_COLORS[number % len(_COLORS)], linewidth=1.3)
         axes.set_ylim(bottom=0)
+        axes.set_xlim(0, self._ended)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
-        legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.15, -0.13), ncol=4, fontsize=8, frameon=False)
+        longest = max([len(legend) for legend, _, _ in series], default=1)
+        columns = max(1, min(4, panel["gridPos"]["w"] * _LETTERS // (longest + _LETTERS)))
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.15, -0.13), ncol=columns, fontsize=8, frameon=False)
         for text in legend.get_texts():
             text.set_color(_TEXT)
 
@@ -165,6 +174,7 @@ class Picture:
         axes.imshow(grid, aspect="auto", origin="lower", cmap="Oranges_r", extent=(times[0], times[-1], 0, len(grid)))
         axes.set_yticks([number + 0.5 for number in range(len(grid))], [one[2]["le"] for one in buckets], fontsize=7)
         axes.grid(visible=False)
+        axes.set_xlim(0, self._ended)
 
 
 def _with_gaps(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -9,7 +9,6 @@ import promql_parser as promql
 from monitoring.programs import MONITORING
 
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
-_COMPARISONS = {"==", "!=", ">", "<", ">=", "<="}
 _VARIABLES = {"$__rate_interval": "5s", "$job": ".+", "$instance": ".+"}
 
 

@@ -1,8 +1,11 @@
 """Real services under a steady load, watched by a Prometheus whose minutes are seconds, and ways to disturb them."""
 
+import os
+import resource
+import shutil
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -22,17 +25,27 @@ RATE = 40
 LEASE = 2
 _TURN = 0.1
 _MEGABYTE = 1024 * 1024
-_ROOM = 400 * _MEGABYTE
+_ROOM = 2048 * _MEGABYTE
+_MOST_WRITTEN = 256 * 1024
+_SMALL_QUEUE = 20
+_SAY_OFTEN = ("sys_interval 1",)
 _ALWAYS = {"FmqIntakeStopped"}
-_HANDLER = f"""
+_HANDLER = """
+import os
 import time
 from pathlib import Path
 
+import fmq
+
 def handle(message):
     mode = Path("mode").read_text()
+    with Path("calls").open("a") as calls:
+        calls.write(f"{mode} {os.getpid()} {message.queue} {message.id}\\n")
     if mode == "fail":
         raise ValueError("told to fail")
-    time.sleep({4 * LEASE} if mode == "slow" else 0.002)
+    if mode == "down":
+        raise fmq.Unavailable
+    time.sleep(1 if mode == "slow" else 0.002)
 """
 
 
@@ -47,6 +60,10 @@ LIMITS = {
 
 fmq lets its log keep 64 MiB.
 """
+
+
+def _rules(more: Mapping[str, Mapping[str, str]]) -> str:
+    return shortened(RULES.read_text("utf-8"), {**LIMITS, **more})
 
 
 class _Load(threading.Thread):
@@ -89,7 +106,7 @@ class System:
         (folder / "watched.py").write_text(_HANDLER, encoding="utf-8")
         self.handler("well")
         self._ports = {job: free_port() for job in ("fmq-listener", "fmq-processor", "fmq-processor-2")}
-        self.broker = Broker(folder / "broker")
+        self.broker = Broker(folder / "broker", _SAY_OFTEN)
         self._processes = Processes(folder)
         self._load = _Load(self.broker.port)
         self._ends = ExitStack()
@@ -98,22 +115,13 @@ class System:
         with ExitStack() as begun:
             begun.enter_context(self.broker)
             begun.enter_context(self._processes)
-            self.listener = self._processes.start(
-                "listen",
-                QUEUE,
-                RARE,
-                FMQ_BROKER_URL=self.broker.url,
-                FMQ_RECONNECT_MAX_SECONDS="0.5",
-                FMQ_BUSY_SECONDS="2",
-                FMQ_HTTP_PORT=self._ports["fmq-listener"],
-            )
-            self.listener.wait_to_say("Connected and subscribed")
+            self.start_listener()
             self.start_processors()
             begun.enter_context(self._load)
-            self._load.once(RARE)
-            wait_for(lambda: f'fmq_stored_total{{queue="{RARE}"}} 1.0' in self.page("fmq-listener"))
-            rules = shortened(RULES.read_text("utf-8"), LIMITS)
-            self.prometheus = begun.enter_context(Prometheus(self.folder / "prometheus", rules, self._ports))
+            self.prometheus = begun.enter_context(Prometheus(self.folder / "prometheus", _rules({}), self._ports))
+            nothing_yet = f'fmq_received_total{{queue="{RARE}"}} == 0'
+            wait_for(lambda: self.prometheus.query(nothing_yet), what="Prometheus to see the listener")
+            self.publish_rarely()
             self._ends = begun.pop_all()
         return self
 
@@ -150,12 +158,14 @@ class System:
             FMQ_TOPICS=f"{QUEUE},{RARE}",
             FMQ_HANDLER="watched:handle",
             FMQ_MAX_RETRIES="1",
+            FMQ_CIRCUIT_FAILURES="100000",  # only when the handler says so
+            FMQ_CIRCUIT_MAXIMUM="2",
+            FMQ_DEAD_LETTER_LIMIT="0",  # a failing handler would pause the queue
             FMQ_BACKOFF_INITIAL="0.2",
             FMQ_LEASE_SECONDS=str(LEASE),
             FMQ_BUSY_SECONDS="2",
             FMQ_GRACE_SECONDS="5",
             FMQ_HTTP_PORT=self._ports[job],
-            PYTHONPATH=str(self.folder),
         )
 
     def handler(self, mode: str) -> None:
@@ -164,10 +174,59 @@ class System:
         new.write_text(mode, encoding="utf-8")
         new.replace(self.folder / "mode")
 
+    def calls(self) -> list[tuple[str, int, str]]:
+        """Mode, process and message of each call that has begun."""
+        lines = (self.folder / "calls").read_text("utf-8").split("\n")[:-1]
+        return [(mode, int(pid), message) for mode, pid, message in (line.split(" ", 2) for line in lines)]
+
+    def publish_rarely(self) -> None:
+        """To the queue that gets nothing else."""
+        self._load.once(RARE)
+
     def publish_much(self) -> None:
         """Large messages: 100 MB."""
         for _ in range(100):
             self._load.once("sensors/large", bytes(1_000_000))
+
+    def start_listener(self) -> None:
+        self.listener = self._processes.start(
+            "listen",
+            QUEUE,
+            RARE,
+            FMQ_BROKER_URL=self.broker.url,
+            FMQ_BROKER_STATS="true",
+            FMQ_RECONNECT_MAX_SECONDS="0.5",
+            FMQ_BUSY_SECONDS="2",
+            FMQ_HTTP_PORT=self._ports["fmq-listener"],
+        )
+        self.listener.wait_to_say("Connected and subscribed")
+
+    def restart_broker(self, *, small: bool) -> None:
+        """Let it keep few messages, or many, for a listener that is away."""
+        self.broker.stop()
+        self.broker.configure(_SAY_OFTEN, most_queued=_SMALL_QUEUE if small else 1_000_000)
+        self.broker.start()
+
+    def restart_processor(self) -> None:
+        """End the second one, start it anew, and wait until Prometheus has seen that."""
+
+        def started() -> str:
+            found = self.prometheus.query('fmq_process_start_time_seconds{job="fmq-processor-2"}')
+            return str(found[0]["value"][1]) if found else ""
+
+        before = started()
+        self.processors[1].terminate()
+        self.processors[1] = self._processor("fmq-processor-2")
+        wait_for(lambda: started() not in ("", before), what="Prometheus to see the start")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """An operator has paused the queue that gets few messages."""
+        assert self._processes.start("pause", RARE).wait() == 0
+        try:
+            yield
+        finally:
+            assert self._processes.start("resume", RARE).wait() == 0
 
     def stop_processors(self) -> None:
         for one in self.processors:
@@ -210,6 +269,30 @@ class System:
         finally:
             connection.execute("COMMIT")
             connection.close()
+
+    @contextmanager
+    def disk_limit(self) -> Iterator[None]:
+        """Let the alert's limit for the disk lie half a room below what is free now."""
+        free = shutil.disk_usage(self.folder).free
+        self.prometheus.reload(_rules({"FmqDiskAlmostFull": {"512 * 1024 * 1024": str(free - _ROOM // 2)}}))
+        try:
+            yield
+        finally:
+            self.prometheus.reload(_rules({}))
+
+    @contextmanager
+    def disk_full(self) -> Iterator[None]:
+        """Take the room, and let the kernel refuse what the listener wants to write."""
+        ballast = self.folder / "ballast"
+        _, hard = resource.prlimit(self.listener.pid, resource.RLIMIT_FSIZE)
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _ROOM)
+        resource.prlimit(self.listener.pid, resource.RLIMIT_FSIZE, (_MOST_WRITTEN, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.listener.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            ballast.unlink()
 
     def wait_until_fires(self, expected: Iterable[str], deadline: float = 60.0) -> set[str]:
         """Wait until all of these alerts fire; returns everything that has fired meanwhile.

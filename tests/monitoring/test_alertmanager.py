@@ -50,6 +50,8 @@ def test_inhibition_names_alerts_that_there_are() -> None:
         ("FmqStoreFails", _LISTENER, {"FmqListenerDisconnected", "FmqCommitSlow", "FmqMessagesWaitTooLong"}, {"FmqDeadLetters"}),
         ("FmqAbsent", {"service": "processor"}, {"FmqNoProgress", "FmqBacklogLarge"}, {"FmqListenerDisconnected"}),
         ("FmqAbsent", {"service": "listener"}, set(), {"FmqNoProgress"}),
+        ("FmqQueuePaused", _QUEUE, {"FmqNoProgress", "FmqBacklogLarge"}, {"FmqMessagesWaitTooLong"}),
+        ("FmqCircuitOpen", {"instance": "processor:9465"}, {"FmqHandlerFails", "FmqNoProgress"}, {"FmqMessagesWaitTooLong", "FmqDiskAlmostFull"}),
         ("FmqHandlerFails", _QUEUE, {"FmqDeadLetters"}, {"FmqMessagesWaitTooLong"}),
         ("FmqDiskAlmostFull", {}, {"FmqStoreFails", "FmqDiskFillsUp"}, {"FmqDeadLetters"}),
     ],

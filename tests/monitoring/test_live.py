@@ -5,17 +5,29 @@ The rules are the project's own, with a second for each minute. Nothing but the 
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import promql_parser as promql
 import pytest
 
-from monitoring.expressions import filled, targets
-from monitoring.programs import program, run
+from monitoring.expressions import filled, selectors, targets
+from monitoring.programs import program, rules, run
 from monitoring.system import QUEUE, System
+from support.broker import publish
 from support.wait import wait_for
 
 pytestmark = pytest.mark.timeout(180)
+_AGAIN_AND_AGAIN = {
+    "FmqRestartLoop",
+    "FmqLeasesRunOut",
+    "FmqBrokerDrops",
+    "FmqListenerDisconnected",
+    "FmqReconnectsOften",
+}
+_NOT_CAUSED = {"FmqDeadLettersKept", "FmqDiskFillsUp", "FmqStoreUnreadable"}
+"""Take a day, a disk that fills for hours, or a broken file."""
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +46,12 @@ def _seen(system: System) -> dict[str, object]:
         f"{name}\t{title}\t{legend}": system.prometheus.over(filled(expression, QUEUE))
         for name, title, expression, legend in targets()
     }
-    return {"begun": system.prometheus.begun, "figures": figures}
+    return {"begun": system.prometheus.begun, "ended": time.time(), "figures": figures}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="class")
 def _quiet_before_and_after(system: System) -> Iterator[None]:
-    """Each test begins and ends with nothing firing: what a fault has fired is over with the fault."""
+    """Each test, and each class of tests, begins and ends with nothing firing: what a fault fires is over with it."""
     system.wait_until_quiet()
     yield
     system.wait_until_quiet()
@@ -79,18 +91,70 @@ def test_failing_handler(system: System) -> None:
         system.handler("well")
 
 
-def test_broker_that_is_away(system: System) -> None:
-    """A listener without a broker is told of; one that has to connect again and again too."""
-    system.broker.stop()
+def test_target_that_is_down(system: System) -> None:
+    """A handler that says so opens the circuit of its processor, which is told of; no message is given up over it."""
+    system.handler("down")
     try:
-        assert system.wait_until_fires({"FmqListenerDisconnected"}) == {"FmqListenerDisconnected"}
-        for number in range(1, 7):
-            system.broker.start()
-            wait_for(lambda times=number: system.reconnects() >= times, what="the listener to be back")  # type: ignore[misc]
-            system.broker.stop()
+        assert system.wait_until_fires({"FmqCircuitOpen"}) <= {"FmqCircuitOpen", "FmqHandlerFails"}
     finally:
-        system.broker.start()
-    assert system.wait_until_fires({"FmqReconnectsOften"}) <= {"FmqReconnectsOften", "FmqListenerDisconnected"}
+        system.handler("well")
+    (dead,) = system.prometheus.query('sum(fmq_dead_lettered_total{reason="unavailable"})')
+    assert dead["value"][1] == "0"
+
+
+class TestAgainAndAgain:
+    """Faults whose alerts look back for a while: caused one after the other, waited for together until all are clear."""
+
+    def test_processor_that_starts_again_and_again(self, system: System) -> None:
+        """Three starts of one service are a loop."""
+        for _ in range(3):
+            system.restart_processor()
+        assert system.wait_until_fires({"FmqRestartLoop"}) == {"FmqRestartLoop"}
+
+    def test_frozen_processor(self, system: System) -> None:
+        """A processor that stands still while it holds a message loses it to another, and is told of once it goes on."""
+        frozen = system.processors[0]
+        system.handler("slow")
+        wait_for(
+            lambda: [1 for call in system.calls() if call[:2] == ("slow", frozen.pid)], what="a long call to begin"
+        )
+        frozen.stop_for_a_while()
+        system.handler("well")
+        try:
+            held = [message for _, pid, message in system.calls() if pid == frozen.pid][-1]
+            wait_for(
+                lambda: [1 for _, pid, one in system.calls() if one == held and pid != frozen.pid], what="the other"
+            )
+        finally:
+            frozen.go_on()
+        assert system.wait_until_fires({"FmqLeasesRunOut"}) <= _AGAIN_AND_AGAIN
+
+    def test_broker_that_drops(self, system: System) -> None:
+        """What a broker with little room drops while the listener is away is told of when it is back."""
+        assert system.listener.terminate() == 0
+        system.restart_broker(small=True)
+        publish(system.broker.port, [("sensors/dropped", b"{}")] * 100)
+        system.start_listener()
+        assert system.wait_until_fires({"FmqBrokerDrops"}) <= _AGAIN_AND_AGAIN
+
+    def test_broker_that_is_away(self, system: System) -> None:
+        """A listener without a broker is told of; one that has to connect again and again too."""
+        system.broker.stop()
+        try:
+            assert system.wait_until_fires({"FmqListenerDisconnected"}) <= _AGAIN_AND_AGAIN
+            for number in range(1, 7):
+                system.restart_broker(small=False)
+                wait_for(lambda times=number: system.reconnects() >= times, what="the listener to be back")  # type: ignore[misc]
+                system.broker.stop()
+        finally:
+            system.broker.start()
+        assert system.wait_until_fires({"FmqReconnectsOften"}) <= _AGAIN_AND_AGAIN
+
+
+def test_paused_queue(system: System) -> None:
+    """A queue that someone has paused and forgotten is told of until it is resumed."""
+    with system.paused():
+        assert system.wait_until_fires({"FmqQueuePaused"}) == {"FmqQueuePaused"}
 
 
 def test_locked_store(system: System) -> None:
@@ -98,6 +162,16 @@ def test_locked_store(system: System) -> None:
     with system.store_locked():
         fired = system.wait_until_fires({"FmqStoreFails"})
     assert fired <= {"FmqStoreFails", "FmqListenerDisconnected", "FmqNoProgress"}
+
+
+def test_full_disk(system: System) -> None:
+    """A disk that is almost full is told of, and a listener that has no room on it; both clear with room."""
+    expected = {"FmqDiskAlmostFull", "FmqStoreFails"}
+    with system.disk_limit():
+        with system.disk_full():
+            fired = system.wait_until_fires(expected)
+        system.wait_until_quiet()
+    assert fired <= expected | {"FmqListenerDisconnected", "FmqReconnectsOften"}
 
 
 def test_slow_commits_and_a_reader_that_stays(system: System) -> None:
@@ -109,3 +183,23 @@ def test_slow_commits_and_a_reader_that_stays(system: System) -> None:
         with system.store_locked(seconds=1.3):
             fired = system.wait_until_fires(expected)
     assert fired <= expected | {"FmqLeasesRunOut", "FmqStoreFails", "FmqReconnectsOften"}
+
+
+def test_silent_publishers(system: System) -> None:
+    """A queue that had messages and gets none for long is told of, until one comes."""
+    system.wait_until_fires({"FmqIntakeStopped"})
+    system.publish_rarely()
+    wait_for(lambda: "FmqIntakeStopped" not in system.prometheus.firing(), what="the alert to clear")
+
+
+def test_every_expression_had_something_to_tell(system: System) -> None:
+    """Each query of each dashboard, each recorded rule and each alert that was caused; the others' metrics at least.
+
+    And Prometheus could evaluate every rule.
+    """
+    silent = [title for _, title, query, _ in targets() if not system.prometheus.over(filled(query, QUEUE))]
+    assert silent == []
+    asked = [*rules("record"), *(f'ALERTS{{alertname="{name}"}}' for name in rules() if name not in _NOT_CAUSED)]
+    asked += [str(one) for name in _NOT_CAUSED for one in selectors(promql.parse(rules()[name]["expr"]))]
+    assert [expression for expression in asked if not system.prometheus.over(expression)] == []
+    assert system.prometheus.rule_errors() == {}

@@ -49,14 +49,14 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(config, anonymous=anonymous)
 
-    def configure(self, config: Sequence[str] = (), *, anonymous: bool = True) -> None:
-        """Write the configuration; it holds from the next start."""
+    def configure(self, config: Sequence[str] = (), *, anonymous: bool = True, most_queued: int = 1_000_000) -> None:
+        """Write the configuration; it holds from the next start. ``most_queued`` messages wait for who is away."""
         lines = [
             *(["user root"] if os.geteuid() == 0 else []),
             "persistence true",
             f"persistence_location {self.folder}/",
             "autosave_interval 1",
-            "max_queued_messages 1000000",
+            f"max_queued_messages {most_queued}",
             "max_queued_bytes 0",
             "max_inflight_messages 10000",
             f"log_dest file {self._log}",

@@ -108,9 +108,13 @@ class Workbench:
         return lambda: self.metric(name) == value
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of a series: that of the queue, or of the one that has no such label."""
-        of_queue = self.registry.get_sample_value(name, {"queue": QUEUE, **labels})
-        return of_queue or self.registry.get_sample_value(name, labels) or 0.0
+        """The sum of all series that have these labels and are of the queue, or of none."""
+        samples = (sample for family in self.registry.collect() for sample in family.samples if sample.name == name)
+        return sum(
+            sample.value
+            for sample in samples
+            if sample.labels.get("queue", QUEUE) == QUEUE and labels.items() <= sample.labels.items()
+        )
 
     def __enter__(self) -> Self:
         self.runner.start()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fmq.backoff import Backoff
 from fmq.outcome import (
     REASON_LIMIT,
+    Cause,
     Dead,
     Done,
     Outcome,
@@ -37,13 +38,13 @@ def test_anything_but_a_failure_is_done(result: object) -> None:
 def test_false_is_a_retry_by_the_backoff() -> None:
     """Each failure doubles the delay."""
     assert [outcome_of(False, attempt) for attempt in (1, 2, 3)] == [
-        RetryLater(delay, "the handler returned False") for delay in (2.0, 4.0, 8.0)
+        RetryLater(delay, "the handler returned False", Cause.RETURNED_FALSE) for delay in (2.0, 4.0, 8.0)
     ]
 
 
 def test_the_attempt_after_the_last_retry_is_dead_and_keeps_the_reason() -> None:
     """With 3 retries the fourth attempt is the last, and the dead letter tells why."""
-    assert outcome_of(ValueError("no"), 4) == Dead("gave up after 4 attempts: ValueError: no")
+    assert outcome_of(ValueError("no"), 4) == Dead("gave up after 4 attempts: ValueError: no", Cause.EXCEPTION)
 
 
 def test_no_retries_means_one_attempt() -> None:
@@ -68,8 +69,33 @@ def test_retry_says_when() -> None:
 
 def test_a_target_that_is_unavailable_is_a_retry() -> None:
     """Then, if the target said when; else by the backoff."""
-    assert outcome_of(Unavailable()) == RetryLater(2.0, "the target is unavailable")
-    assert outcome_of(Unavailable(after=30, reason="503")) == RetryLater(30, "503")
+    assert outcome_of(Unavailable()) == RetryLater(2.0, "the target is unavailable", Cause.UNAVAILABLE)
+    assert outcome_of(Unavailable(after=30, reason="503")) == RetryLater(30, "503", Cause.UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        (ValueError("x"), Cause.EXCEPTION),
+        (False, Cause.RETURNED_FALSE),
+        (Retry(), Cause.ASKED),
+        (RetryLater(1), Cause.ASKED),
+        (Retry(reason="late", cause=Cause.TIMEOUT), Cause.TIMEOUT),
+        (Unavailable(), Cause.UNAVAILABLE),
+    ],
+)
+def test_a_failure_has_one_of_few_causes(result: object, cause: Cause) -> None:
+    """The cause of a retry stays that of the dead letter that it becomes: metrics have it as a label."""
+    for attempt in (1, 4):
+        outcome = outcome_of(result, attempt)
+        assert isinstance(outcome, RetryLater if attempt == 1 else Dead)
+        assert outcome.cause is cause
+
+
+@pytest.mark.parametrize("result", [Reject("no"), Dead("no")])
+def test_what_a_handler_gives_up_is_rejected(result: object) -> None:
+    """Whichever way it says so."""
+    assert outcome_of(result) == Dead("no", Cause.REJECTED)
 
 
 @pytest.mark.parametrize("after", [float("nan"), float("inf"), float("-inf"), "soon"])

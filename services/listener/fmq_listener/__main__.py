@@ -15,10 +15,11 @@ from fmq.errors import SettingsError
 from fmq.health import Checks, HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
-from fmq.metrics import ListenerMetrics, StoreCollector, build_info
+from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
 from fmq_listener.admission import Admission
+from fmq_listener.broker_stats import BrokerStats
 from fmq_listener.connection import default_client_id
 from fmq_listener.ingest import Ingest
 from fmq_listener.leave import QUIET_SECONDS, leave
@@ -84,9 +85,22 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         metrics = ListenerMetrics(registry)
         metrics.start_at_zero(one.name for one in settings.filters)
         metrics.connected.set_function(lambda: session.subscribed)
-        build_info(registry, service="listener")
+        show_process(registry, service="listener")
+        if settings.broker_stats:
+            stats = BrokerStats(settings, client_id=client_id)
+            registry.register(BrokerCollector(lambda: stats.figures))
+            stats.start()
+            stack.callback(stats.close)
         registry.register(StoreCollector(stack.enter_context(open_queue(settings.queue_url, beside))))
         heartbeat = Heartbeat()
+        on_stored = None
+        if settings.tracing == "otel":
+            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_listener.otel import ReceiveSpans  # noqa: PLC0415
+
+            tracer, end_tracing = start_tracing("listener")
+            stack.callback(end_tracing)
+            on_stored = ReceiveSpans(tracer, metrics.commit_seconds)
         ingest = Ingest(
             settings,
             session=session,
@@ -96,12 +110,18 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             heartbeat=heartbeat,
             shutdown=shutdown,
             over=lambda quiet: leaving and quiet >= QUIET_SECONDS and session.has_left,
+            on_stored=on_stored,
         )
         upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
 
+        def store_problem() -> str | None:
+            return ingest.store_problem or upkeep.problem
+
+        metrics.store_writable.set_function(lambda: not store_problem())
+
         def ready() -> Checks:
             return {
-                "store": ingest.store_problem or upkeep.problem,
+                "store": store_problem(),
                 "broker": None if session.subscribed else "not connected and subscribed",
             }
 

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
@@ -14,6 +14,7 @@ from fmq.errors import QueueError, StoreRefused
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import shorten
+from fmq.message import Incoming
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
 from fmq_listener.admission import Admission
@@ -52,8 +53,12 @@ class Ingest:
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
         over: Callable[[float], bool] = lambda _: False,
+        on_stored: Callable[[Sequence[Incoming], float], None] | None = None,
     ) -> None:
-        """``over`` is asked in every turn, with the seconds since the last message came, whether to end."""
+        """``over`` is asked in every turn, with the seconds since the last message came, whether to end.
+
+        ``on_stored`` is told of each commit: what it holds, and how many seconds it took.
+        """
         self._settings = settings
         self._session = session
         self._queue = queue
@@ -65,6 +70,7 @@ class Ingest:
         self._broker_backoff = Backoff(initial=1.0, maximum=settings.reconnect_max_seconds)
         self._store_backoff = Backoff(initial=0.25, maximum=min(5.0, settings.reconnect_max_seconds))
         self._over = over
+        self._on_stored = on_stored
         self._last_at = clock.steady()
         self._connections = 0
         self._short_connections = 0
@@ -126,7 +132,10 @@ class Ingest:
         if messages:
             began = self._clock.steady()
             known = self._queue.put(messages, terms=terms, receipt=receipt)
-            self._metrics.commit_seconds.observe(self._clock.steady() - began)
+            seconds = self._clock.steady() - began
+            self._metrics.commit_seconds.observe(seconds)
+            if self._on_stored:
+                self._on_stored(messages, seconds)
             self._metrics.batch_messages.observe(len(messages))
             self._store_is_well()
             self._admission.stored(receipt)
@@ -134,9 +143,12 @@ class Ingest:
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)
         self._metrics.stale_acknowledgements.inc(len(batch.packet_ids) - acknowledged)
+        now = self._clock.wall()
         for name, count in received.items():
             self._metrics.stored.labels(name).inc(count - duplicates[name])
             self._metrics.duplicate.labels(name).inc(duplicates[name])
+            if count > duplicates[name]:
+                self._metrics.last_stored.labels(name).set(now)
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
         if batch.unroutable:
             self._metrics.unroutable.inc(len(batch.unroutable))

@@ -94,6 +94,12 @@ class ListenerSettings(BrokerSettings, Settings):
         ge=0,
         le=366 * 86_400,
     )
+    broker_stats: bool = setting(
+        False,
+        about="Show on /metrics what the broker says of itself in $SYS (Mosquitto's topics): messages dropped and held. "
+        "Takes a second connection, and the right to read $SYS/broker/#.",
+        right="true or false",
+    )
     connect_attempts: int = setting(
         0,
         about="How often to try in a row to reach the broker before giving up; 0 is for ever.",

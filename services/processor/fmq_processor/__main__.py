@@ -17,7 +17,7 @@ from fmq.handler import Handler
 from fmq.health import HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
-from fmq.metrics import ProcessorMetrics, StoreCollector, build_info
+from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, open_queue
 from fmq_processor.assembly import make_worker
@@ -72,7 +72,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     """Run a processor until ``shutdown``. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
-    build_info(registry, service="processor")
+    show_process(registry, service="processor")
     handler = choice.make(registry)
     heartbeat = Heartbeat()
     shown = shorten(", ".join(settings.queues)) or "every queue there is"
@@ -85,6 +85,13 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             status=lambda: f"handling messages of {shown} by {handler.name}",
         )
         stack.enter_context(reporter)
+        if settings.tracing == "otel":
+            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_processor.otel import traced  # noqa: PLC0415
+
+            tracer, end_tracing = start_tracing("processor")
+            stack.callback(end_tracing)
+            handler = traced(handler, tracer, metrics.handle_seconds)
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))

@@ -43,6 +43,7 @@ def make_worker(
     runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
     summary = Summary(clock=clock)
     gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures)
+    metrics.store_writable.set_function(lambda: gate.is_well)
     intake = Intake(
         queue=queue,
         gate=gate,
@@ -85,6 +86,7 @@ def make_worker(
         limit=limit,
         metrics=metrics,
         summary=summary,
+        clock=clock,
         on_delay=intake.look_within,
     )
     limits = Limits(

@@ -31,6 +31,11 @@ class Gate:
         """Whether a call would be tried."""
         return not self._failed or self._clock.steady() >= self._open_at
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the last call that was tried succeeded."""
+        return not self._failed
+
     def try_now(self) -> None:
         """Let the next call through, however short ago the last one failed."""
         self._open_at = 0.0

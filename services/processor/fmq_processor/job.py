@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.outcome import Dead, Done, Retry, RetryLater
+from fmq.outcome import Cause, Dead, Done, Retry, RetryLater
 
 
 class Job:
@@ -47,7 +47,8 @@ def spread(result: object, count: int) -> Sequence[object]:
     if isinstance(result, Sequence) and not isinstance(result, str | bytes | bytearray | memoryview):
         if len(result) == count:
             return result
-        return [Retry(reason=f"the batch handler returned {len(result)} results for {count} messages")] * count
+        reason = f"the batch handler returned {len(result)} results for {count} messages"
+        return [Retry(reason=reason, cause=Cause.BAD_RESULT)] * count
     return [None] * count
 
 
@@ -55,7 +56,9 @@ def _never_ran(result: object) -> Retry | None:
     """Calling a generator or coroutine function runs none of its code: that is no success."""
     if inspect.iscoroutine(result):
         result.close()  # or Python warns that it was never awaited
-        return Retry(reason="the handler returned a coroutine: an await is missing, or 'async' before its 'def'")
+        reason = "the handler returned a coroutine: an await is missing, or 'async' before its 'def'"
+        return Retry(reason=reason, cause=Cause.BAD_RESULT)
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        return Retry(reason="the handler is a generator, of which nothing ran: it would return, not yield")
+        reason = "the handler is a generator, of which nothing ran: it would return, not yield"
+        return Retry(reason=reason, cause=Cause.BAD_RESULT)
     return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fmq.clock import Clock
 from fmq.message import Claim
 from fmq.outcome import (
+    Cause,
     Dead,
     Done,
     GiveBack,
@@ -79,7 +80,7 @@ class Judge:
 
     def interrupted(self, job: Job) -> list[tuple[Claim, Settlement]]:
         """What follows if ``job`` could not be waited for: that counts, and tells nothing of the target."""
-        reason = Retry(after=0, reason="the processor stopped")
+        reason = Retry(after=0, reason="the processor stopped", cause=Cause.STOPPED)
         return [(claim, self._decide(claim, reason)) for claim in job.claims]
 
     def beforehand(self, claim: Claim) -> Settlement | None:
@@ -89,7 +90,8 @@ class Judge:
         off what it had waited there).
         """
         if self._policy.exhausted(claim.attempt - 1):
-            return self._bury(claim, Dead(f"its worker died or hung in each of {claim.attempt - 1} attempts"))
+            reason = f"its worker died or hung in each of {claim.attempt - 1} attempts"
+            return self._bury(claim, Dead(reason, Cause.WORKER_DIED))
         seconds = claim.message.properties.message_expiry_interval
         if seconds is None or not self._expiry or self._clock.wall() < claim.message.received_at + seconds:
             return None

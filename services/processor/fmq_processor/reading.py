@@ -10,7 +10,7 @@ from typing import Any
 
 from fmq.handler import Handler
 from fmq.message import Message, with_body
-from fmq.outcome import Dead, Done
+from fmq.outcome import Cause, Dead, Done
 from fmq_processor.decoding import Decode, Undecodable
 from fmq_processor.filtering import Filter, Unfilterable
 from fmq_processor.job import spread
@@ -24,6 +24,8 @@ class Skipped(Done):
 @dataclass(frozen=True, slots=True)
 class Unreadable(Dead):
     """Dead without the handler: it can't be decoded, or the filter has no answer for it."""
+
+    cause: Cause = Cause.UNREADABLE
 
 
 _SKIPPED = Skipped()

@@ -2,19 +2,20 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
+from fmq.clock import Clock
 from fmq.log import shorten
 from fmq.message import Claim
-from fmq.metrics import ProcessorMetrics
+from fmq.metrics import ProcessorMetrics, observe_many
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
-from fmq_processor.reading import Skipped, Unreadable
+from fmq_processor.reading import Skipped
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Settler:
         limit: DeadLetterLimit,
         metrics: ProcessorMetrics,
         summary: Summary,
+        clock: Clock,
         on_delay: Callable[[float], None] = lambda _: None,
     ) -> None:
         """``on_delay`` is told each delay after which a message is due again, once it is stored."""
@@ -43,6 +45,7 @@ class Settler:
         self._limit = limit
         self._metrics = metrics
         self._summary = summary
+        self._clock = clock
         self._on_delay = on_delay
         self._unsettled: _Batch = []
         self._stale_burst = False
@@ -101,10 +104,10 @@ class Settler:
 
     def _count(self, batch: _Batch) -> None:
         failed: _Batch = []
-        done: Counter[str] = Counter()
+        done: dict[str, list[float]] = defaultdict(list)
         for claim, outcome in batch:
             if outcome is DONE:
-                done[claim.message.queue] += 1
+                done[claim.message.queue].append(claim.message.received_at)
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
@@ -112,13 +115,16 @@ class Settler:
                 self._metrics.processed.labels(claim.message.queue, "expired").inc()
                 self._summary.expired += 1
             elif isinstance(outcome, Done):
-                done[claim.message.queue] += 1
+                done[claim.message.queue].append(claim.message.received_at)
             elif isinstance(outcome, Deferred) or not isinstance(outcome, GiveBack):
                 failed.append((claim, outcome))
-        for queue, count in done.items():
-            self._metrics.processed.labels(queue, "done").inc(count)
-            self._summary.done += count
-            self._limit.done(queue, count)
+        now = self._clock.wall()
+        for queue, received in done.items():
+            self._metrics.processed.labels(queue, "done").inc(len(received))
+            observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in received])
+            self._metrics.last_done.labels(queue).set(now)
+            self._summary.done += len(received)
+            self._limit.done(queue, len(received))
         for claim, outcome in failed:
             self._tell(claim, outcome)
 
@@ -129,17 +135,16 @@ class Settler:
         self._summary.failed += 1
         if isinstance(outcome, Dead):
             metrics.processed.labels(message.queue, "dead").inc()
-            metrics.dead_lettered.labels(message.queue).inc()
-            if isinstance(outcome, Unreadable):
-                metrics.unreadable.labels(message.queue).inc()
+            metrics.dead_lettered.labels(message.queue, outcome.cause).inc()
             self._summary.dead += 1
             reason = outcome.reason.partition("\n")[0]
             _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)
         elif isinstance(outcome, RetryLater | Deferred):
-            is_retry = isinstance(outcome, RetryLater)
-            metrics.processed.labels(message.queue, "retry" if is_retry else "deferred").inc()
-            if is_retry:
-                metrics.retries.labels(message.queue).inc()
+            if isinstance(outcome, Deferred):
+                metrics.processed.labels(message.queue, "deferred").inc()
+            else:
+                metrics.processed.labels(message.queue, "retry").inc()
+                metrics.retries.labels(message.queue, outcome.cause).inc()
             delay = outcome.delay or 0.0
             self._on_delay(delay)
             _log.debug(

@@ -9,7 +9,7 @@ from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.message import Claim
 from fmq.metrics import ProcessorMetrics
-from fmq.outcome import Retry
+from fmq.outcome import Cause, Retry
 from fmq.queue import Queue
 from fmq_processor.breaker import Breaker
 from fmq_processor.gate import Gate
@@ -151,7 +151,9 @@ class Worker:
                 self._drop(job)
                 self._runner.abandon(job)
                 self._metrics.timeouts.labels(job.claims[0].message.queue).inc(len(job.claims))
-                self._settler.judge(job, Retry(reason=f"timed out after {self._limits.timeout:g} s"))
+                self._settler.judge(
+                    job, Retry(reason=f"timed out after {self._limits.timeout:g} s", cause=Cause.TIMEOUT)
+                )
 
     def _drop(self, job: Job) -> None:
         self._held.remove(job)

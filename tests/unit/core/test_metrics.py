@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
-from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build_info
+from fmq.metrics import BrokerCollector, ListenerMetrics, ProcessorMetrics, StoreCollector, show_process
 from fmq.outcome import Dead, Done
 from fmq.queue import open_queue
 
@@ -60,12 +60,26 @@ def test_a_store_that_can_t_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert b"fmq_store_up 0.0" in generate_latest(registry)
 
 
+def test_what_the_broker_does_not_say_is_not_shown() -> None:
+    """A figure of 0 would be a lie; whether it says anything is a figure of its own."""
+    said: dict[str, float] = {}
+    registry = CollectorRegistry()
+    registry.register(BrokerCollector(lambda: said))
+    assert b"fmq_broker_stats_up 0.0" in generate_latest(registry)
+    assert b"dropped" not in generate_latest(registry).split(b"fmq_broker_stats_up 0.0")[1]
+    said["dropped_messages"] = 7
+    page = generate_latest(registry)
+    assert b"fmq_broker_stats_up 1.0" in page
+    assert b"# TYPE fmq_broker_dropped_messages_total counter\nfmq_broker_dropped_messages_total 7.0\n" in page
+    assert b"fmq_broker_stored" not in page
+
+
 def test_series_begin_at_zero() -> None:
     """Known queues have all their counters before the first message."""
     listener, processor = CollectorRegistry(), CollectorRegistry()
     ListenerMetrics(listener).start_at_zero(["q"])
     ProcessorMetrics(processor).start_at_zero(["q"])
-    build_info(processor, service="processor")
+    show_process(processor, service="processor")
     text = generate_latest(listener).decode() + generate_latest(processor).decode()
     for series in (
         'fmq_received_total{queue="q"} 0.0',
@@ -75,5 +89,6 @@ def test_series_begin_at_zero() -> None:
         'fmq_failures_total{queue="q"} 0.0',
         "fmq_connected 0.0",
         'fmq_build_info{service="processor",version="',
+        "fmq_process_start_time_seconds ",
     ):
         assert series in text

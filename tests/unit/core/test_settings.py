@@ -139,3 +139,15 @@ def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(Example, {}, {"FMQ_EXAMPLE_URL": value})
     assert f"FMQ_EXAMPLE_URL='{shown}': " in str(caught.value)
+
+
+def test_an_extra_that_is_not_installed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is missing and how to get it, beside other mistakes; off needs nothing."""
+    monkeypatch.setattr("fmq.extras._OTEL", ("no-such-package",))
+    assert load(Settings, {}, {"FMQ_TRACING": "off"}).tracing == "off"
+    with pytest.raises(SettingsError) as caught:
+        load(Settings, {}, {"FMQ_TRACING": "otel", "FMQ_HTTP_PORT": "x"})
+    assert "FMQ_TRACING='otel': no-such-package not installed; pip install 'fmq-core[otel]' does that" in str(
+        caught.value
+    )
+    assert "FMQ_HTTP_PORT" in str(caught.value)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fmq.message import Claim, Message
-from fmq.outcome import Dead, Retry, RetryLater
+from fmq.outcome import Cause, Dead, Retry, RetryLater
 from fmq_processor.job import Job, results
 
 
@@ -65,4 +65,4 @@ def test_a_call_of_which_nothing_ran_is_a_failure(is_batch: bool) -> None:  # no
     ):
         given = results(job(2 if is_batch else 1, is_batch=is_batch), result)
         assert len(given) == (2 if is_batch else 1)
-        assert all(isinstance(one, Retry) and told in one.reason for one in given)
+        assert all(isinstance(one, Retry) and told in one.reason and one.cause is Cause.BAD_RESULT for one in given)

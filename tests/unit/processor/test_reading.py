@@ -47,7 +47,11 @@ def test_what_reaches_a_handler(tmp_path: Path, form: str) -> None:
         assert seen == [{"kind": "alarm"}] * 2
         assert bench.metric("fmq_processed_total", outcome="done") == 2
         assert bench.metric("fmq_processed_total", outcome="skipped") == 3
-        assert bench.metric("fmq_processed_total", outcome="dead") == bench.metric("fmq_unreadable_total") == 2
+        assert (
+            bench.metric("fmq_processed_total", outcome="dead")
+            == bench.metric("fmq_dead_lettered_total", reason="unreadable")
+            == 2
+        )
         assert bench.metric("fmq_retries_total") == 0
         assert {(letter.message.payload, letter.message.retry_count) for letter in bench.dead()} == {(BAD, 0)}
         assert bench.dead()[0].reason.startswith("not decoded as json: Expecting property name")
@@ -132,7 +136,7 @@ def test_a_filter_without_an_answer_is_told(tmp_path: Path) -> None:
         bench.put(b'{"kind": 7}')
         bench.turn_until(lambda: bench.stats().dead == 1)
         assert bench.dead()[0].reason.startswith("the filter has no answer: ")
-        assert bench.metric("fmq_unreadable_total") == 1
+        assert bench.metric("fmq_dead_lettered_total", reason="unreadable") == 1
 
 
 @pytest.mark.parametrize("form", ["plain", "async"])

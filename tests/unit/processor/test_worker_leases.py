@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fmq import Message
+from fmq.outcome import Cause
 from support.counting import counted, counters
 from support.workbench import QUEUE, Workbench, messages_of
 
@@ -159,6 +160,7 @@ def test_a_waiting_suspect_is_given_back_at_the_shutdown(tmp_path: Path) -> None
         bench.worker.run(bench.shutdown)
         assert bench.states() == (2, 0, 0, 0)
         assert sorted(claim.attempt for claim in bench.borrow(2)) == [2, 2]
+        assert bench.metric("fmq_retries_total", reason="stopped") == 1
         handle.go_on.set()
 
 
@@ -172,6 +174,7 @@ def test_a_message_whose_every_attempt_killed_its_worker_is_dead_unhandled(tmp_p
             bench.clock.advance(2)
         bench.turn_until(lambda: bench.states() == (0, 0, 0, 1))
         assert handle.started == []
+        assert bench.metric("fmq_dead_lettered_total", reason="worker_died") == 1
         assert bench.dead()[0].reason == "its worker died or hung in each of 3 attempts"
         assert bench.metric("fmq_in_progress") == 0
 
@@ -189,6 +192,7 @@ def test_a_store_that_fails_is_told_once_and_work_goes_on_by_itself(
             for _ in range(5):
                 bench.turn()
                 bench.clock.advance(6)
+            assert bench.registry.get_sample_value("fmq_store_writable") == 0
             assert len(seen) == 5
             assert bench.worker.holds == 5
         bench.clock.advance(6)
@@ -197,6 +201,7 @@ def test_a_store_that_fails_is_told_once_and_work_goes_on_by_itself(
         assert len(messages_of(caplog.records, "The store is unavailable")) == 1
         assert len(messages_of(caplog.records, "The store is back")) == 1
         assert (bench.registry.get_sample_value("fmq_store_failures_total") or 0) >= 2
+        assert bench.registry.get_sample_value("fmq_store_writable") == 1
 
 
 def test_results_that_cannot_be_settled_before_the_end_are_told(tmp_path: Path) -> None:
@@ -226,10 +231,8 @@ def test_the_metrics_start_at_zero(tmp_path: Path) -> None:
     with Workbench(tmp_path, lambda _: None) as bench:
         bench.put()
         bench.turn()
-        for name in (
-            "fmq_failures_total",
-            "fmq_retries_total",
-            "fmq_dead_lettered_total",
-            "fmq_stale_settlements_total",
-        ):
+        for name in ("fmq_failures_total", "fmq_stale_settlements_total"):
             assert bench.registry.get_sample_value(name, {"queue": QUEUE}) == 0.0
+        for name in ("fmq_retries_total", "fmq_dead_lettered_total"):
+            for cause in Cause:
+                assert bench.registry.get_sample_value(name, {"queue": QUEUE, "reason": cause}) == 0.0

@@ -42,6 +42,22 @@ def test_every_payload_reaches_the_handler_unchanged(tmp_path: Path, payload: by
     assert seen == [(topic, payload)]
 
 
+def test_the_time_from_receipt_to_done_is_measured(tmp_path: Path) -> None:
+    """With the waits for retries; a failed attempt is not the end."""
+    with Workbench(
+        tmp_path, lambda message: bool(message.retry_count), backoff_initial=10, backoff_maximum=10
+    ) as bench:
+        bench.put(b"x")
+        bench.clock.advance(30)
+        bench.turn_until(bench.reached("fmq_retries_total", 1))
+        assert bench.metric("fmq_time_in_system_seconds_count") == bench.metric("fmq_last_done_timestamp_seconds") == 0
+        bench.clock.advance(10)
+        bench.turn_until(lambda: bench.stats().done)
+        assert bench.metric("fmq_time_in_system_seconds_count") == 1
+        assert bench.metric("fmq_time_in_system_seconds_sum") == 40
+        assert bench.metric("fmq_last_done_timestamp_seconds") == bench.clock.wall()
+
+
 def test_a_failed_message_comes_again_when_its_backoff_has_passed(tmp_path: Path) -> None:
     """The delay is kept in the store, and does not hold up other messages."""
     seen: list[tuple[bytes, int]] = []
@@ -60,6 +76,7 @@ def test_a_failed_message_comes_again_when_its_backoff_has_passed(tmp_path: Path
         bench.turn_until(lambda: bench.states() == (0, 0, 2, 0))
         assert seen[2:] == [(b"bad", 1)]
         assert bench.metric("fmq_retries_total") == bench.metric("fmq_failures_total") == 1
+        assert bench.metric("fmq_retries_total", reason="returned_false") == 1
         assert bench.metric("fmq_wait_seconds_count") == 2
 
 
@@ -95,7 +112,9 @@ def test_reject_buries_at_once(tmp_path: Path) -> None:
         bench.put(b"x")
         bench.turn_until(lambda: bench.stats().dead)
         assert bench.dead()[0].reason == "not ours"
-        assert bench.metric("fmq_dead_lettered_total") == 1
+        assert (
+            bench.metric("fmq_dead_lettered_total", reason="rejected") == bench.metric("fmq_dead_lettered_total") == 1
+        )
 
 
 def test_retry_comes_when_the_handler_says(tmp_path: Path) -> None:
@@ -167,7 +186,8 @@ def test_a_missing_await_is_a_failure_that_says_so(tmp_path: Path) -> None:
     """Nothing of the coroutine ran: done would lose the message."""
     with Workbench(tmp_path, _called_without_await, max_retries=0) as bench:
         bench.put(b"x")
-        bench.turn_until(lambda: bench.stats().dead)
+        bench.turn_until(bench.reached("fmq_dead_lettered_total", 1))
+        assert bench.metric("fmq_dead_lettered_total", reason="bad_result") == 1
         assert "an await is missing" in bench.dead()[0].reason
 
 

@@ -41,7 +41,7 @@ def test_a_plain_call_that_hangs_is_a_failure_and_the_others_go_on(
         _all_started(bench, hung.is_set)
         bench.clock.advance(TIMEOUT + 0.1)
         bench.turn_until(lambda: bench.states() == (1, 0, 1, 0))
-        assert bench.metric("fmq_timeouts_total") == bench.metric("fmq_retries_total") == 1
+        assert bench.metric("fmq_timeouts_total") == bench.metric("fmq_retries_total", reason="timeout") == 1
         assert messages_of(caplog.records, "timed out after 30 s")
         go_on.set()
         bench.turn_until(lambda: messages_of(caplog.records, "result is dropped"))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from fmq.settings import HandlerSettings
 from fmq_processor.handlers.exec.settings import ExecSettings
 from fmq_processor.handlers.file.settings import FileSettings
-from fmq_processor.handlers.queue.settings import QueueSettings
 from fmq_processor.handlers.mqtt.settings import MqttSettings
+from fmq_processor.handlers.queue.settings import QueueSettings
 from fmq_processor.handlers.sql.settings import SqlSettings
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 

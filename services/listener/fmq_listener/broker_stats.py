@@ -1,0 +1,96 @@
+"""What the broker says of itself in its $SYS topics, on a connection of its own.
+
+Not on the listener's connection: that session outlives the process and would have to be cleaned of these subscriptions
+when the setting changes, and what it brings is stored and acknowledged. Here is nothing to keep: QoS 0, no session.
+"""
+
+import logging
+from types import MappingProxyType
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from fmq_listener.connection import explain_refusal, introduce
+from fmq_listener.settings import ListenerSettings
+
+_log = logging.getLogger(__name__)
+_LONGEST_PAUSE = 60
+TOPICS = MappingProxyType(
+    {
+        "$SYS/broker/publish/messages/dropped": "dropped_messages",
+        "$SYS/broker/store/messages/count": "stored_messages",
+        "$SYS/broker/store/messages/bytes": "stored_bytes",
+    }
+)
+"""Mosquitto's, since 1.6: mosquitto(8), broker status. It sends them every ``sys_interval`` (10 s), and retained."""
+
+
+class BrokerStats:
+    """Listens in a thread of paho's until it is closed, and connects again by itself."""
+
+    def __init__(self, settings: ListenerSettings, *, client_id: str) -> None:
+        """Raises SettingsError on bad TLS files."""
+        self._settings = settings
+        self._figures: dict[str, float] = {}
+        self._refused = False
+        v5 = settings.mqtt_version == "5"
+        self._client = client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{client_id}-stats",
+            clean_session=None if v5 else True,
+            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
+            transport="websockets" if settings.broker.websocket else "tcp",
+        )
+        introduce(client, settings)
+        client.reconnect_delay_set(1, _LONGEST_PAUSE)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the broker says now, by the names in ``TOPICS``; nothing while it can't be asked."""
+        return dict(self._figures)
+
+    def start(self) -> None:
+        self._client.connect_async(
+            self._settings.broker.host, self._settings.broker.port, self._settings.keepalive_seconds
+        )
+        self._client.loop_start()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self,
+        client: Client,
+        _userdata: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if not reason.is_failure:
+            self._refused = False
+            client.subscribe([(topic, 0) for topic in TOPICS])
+        elif not self._refused:
+            self._refused = True
+            _log.warning("The broker does not tell of itself: %s", explain_refusal(reason))
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        _flags: DisconnectFlags,
+        _reason: ReasonCode,
+        _properties: Any,  # noqa: ANN401
+    ) -> None:
+        self._figures = {}
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        name = TOPICS.get(message.topic)
+        if name is not None and message.payload.isdigit():
+            self._figures = {**self._figures, name: float(message.payload)}
