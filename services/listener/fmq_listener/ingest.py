@@ -17,6 +17,7 @@ from fmq.log import shorten
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
 from fmq_listener.batch import Batch
+from fmq_listener.room import Room
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
 
@@ -67,6 +68,7 @@ class Ingest:
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
+        self._room = Room(queue, reserve=settings.disk_reserve_bytes)
         self._summary = _Summary(clock)
         self.store_problem: str | None = None
 
@@ -119,6 +121,7 @@ class Ingest:
         for name, count in counts.items():
             self._metrics.received.labels(name).inc(count)
         if batch.messages:
+            self._room.require(batch.size)
             began = self._clock.steady()
             self._queue.put(batch.messages)
             self._metrics.commit_seconds.observe(self._clock.steady() - began)
@@ -194,6 +197,7 @@ class Ingest:
                 return
             try:
                 self._queue.probe()
+                self._room.require_again()
                 for one in self._settings.filters:
                     self._queue.declare(one.name)
             except StoreRefused:
