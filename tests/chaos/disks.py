@@ -42,18 +42,24 @@ def _ordered_faults(setting: Setting) -> Result:
         listener.wait_to_say(SUBSCRIBED, 60)
         processor = rig.processor(Plan(journal=str(rig.journal)))
         with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
-            stops = 0
             for number in range(rounds):
                 order = _ORDERS[number % len(_ORDERS)]
-                rig_had = rig.stored()
+                had, stops = rig.stored(), listener.text.count(_STOPPED)
                 orders.write_text(order, encoding="ascii")
                 time.sleep(0.05)  # until the disk looks at its orders again
                 publisher.allowed += _CHUNK
                 if order == "slow":
-                    wait_for(lambda had=rig_had: rig.stored() > had, _DEADLINE, what="slow intake")  # type: ignore[misc]
+                    wait_for(lambda had=had: rig.stored() > had, _DEADLINE, what="slow intake")  # type: ignore[misc]
+                elif order == "full":  # it stops unless the log has room enough within it
+                    wait_for(
+                        lambda stops=stops, goal=publisher.allowed: (  # type: ignore[misc]
+                            listener.text.count(_STOPPED) > stops or rig.stored() >= goal
+                        ),
+                        _DEADLINE,
+                        what="intake to stop or to find room",
+                    )
                 else:
-                    stops += 1
-                    listener.wait_to_say(_STOPPED, _DEADLINE, times=stops)
+                    listener.wait_to_say(_STOPPED, _DEADLINE, times=stops + 1)
                 orders.write_text("good", encoding="ascii")
                 with timed(result):
                     wait_for(
