@@ -85,6 +85,37 @@ test-alerts: install ## Cause faults before a real Prometheus, and see the right
 	@tests/support/system-packages mosquitto promtool
 	$(BIN)/pytest tests/monitoring/test_live.py
 
+.PHONY: chaos
+chaos: install ## Break processes, brokers, networks, disks and clocks, count what is lost, write docs/reliability.md (15 minutes, as root).
+	@tests/support/system-packages mosquitto
+	$(BIN)/python tests/chaos
+
+.PHONY: sbom
+sbom: .venv-supply/.installed ## Write what each image has in it, as CycloneDX: build/sbom/*.json.
+	@mkdir -p build/sbom
+	for service in core listener processor; do
+	  .venv-supply/bin/cyclonedx-py requirements --output-reproducible --of JSON -o build/sbom/$$service.json requirements/$$service.txt
+	done
+	ls build/sbom
+
+.PHONY: audit
+audit: .venv-supply/.installed ## Look the locked packages up among known vulnerabilities (asks PyPI; fails where it can't).
+	@for service in core listener processor demo; do
+	  .venv-supply/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$service.txt
+	done
+
+.venv-supply/.installed: requirements/supply.txt
+	@echo "Making .venv-supply…"
+	$(PYTHON) -m venv --clear .venv-supply
+	.venv-supply/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
+	touch $@
+
+HOURS ?= 4
+.PHONY: soak
+soak: install ## The same again and again, each time with another seed: make soak HOURS=12.
+	@tests/support/system-packages mosquitto
+	$(BIN)/python tests/chaos --hours $(HOURS)
+
 .PHONY: images
 images: ## Build the images of listener and processor with the Docker engine that is running.
 	@version=$$(sed -n 's/^version = "\(.*\)"$$/\1/p' shared/pyproject.toml)
@@ -113,7 +144,7 @@ profile: install ## Say where the time goes in a listener and in a processor.
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo otel dev containers k8s; do
+	@for name in build core listener processor demo otel dev containers k8s supply; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

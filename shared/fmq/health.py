@@ -2,10 +2,14 @@
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -14,6 +18,7 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 
 _log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 10.0
+_MOST_CONNECTIONS = 32
 
 Checks = Mapping[str, str | None]
 """What was checked, and what is wrong with it (None: nothing)."""
@@ -63,13 +68,12 @@ class HealthServer:
         """
         handler = _handler(registry, heartbeat, ready, notes)
         try:
-            self._server = ThreadingHTTPServer((host, usual_port if port is None else port), handler)
+            self._server = _Server((host, usual_port if port is None else port), handler)
         except OSError:
             if port is not None:
                 raise
-            self._server = ThreadingHTTPServer((host, 0), handler)
+            self._server = _Server((host, 0), handler)
             _log.warning("Port %d is taken: metrics are served on port %d", usual_port, self.port)
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="http", daemon=True
         )
@@ -83,6 +87,46 @@ class HealthServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Bounded in what a client can cost: a number of connections, and a time for each, however slowly it talks.
+
+    One request a connection (HTTP/1.0), whose line and headers http.server limits.
+    """
+
+    daemon_threads = True
+    request_queue_size = _MOST_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[socket, float] = {}
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's types
+        if len(self._open) >= _MOST_CONNECTIONS:
+            self.shutdown_request(request)
+            return
+        self._open[request] = SYSTEM_CLOCK.steady() + _REQUEST_SECONDS
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called at every turn of the loop: end what takes too long. Its thread sees the end and closes it."""
+        now = SYSTEM_CLOCK.steady()
+        for request, end in tuple(self._open.items()):
+            if now > end:
+                with suppress(OSError):
+                    request.shutdown(SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
+        error = sys.exception()
+        if isinstance(error, OSError):  # the client has gone
+            _log.debug("A request of %s ended early: %s", client_address, error)
+        else:
+            _log.warning("A request of %s failed", client_address, exc_info=error)
 
 
 def _handler(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import paho_drain
 from bench.measure import DEADLINE, TESTS, TOPIC
-from support.broker import MOSQUITTO, Broker
+from support.broker import MOSQUITTO, Broker, version
 from support.processes import FmqProcess, Processes
 
 _MOSQUITTO = os.environ.get("FMQ_BENCH_MOSQUITTO") or MOSQUITTO
@@ -20,8 +20,7 @@ _MOSQUITTO_SUB = str(_BESIDE) if _BESIDE.exists() else shutil.which("mosquitto_s
 
 def broker_version() -> str:
     """Of the Mosquitto that serves the benchmarks."""
-    told = subprocess.run([_MOSQUITTO, "-h"], capture_output=True, text=True, check=False).stdout
-    return told.split("\n", 1)[0].rpartition(" ")[2]
+    return version(_MOSQUITTO)
 
 
 def broker(folder: Path, *, inflight: int = 10_000) -> Broker:

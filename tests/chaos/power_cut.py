@@ -1,6 +1,7 @@
 """The power goes at a random moment: what was acknowledged is there afterwards, and the file is sound."""
 
 import random
+import signal
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import apsw
 
+from chaos.plan import Plan
+from chaos.publisher import Publisher
+from chaos.rig import SUBSCRIBED, Rig, quiet, topics
+from chaos.scenario import Control, Findings, Result, Setting, timed
 from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq.outcome import Done
@@ -15,9 +20,18 @@ from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue
 from support.counting import counted, counters, query
 from support.disk import installed
 from support.power import PowerCutDisk, restore
+from support.processes import FmqProcess
+from support.wait import wait_for
 
 _QUEUE = "dstdb"
 _CUTS_PER_FILE = 25
+_STORE_CUTS = 500
+_LISTENER_CUTS = 40
+_CUT_MESSAGES = 20
+_BREATH = 0.03
+_MANY = 10**9
+_CALM = random.Random(0)
+_DEADLINE = 120.0
 
 
 @dataclass(slots=True)
@@ -106,7 +120,8 @@ def cut_power(folder: Path, rng: random.Random, *, durability: Durability, cuts:
 
 def _judge(found: PowerCuts, machine: _Machine, path: Path) -> None:
     began = time.monotonic()
-    with open_queue(f"sqlite:///{path}") as queue:  # checks the file, and raises if it is damaged
+    # Opening checks the file, and raises if it is damaged. On the same kind of disk, which need not wait for a real one.
+    with installed(PowerCutDisk(_CALM, cut_after=_MANY)), open_queue(f"sqlite:///{path}") as queue:
         queue.declare(_QUEUE)
         found.slowest_recovery = max(found.slowest_recovery, time.monotonic() - began)
         rows = [payload for (payload,) in query(path, "SELECT payload FROM msg_dstdb")]
@@ -125,3 +140,78 @@ def _judge(found: PowerCuts, machine: _Machine, path: Path) -> None:
             found.faults.append(f"{where}: the counters say {counters(path)}, a count {counted(path)}")
         machine.stored |= there
         machine.under_way = []
+
+
+def run(setting: Setting) -> Findings:
+    """Within one process, fast; then a real listener, whose machine loses power while a broker hands it messages."""
+    return [_store(setting), *_store_control(setting), _listener(setting), *_listener_control(setting)]
+
+
+def _store(setting: Setting) -> Result:
+    result = Result("power cut, store with synchronous=FULL", what="cuts")
+    found = cut_power(
+        setting.folder, setting.rng("power"), durability=Durability.FULL, cuts=setting.scaled(_STORE_CUTS, least=20)
+    )
+    result.runs, result.messages, result.lost, result.faults = found.cuts, found.stored, found.lost, found.faults
+    result.recovered_in = found.slowest_recovery
+    result.notes.append(f"{found.torn} of the cuts lost or tore something that was not synced")
+    return result
+
+
+def _store_control(setting: Setting) -> Findings:
+    cuts = setting.scaled(_STORE_CUTS // 5, least=20)
+    found = cut_power(setting.folder, setting.rng("power"), durability=Durability.NORMAL, cuts=cuts)
+    noticed = f"{found.lost} of {found.stored:,} messages lost in {found.cuts} power cuts" if found.lost else ""
+    return [Control("a store with synchronous=NORMAL", noticed)]
+
+
+def _listener(setting: Setting) -> Result:
+    result = Result("power cut, real listener", what="cuts")
+    result.runs = setting.scaled(_LISTENER_CUTS, least=3)
+    _cut_listener(result, setting, "FULL")
+    return result
+
+
+def _listener_control(setting: Setting) -> Findings:
+    seen = Result("control", runs=setting.scaled(_LISTENER_CUTS // 4, least=3))
+    _cut_listener(seen, setting, "NORMAL")
+    noticed = f"{seen.lost} of {seen.messages:,} messages lost in {seen.runs} power cuts" if seen.lost else ""
+    return [Control("a listener with FMQ_SYNCHRONOUS=NORMAL whose power is cut", noticed)]
+
+
+def _cut_listener(result: Result, setting: Setting, synchronous: str) -> None:
+    rng = setting.rng(f"listener {synchronous}")
+    with Rig(setting.folder / f"listener-{synchronous}") as rig:
+        rig.prepare()
+        kept = rig.folder / "kept"
+        kept.mkdir()
+        with Publisher(rig.broker.port, topics(), count=_MANY, allowed=0) as publisher:
+            for _ in range(result.runs):
+                power = rng.randrange(10**9), int(10 ** rng.uniform(1, 2.4)), str(kept)
+                listener = rig.listener(Plan(power=power), FMQ_SYNCHRONOUS=synchronous, FMQ_INFLIGHT=200)
+                _feed(publisher, listener)
+                if (code := listener.wait(1)) != -signal.SIGKILL:
+                    result.faults.append(f"exit code {code}: {listener.text[-400:]}")
+                restore({rig.folder / part.name: part.read_bytes() for part in kept.iterdir()})
+            messages = publisher.allowed
+            wait_for(lambda: publisher.acknowledged >= messages, _DEADLINE, what="the broker to take all messages")
+            with timed(result):
+                listener = rig.listener()
+                listener.wait_to_say(SUBSCRIBED, 60)
+            quiet(rig.stored, 1.0, _DEADLINE)
+        if (code := listener.terminate()) != 0:
+            result.faults.append(f"exit code {code} at the end: {listener.text[-400:]}")
+        rig.judge(result, messages, handled=False)
+
+
+def _feed(publisher: Publisher, listener: FmqProcess) -> None:
+    """Let messages come bit by bit until the power goes.
+
+    Not in a flood: the end of a process with data unread resets the connection, and PUBACKs on their way are lost with it.
+    Here they are to arrive, so that only the disk can save what they promised.
+    """
+    end = time.monotonic() + _DEADLINE
+    while listener.running and time.monotonic() < end:
+        if SUBSCRIBED in listener.text:
+            publisher.allowed += _CUT_MESSAGES
+        time.sleep(_BREATH)

@@ -96,7 +96,7 @@ def test_full_disk_stops_intake_until_there_is_space(stack: StackMaker, tell: Ca
 
     The listener stays alive, says that it is not ready and why, and goes on by itself.
     """
-    count, volume, filler = 8_000, "64m", 58
+    count, volume, filler = 8_000, "64m", 38  # the last 16 MiB are kept for processors
     options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={volume},uid=10001,gid=10001,mode=0770"}
     impatient = {"services": {"listener": {"environment": {"FMQ_RECONNECT_MAX_SECONDS": "2"}}}}
     made = stack(impatient, {"volumes": {"queue": {"driver_opts": options}}}, FMQ_HANDLER="ledger:handle")

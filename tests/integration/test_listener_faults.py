@@ -241,6 +241,41 @@ def test_a_full_disk_loses_nothing(broker: Broker, fmq: Processes, database: Pat
     assert Rows(database).payloads("w") == sent
 
 
+def test_intake_stops_before_the_disk_is_full(broker: Broker, fmq: Processes, database: Path) -> None:
+    """Nothing is stored or acknowledged once less than the reserve is free; with enough room all of it comes."""
+    wire = _Wire(database, "w")
+    sent = _payloads(100)
+    with Proxy(broker.port, wire) as proxy:
+        listener = _listen(fmq, proxy.url, FMQ_DISK_RESERVE_BYTES=2**62)
+        publish(broker.port, (("w", payload) for payload in sent))
+        (stopped,) = listener.wait_to_say("Intake stopped: ")
+        assert "FMQ_DISK_RESERVE_BYTES" in stopped["message"]
+        assert "full" in listener.get("readyz")
+        assert listener.terminate() == 0
+        assert wire.acknowledged == 0
+        assert Rows(database).count("w") == 0
+        _listen(fmq, proxy.url)
+        wait_for(lambda: wire.acknowledged == 100, what="100 PUBACKs")
+        assert not proxy.errors
+    assert Rows(database).payloads("w") == sent
+
+
+def test_a_database_that_was_removed_takes_nothing_more(broker: Broker, fmq: Processes, database: Path) -> None:
+    """A file without a name would take messages and lose them at the end: the listener ends, and the next one has them."""
+    wire = _Wire(database, "w")
+    with Proxy(broker.port, wire) as proxy:
+        listener = _listen(fmq, proxy.url)
+        database.rename(database.with_name("elsewhere.db"))
+        publish(broker.port, [("w", b"#1")])
+        assert listener.wait() == 3
+        assert "removed or renamed" in listener.text
+        assert wire.acknowledged == 0
+        _listen(fmq, proxy.url)
+        wait_for(lambda: wire.acknowledged == 1, what="its PUBACK")
+        assert not proxy.errors
+    assert Rows(database).payloads("w") == [b"#1"]
+
+
 @VERSIONS
 def test_sigterm_under_load_acknowledges_everything_that_it_stored(
     broker: Broker, fmq: Processes, database: Path, version: str

@@ -1,4 +1,4 @@
-"""What a power cut leaves behind. How many: FMQ_TEST_CUTS, 40 by default; ``make chaos`` makes 500 and more."""
+"""What a power cut leaves behind. How many: FMQ_TEST_CUTS, 20 by default; ``make chaos`` makes 500 and more."""
 
 import os
 import random
@@ -7,7 +7,7 @@ from pathlib import Path
 from chaos.power_cut import cut_power
 from fmq.queue import Durability
 
-_CUTS = int(os.environ.get("FMQ_TEST_CUTS", "40"))
+_CUTS = int(os.environ.get("FMQ_TEST_CUTS", "20"))
 
 
 def test_what_was_committed_with_full_durability_survives_power_cuts(tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 _PIECE = 10_000
 
 
+def version(program: str = MOSQUITTO) -> str:
+    """Of the Mosquitto that the tests use."""
+    told = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout
+    return told.split("\n", 1)[0].rpartition(" ")[2]
+
+
 def free_port() -> int:
     """A TCP port that nothing listens on."""
     with closing(socket.socket()) as probe:
@@ -96,6 +102,13 @@ class Broker:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut does (SIGKILL)."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)
+        self._process = None
 
     def reload(self) -> None:
         """Make it read its password file again (SIGHUP)."""

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,11 +20,19 @@ FMQ = Path(sys.executable).with_name("fmq")
 class FmqProcess:
     """One process of the command ``fmq``. Its log goes to a file, which is what tests read."""
 
-    def __init__(self, arguments: tuple[str, ...], *, folder: Path, log: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        *,
+        folder: Path,
+        log: Path,
+        environ: dict[str, str],
+        program: Sequence[str] = (str(FMQ),),
+    ) -> None:
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [FMQ, *arguments],
+                [*program, *arguments],
                 cwd=folder,
                 env=environ,
                 stdin=subprocess.DEVNULL,
@@ -95,6 +105,10 @@ class FmqProcess:
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is still there."""
+        self._process.send_signal(number)
+
     def wait(self, deadline: float = 30.0) -> int:
         """Wait until it has ended and return its exit code."""
         try:
@@ -104,10 +118,12 @@ class FmqProcess:
 
 
 class Processes:
-    """Starts fmq processes in one folder; on leaving, whatever still runs is killed."""
+    """Starts fmq processes in one folder, from any thread; on leaving, whatever still runs is killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, program: Sequence[str] = (str(FMQ),)) -> None:
         self.folder = folder
+        self._program = program
+        self._numbers = count()
         self._all: list[FmqProcess] = []
 
     def start(self, *arguments: str, **settings: object) -> FmqProcess:
@@ -115,8 +131,8 @@ class Processes:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
         environ |= {"FMQ_HTTP_PORT": "0", "FMQ_LOG_FORMAT": "json"}
         environ |= {name: str(value) for name, value in settings.items()}
-        log = self.folder / f"{len(self._all)}-{arguments[0]}.log"
-        process = FmqProcess(arguments, folder=self.folder, log=log, environ=environ)
+        log = self.folder / f"{next(self._numbers)}-{arguments[0]}.log"
+        process = FmqProcess(arguments, folder=self.folder, log=log, environ=environ, program=self._program)
         self._all.append(process)
         return process
 

@@ -110,7 +110,7 @@ class Proxy:
     def _pump(self, source: socket.socket, target: socket.socket, connection: int, to_broker: bool) -> None:  # noqa: FBT001
         self._open.add((connection, to_broker))
         try:
-            for raw, body in _packets(source):
+            for raw, body in packets(source):
                 passed = self._watch(Packet(connection, to_broker, raw, body))
                 if passed is None:
                     break
@@ -130,18 +130,19 @@ def _end(one: socket.socket) -> None:
         one.shutdown(socket.SHUT_RDWR)
 
 
-def _packets(source: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+def packets(source: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+    """Every packet that comes, whole, and its body (what follows the fixed header), until the end."""
     buffer = bytearray()
     while data := source.recv(_READ):
         buffer += data
-        while found := _first(buffer):
+        while found := first_packet(buffer):
             start, end = found
             raw = bytes(buffer[:end])
             del buffer[:end]
             yield raw, raw[start:]
 
 
-def _first(buffer: bytearray) -> tuple[int, int] | None:
+def first_packet(buffer: bytearray) -> tuple[int, int] | None:
     """Where the body of the first packet starts and ends, or None if it is not complete."""
     length = 0
     for index in range(1, min(5, len(buffer))):

@@ -19,6 +19,7 @@ from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
 from fmq_listener.admission import Admission
 from fmq_listener.batch import Batch
+from fmq_listener.room import Room
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
 from fmq_listener.summary import Summary
@@ -77,6 +78,7 @@ class Ingest:
         self._store_failures = 0
         self._admission = admission
         self._summary = Summary(clock)
+        self._room = Room(queue, reserve=settings.disk_reserve_bytes)
         self.store_problem: str | None = None
 
     def run(self) -> None:
@@ -130,6 +132,7 @@ class Ingest:
         messages, terms, receipt, again = self._admission.admit(batch)
         duplicates = Counter(map(_queue_of, again))
         if messages:
+            self._room.require(batch.size)
             began = self._clock.steady()
             known = self._queue.put(messages, terms=terms, receipt=receipt)
             seconds = self._clock.steady() - began
@@ -214,6 +217,7 @@ class Ingest:
                 return
             try:
                 self._queue.probe()
+                self._room.require_again()
                 for one in self._settings.filters:
                     self._queue.declare(one.name)
             except StoreRefused:

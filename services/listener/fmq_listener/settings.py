@@ -100,6 +100,13 @@ class ListenerSettings(BrokerSettings, Settings):
         "Takes a second connection, and the right to read $SYS/broker/#.",
         right="true or false",
     )
+    disk_reserve_bytes: int = setting(
+        16 * 1024 * 1024,
+        about="Free space on the store's disk that intake does not use: it stops before, so that processors can still "
+        "settle what is stored, and make room.",
+        right="a number of bytes, 0 or more, such as 16777216",
+        ge=0,
+    )
     connect_attempts: int = setting(
         0,
         about="How often to try in a row to reach the broker before giving up; 0 is for ever.",

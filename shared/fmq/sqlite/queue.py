@@ -108,8 +108,15 @@ class SqliteQueue:
         path = self._store.path
         wal = path.with_name(path.name + "-wal")
         disk = os.statvfs(path.parent)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise StoreRefused(
+                f"{path} was removed or renamed while it was in use, and what is in it now would be lost: "
+                "put it back or begin a new one, and start again"
+            ) from None
         return StoreStats(
-            database_bytes=path.stat().st_size,
+            database_bytes=size,
             wal_bytes=wal.stat().st_size if wal.exists() else 0,
             free_disk_bytes=disk.f_bavail * disk.f_frsize,
         )

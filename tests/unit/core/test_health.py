@@ -1,17 +1,23 @@
 """The HTTP endpoints and the command that asks them."""
 
 import json
+import select
+import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Counter
 
+from fmq import health
 from fmq.cli import fmq_command
 from fmq.health import HealthServer, Heartbeat
 from support.clock import FakeClock
+from support.wait import wait_for
 
 
 class Service:
@@ -120,3 +126,37 @@ def test_the_command(service: Service) -> None:
     result = runner.invoke(fmq_command, ["health", "--port", port])
     assert result.exit_code == 1
     assert "no answer" in str(result.exception)
+
+
+def test_slow_clients_are_cut_off_and_many_are_turned_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a request that trickles in nor a crowd of connections costs more than a bound, and neither is in the way for long."""
+    monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.5)
+    slow = [socket.create_connection(("127.0.0.1", service.server.port), timeout=10) for _ in range(60)]
+    wait_for(lambda: threading.active_count() > 20, what="the crowd to be let in")
+    assert threading.active_count() <= 40
+    ended: list[socket.socket] = []
+
+    def trickle() -> bool:
+        for one in slow:
+            with suppress(OSError):
+                one.send(b"G")
+            if one not in ended and select.select([one], [], [], 0)[0]:
+                ended.append(one)
+        return len(ended) == len(slow)
+
+    wait_for(trickle, 5, what="the slow clients to be cut off")
+    wait_for(lambda: service.get("/healthz")[0] == 200, what="an answer")
+    for one in slow:
+        one.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_long_request_is_refused(service: Service) -> None:
+    """A request line or header beyond http.server's limits gets an error, and the server goes on."""
+    for head in (b"GET /" + b"x" * 70_000, b"GET /healthz HTTP/1.0\r\n" + b"x: y\r\n" * 200, b"\0\xff\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", service.server.port), timeout=10) as client, suppress(OSError):
+            client.sendall(head + b"\r\n\r\n")
+            assert b"200" not in client.recv(100)
+    assert service.get("/healthz")[0] == 200

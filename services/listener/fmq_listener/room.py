@@ -1,0 +1,30 @@
+"""Room on the store's disk: intake leaves some, so that processors can go on when it has to stop."""
+
+from fmq.errors import StoreUnavailable
+from fmq.queue import Queue
+
+_WRITTEN = 2
+"""How often a message is written: to the log, and from there to the file."""
+
+
+class Room:
+    """On a disk that is full to the last byte nothing can be settled either, and nothing would ever make room."""
+
+    def __init__(self, queue: Queue, *, reserve: int) -> None:
+        self._queue = queue
+        self._reserve = reserve
+        self._size = 0
+
+    def require(self, size: int) -> None:
+        """Raise StoreUnavailable unless ``size`` more bytes leave the reserve free."""
+        self._size = size
+        free = self._queue.store_stats().free_disk_bytes
+        if free < self._reserve + _WRITTEN * size:
+            raise StoreUnavailable(
+                f"the disk is full but for {free // 1024} KiB, and FMQ_DISK_RESERVE_BYTES={self._reserve} keeps some "
+                "for processors to work with"
+            )
+
+    def require_again(self) -> None:
+        """The same for what was last refused or stored."""
+        self.require(self._size)

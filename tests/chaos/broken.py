@@ -1,0 +1,63 @@
+"""Ways to be wrong, for control runs: each breaks one promise, and the run has to notice."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fmq.message import Claim
+from fmq.outcome import Done
+from fmq.sqlite.queue import SqliteQueue
+from fmq_listener.batch import Batch
+from fmq_listener.ingest import Ingest
+
+_SHORT_LEASE = 0.02
+
+
+def _acknowledge_first() -> None:
+    """PUBACK before the commit."""
+
+    def take(ingest: Ingest, batch: Batch) -> None:
+        ingest._session.acknowledge(batch)
+        ingest._queue.put(batch.messages)
+
+    setattr(Ingest, "_take", take)  # noqa: B010 - mypy takes no assignment to a method
+
+
+def _settle_first() -> None:
+    """Every message is settled as soon as it is claimed, before the handler has seen it."""
+    real = SqliteQueue.claim
+
+    def claim(queue: SqliteQueue, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+        claims = real(queue, name, limit, **more)
+        queue.settle([(one, Done()) for one in claims])
+        return claims
+
+    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+
+
+def _lend_twice() -> None:
+    """The store keeps leases for a moment only, and says otherwise."""
+    real = SqliteQueue.claim
+
+    def claim(queue: SqliteQueue, name: str, limit: int, *, lease: float, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+        claims = real(queue, name, limit, lease=_SHORT_LEASE, **more)
+        return [one._replace(lease_until=one.lease_until - _SHORT_LEASE + lease) for one in claims]
+
+    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+
+
+def _ignore_order() -> None:
+    """Claims as if order did not matter."""
+    real = SqliteQueue.claim
+
+    def claim(queue: SqliteQueue, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+        return real(queue, name, limit, **{**more, "ordered": False})
+
+    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+
+
+BROKEN: Mapping[str, Callable[[], None]] = {
+    "acknowledges before it stores": _acknowledge_first,
+    "settles before it handles": _settle_first,
+    "lends what is lent": _lend_twice,
+    "ignores the order": _ignore_order,
+}

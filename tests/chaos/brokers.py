@@ -1,0 +1,110 @@
+"""The broker goes: as an operator ends it, with its sessions kept; and killed, with nothing kept."""
+
+import threading
+from pathlib import Path
+
+from chaos.plan import Plan
+from chaos.publisher import Publisher
+from chaos.rig import SUBSCRIBED, Rig, quiet, topics
+from chaos.scenario import Findings, Result, Setting, timed
+from support.counting import query
+from support.proxy import PUBACK, PUBLISH, Packet, Proxy
+from support.wait import wait_for
+
+_RESTARTS = 12
+_KILLS = 8
+_MESSAGES = 30_000
+_DEADLINE = 300.0
+
+
+def run(setting: Setting) -> Findings:
+    return [_restarts(setting), _kills(setting)]
+
+
+def _restarts(setting: Setting) -> Result:
+    """A broker that keeps its sessions on disk is ended and started: nothing is lost, by it or by fmq."""
+    result = Result("broker restarted, with persistence", what="restarts")
+    restarts, messages = setting.scaled(_RESTARTS), setting.scaled(_MESSAGES)
+    rng = setting.rng(result.scenario)
+    with Rig(setting.folder / "restarts") as rig:
+        rig.prepare()
+        listener, processor = rig.listener(), rig.processor(Plan(journal=str(rig.journal)))
+        listener.wait_to_say(SUBSCRIBED, 60)
+        with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
+            for number in range(restarts):
+                publisher.allowed = messages * (number + 1) // restarts
+                goal = rng.randrange(messages * number // restarts, publisher.allowed)
+                wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
+                rig.broker.stop()
+                rig.broker.start()
+                with timed(result):
+                    listener.wait_to_say(SUBSCRIBED, 60, times=number + 2)
+            publisher.finish(_DEADLINE)
+            rig.await_all(messages, _DEADLINE)
+        for process in (listener, processor):
+            if (code := process.terminate()) != 0:
+                result.faults.append(f"exit code {code}: {process.text[-400:]}")
+        rig.judge(result, messages)
+    result.runs = restarts
+    return result
+
+
+class _Acknowledged:
+    """Watches which messages the listener has acknowledged; from then on they are fmq's to keep."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, int], int] = {}
+        self._lock = threading.Lock()
+        self.numbers: set[int] = set()
+
+    def __call__(self, packet: Packet) -> bytes:
+        with self._lock:
+            key = packet.connection, packet.packet_id
+            if packet.kind == PUBLISH and not packet.to_broker:
+                before = packet.body[: packet.body.rindex(b".")]
+                self._open[key] = int(before[len(before.rstrip(b"0123456789")) :])
+            elif packet.kind == PUBACK and packet.to_broker:
+                self.numbers.add(self._open.pop(key))
+        return packet.raw
+
+
+def _kills(setting: Setting) -> Result:
+    """A broker that keeps nothing is killed: what it had not handed over is gone, what fmq acknowledged is not."""
+    result = Result("broker killed, without persistence", what="kills")
+    kills, messages = setting.scaled(_KILLS), setting.scaled(_MESSAGES)
+    rng = setting.rng(result.scenario)
+    seen = _Acknowledged()
+    with (
+        Rig(setting.folder / "kills", broker_config=["persistence false"]) as rig,
+        Proxy(rig.broker.port, seen) as proxy,
+    ):
+        rig.url = proxy.url
+        listener = rig.listener()
+        listener.wait_to_say(SUBSCRIBED, 60)
+        with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
+            for number in range(kills):
+                publisher.allowed = messages * (number + 1) // kills
+                goal = rng.randrange(messages * number // kills, publisher.allowed)
+                wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
+                rig.broker.kill()
+                rig.broker.start()
+                with timed(result):
+                    listener.wait_to_say(SUBSCRIBED, 60, times=number + 2)
+            publisher.finish(_DEADLINE)
+            quiet(lambda: len(seen.numbers), 1.0, 60)
+        if (code := listener.terminate()) != 0:
+            result.faults.append(f"exit code {code}: {listener.text[-400:]}")
+        result.faults += [f"the proxy failed: {error!r}" for error in proxy.errors]
+        there = _numbers(rig.database)
+        result.lost = len(seen.numbers - there)
+        result.notes.append(
+            f"the broker itself lost {messages - len(seen.numbers | there)} of what it had acknowledged"
+        )
+    result.runs, result.messages = kills, len(seen.numbers)
+    return result
+
+
+def _numbers(database: Path) -> set[int]:
+    (table,) = query(database, "SELECT table_name FROM fmq_queue")[0]
+    rows = query(database, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"')  # noqa: S608
+    return {int(head.partition(".")[0]) for (head,) in rows}

@@ -1,0 +1,60 @@
+"""Control runs of what the checker itself must see: a wrong counter, a damaged file, a missing row."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from chaos.checker import check_store
+from chaos.scenario import Control, Findings, Setting
+from fmq.message import Incoming
+from fmq.queue import StoreOptions, open_queue
+
+_MESSAGES = 2_000
+
+
+def run(setting: Setting) -> Findings:
+    return [
+        _control(setting, "a counter that is one too high", _count_wrong),
+        _control(setting, "a damaged page", _damage),
+        _control(setting, "a row that vanishes", _delete),
+        _control(setting, "two rows that change places", _swap),
+    ]
+
+
+def _control(setting: Setting, name: str, spoil: Callable[[Path], None]) -> Control:
+    path = setting.folder / f"{name.replace(' ', '-')}.db"
+    with open_queue(f"sqlite:///{path}", StoreOptions(check_integrity=False)) as queue:
+        queue.declare("q")
+        queue.put([Incoming("q", "t", b"%d." % number, 1.0) for number in range(_MESSAGES)])
+    spoil(path)
+    try:
+        stored = check_store(path, _MESSAGES)
+    except apsw.CorruptError as error:
+        return Control(name, f"SQLite: {error}")
+    return Control(name, "; ".join([*([f"{stored.lost} messages lost"] if stored.lost else []), *stored.faults]))
+
+
+def _change(path: Path, statement: str) -> None:
+    sql = apsw.Connection(str(path))
+    sql.execute(statement)
+    sql.close()
+
+
+def _count_wrong(path: Path) -> None:
+    _change(path, "UPDATE fmq_queue SET done = done + 1")
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 512] = b"\xa5" * 512
+    path.write_bytes(content)
+
+
+def _delete(path: Path) -> None:
+    _change(path, "DELETE FROM msg_q WHERE id = 1000")
+
+
+def _swap(path: Path) -> None:
+    _change(path, "UPDATE msg_q SET payload = CASE id WHEN 7 THEN '90.' ELSE '6.' END WHERE id IN (7, 91)")

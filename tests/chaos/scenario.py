@@ -1,0 +1,63 @@
+"""What every scenario gets and gives."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``folder`` is of this scenario alone; ``scale`` makes it larger or smaller than ``make chaos`` does."""
+
+    folder: Path
+    seed: int
+    scale: float = 1.0
+
+    def rng(self, name: str) -> random.Random:
+        """Chance for one part, which does not depend on what other parts draw."""
+        return random.Random(f"{self.seed}/{name}")
+
+    def scaled(self, count: int, *, least: int = 1) -> int:
+        return max(least, round(count * self.scale))
+
+
+@dataclass(slots=True)
+class Result:
+    """One line of the report. ``faults`` says what must not be; ``recovered_in`` is the slowest recovery, in seconds."""
+
+    scenario: str
+    runs: int = 0
+    what: str = "runs"
+    messages: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    recovered_in: float | None = None
+    notes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    kills: int = 0
+
+    @property
+    def is_fine(self) -> bool:
+        return not self.lost and not self.faults
+
+
+@dataclass(slots=True)
+class Control:
+    """A run that is wrong on purpose. ``noticed`` is how the checks failed it; empty if they did not."""
+
+    name: str
+    noticed: str = ""
+
+
+Findings = Sequence[Result | Control]
+
+
+@contextmanager
+def timed(result: Result) -> Iterator[None]:
+    """Keep the longest of what runs within as the time of recovery."""
+    began = monotonic()
+    yield
+    result.recovered_in = max(result.recovered_in or 0.0, monotonic() - began)
