@@ -70,6 +70,11 @@ test-k8s: install .venv-k8s/.installed ## Build the Kubernetes manifests, check 
 	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
 	touch $@
 
+.PHONY: test-services
+test-services: install ## Install the systemd units on a machine in namespaces, and run them there (as root; 2 minutes).
+	@tests/support/system-packages mosquitto mosquitto_pub systemd
+	$(BIN)/pytest tests/services
+
 .PHONY: test-monitoring
 test-monitoring: install ## Check the alert rules (with promtool), Alertmanager's routes and the dashboards.
 	@tests/support/system-packages promtool amtool

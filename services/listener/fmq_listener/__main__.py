@@ -1,6 +1,7 @@
 """The listener as a program: everything is made and put together here."""
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ from fmq.health import Checks, HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
 from fmq.metrics import ListenerMetrics, StoreCollector, build_info
+from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
 from fmq_listener.connection import default_client_id
 from fmq_listener.ingest import Ingest
@@ -93,10 +95,21 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
                 "broker": None if session.subscribed else "not connected and subscribed",
             }
 
+        def status() -> str:
+            wrong = "; ".join(f"{name}: {what}" for name, what in ready().items() if what)
+            return wrong or f"subscribed at {settings.broker}"
+
         stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
         upkeep.start()
         stack.callback(upkeep.join)
-        stack.callback(shutdown.request)
+        reporter = Reporter(
+            ServiceManager(os.environ),
+            heartbeat=heartbeat,
+            shutdown=shutdown,
+            grace=settings.grace_seconds,
+            status=status,
+        )
+        stack.enter_context(reporter).ready()
         if not leaving:
             ingest.run()
             return 0

@@ -18,6 +18,7 @@ from fmq.health import HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
 from fmq.metrics import ProcessorMetrics, StoreCollector, build_info
+from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, open_queue
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
@@ -72,7 +73,16 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     build_info(registry, service="processor")
     handler = choice.make(registry)
     heartbeat = Heartbeat()
+    shown = shorten(", ".join(settings.queues)) or "every queue there is"
     with ExitStack() as stack:
+        reporter = Reporter(
+            ServiceManager(os.environ),
+            heartbeat=heartbeat,
+            shutdown=shutdown,
+            grace=settings.grace_seconds,
+            status=lambda: f"handling messages of {shown} by {handler.name}",
+        )
+        stack.enter_context(reporter)
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
@@ -87,10 +97,15 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         stack.callback(server.close)
         _log.info(
             "Starting processor for topic: %s",
-            shorten(", ".join(settings.queues)) or "every queue there is",
+            shown,
             extra={"handler": handler.name, "http_port": server.port},
         )
-        fine = _work(settings, handler, worker, runner, shutdown, heartbeat, readiness)
+
+        def on_ready() -> None:
+            readiness.handler_is_ready()
+            reporter.ready()
+
+        fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready)
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang: ending without them")
@@ -106,7 +121,7 @@ def _work(
     runner: Runner,
     shutdown: Shutdown,
     heartbeat: Heartbeat,
-    readiness: Readiness,
+    on_ready: Callable[[], None],
 ) -> bool:
     """Set the handler up, work, tear it down. Returns whether all went well."""
 
@@ -125,7 +140,7 @@ def _work(
     if not set_up(runner, handler.setup, keep_waiting=not_stopped_for(settings.grace_for_handlers)):
         _log.error("The handler's setup did not end in time")
         return False
-    readiness.handler_is_ready()
+    on_ready()
     trouble = worker.run(shutdown)
     shutdown.request()  # whatever ended the work, what follows has a limited time
     torn_down = tear_down(
