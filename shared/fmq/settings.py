@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -20,6 +21,7 @@ from fmq.queue import Durability, StoreOptions
 PREFIX = "FMQ_"
 _without_password = partial(re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""").sub, r"\1:(hidden)@")
 """Also in what was meant for a URL and is none: no scheme, or a slash too few."""
+NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 _S = TypeVar("_S", bound="SettingsModel")
 
 
@@ -154,13 +156,20 @@ def right_value(field: FieldInfo) -> str:
     return str(extra["right"]) if isinstance(extra, dict) and "right" in extra else "another value"
 
 
-def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str]) -> _S:
+def load(
+    model: type[_S],
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    arguments: Mapping[str, str] = NO_ARGUMENTS,
+) -> _S:
     """Read ``model`` from flags (by field name; None is not given) and the environment.
 
+    ``arguments`` names those of the flags that came as arguments of the command, by what its help calls them.
     Raises SettingsError, which tells of every wrong setting at once: its name, its value unless it is a secret,
     and what would be right.
     """
-    reading = Reading(flags, environ)
+    reading = Reading(flags, environ, arguments=arguments)
     settings = reading.read(model)
     if settings is None:
         raise reading.error()
@@ -177,7 +186,14 @@ def settings_error(problems: Sequence[str]) -> SettingsError:
 class Reading:
     """Reads one model after the other from the same flags and environment, and gathers what is wrong in any of them."""
 
-    def __init__(self, flags: Mapping[str, object], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        flags: Mapping[str, object],
+        environ: Mapping[str, str],
+        *,
+        arguments: Mapping[str, str] = NO_ARGUMENTS,
+    ) -> None:
+        self._arguments = arguments
         self._flags = {name: value for name, value in flags.items() if value is not None}
         self._environ = environ
         self._read: set[str] = set()
@@ -203,7 +219,7 @@ class Reading:
         for name, field in model.model_fields.items():
             key = variable(name)
             if name in self._flags:
-                values[name], shown[name] = self._flags[name], _flag(name)
+                values[name], shown[name] = self._flags[name], self._called(name)
             elif self._environ.get(key, "") != "":
                 values[name], shown[name] = self._environ[key], key
             elif is_secret(field) and self._environ.get(f"{key}_FILE", "") != "":
@@ -227,11 +243,15 @@ class Reading:
         """Every flag that belongs to none of the models read so far is a problem."""
         for name, value in self._flags.items():
             if name not in self._read:
-                self.problems.append(f"{_flag(name)}={_without_password(repr(value))}: {why}")
+                self.problems.append(f"{self._called(name)}={_without_password(_written(value))}: {why}")
+
+    def _called(self, name: str) -> str:
+        return self._arguments.get(name) or f"--{name.replace('_', '-')}"
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _written(value: object) -> str:
+    """A wrong value as the user wrote it."""
+    return repr(",".join(map(str, value)) if isinstance(value, tuple) else value)
 
 
 def _explain(
@@ -244,5 +264,5 @@ def _explain(
     field = model.model_fields[name]
     if error["type"] == "missing":
         return f"{variable(name)} is not set; it would be {right_value(field)}"
-    value = show(field, repr(values.get(name, field.default)))
+    value = show(field, _written(values.get(name, field.default)))
     return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"

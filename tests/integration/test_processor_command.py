@@ -235,7 +235,7 @@ def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes)
         (
             ("dstdb", "none"),
             {"FMQ_SLEEP": "long", "FMQ_CONCURRENCY": "-1"},
-            ("--batch='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
+            ("BATCH='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
         ),
         (
             ("dstdb",),
@@ -246,7 +246,7 @@ def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes)
         (
             ("dstdb", "none"),
             {"FMQ_HANDLER": "user_code:Shop", "FMQ_SHOP_SIGN": "0123456789"},
-            ("--batch='none'", "FMQ_SHOP_SIGN='0123456789': ", "it would be a few letters"),
+            ("BATCH='none'", "FMQ_SHOP_SIGN='0123456789': ", "it would be a few letters"),
         ),
         (("dstdb",), {"FMQ_HANDLER": "nowhere:handle"}, ("can't be imported: ModuleNotFoundError",)),
         (("dstdb", "5", "--batch", "6"), {}, ("--batch is given twice",)),

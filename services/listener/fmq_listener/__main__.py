@@ -44,7 +44,7 @@ def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
 
     Without arguments, the filters are those of FMQ_TOPICS.
     """
-    settings = read_settings(ListenerSettings, {**flags, "topics": topics or None})
+    settings = read_settings(ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"})
     shown = shorten(", ".join(settings.topics))
     configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
     _log.info("Starting listener for topic: %s", shown)

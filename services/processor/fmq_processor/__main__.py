@@ -32,6 +32,7 @@ from fmq_processor.worker import Worker
 _log = logging.getLogger(__name__)
 _USUAL_PORT = 9465
 _STOP_SECONDS = 1.0
+_CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 
 
 @click.command("process", cls=SettingsCommand)
@@ -47,11 +48,12 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
     one there is, in turn. SLEEP is the longest that an idle processor waits, in seconds.
     """
     arguments = {"topics": topic and (topic,), "batch": batch_argument, "sleep": sleep_argument}
-    for name, value in arguments.items():
-        if value is not None and flags.get(name) is not None:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    for name in given:
+        if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice: as a flag and as an argument")
-    given = {**flags, **{name: value for name, value in arguments.items() if value is not None}}
-    settings, choice = choose(given, os.environ, before_import=_configure_log)
+    called = {name: _CALLED[name] for name in given}
+    settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     return _serve(settings, choice, shutdown)

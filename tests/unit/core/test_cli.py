@@ -36,8 +36,10 @@ def test_help_lists_the_services(tmp_path: Path) -> None:
         (["dead", "list", "x", "--queue-url", "redis:///x"], {}, 2, "is no queue URL"),
         (["health", "--port", "1"], {}, 1, "no answer"),
         (["nonsense"], {}, 2, "No such command"),
-        (["listen", "a/#/b"], {}, 2, "a/#/b"),
-        (["process", "q", "ten"], {}, 2, "'ten'"),
+        (["listen", "dstdb", "a/#/b"], {}, 2, "  TOPIC='dstdb,a/#/b': "),
+        (["listen"], {"FMQ_TOPICS": "a/#/b"}, 2, "  FMQ_TOPICS='a/#/b': "),
+        (["process", "q", "ten"], {}, 2, "  BATCH='ten': "),
+        (["process", "q", "--batch", "ten"], {}, 2, "  --batch='ten': "),
         (["process", "--handler", "nowhere:f"], {}, 2, "nowhere"),
     ],
 )
