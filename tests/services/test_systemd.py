@@ -17,7 +17,7 @@ import time
 
 class SlowToStart:
     def setup(self):
-        time.sleep(4)  # longer than the test's TimeoutStartSec
+        time.sleep(6)  # longer than the test's TimeoutStartSec
     def handle(self, message):
         pass
 
@@ -144,7 +144,7 @@ def test_a_store_that_is_none_is_not_tried_again(machine: Machine, unit: str) ->
 def test_a_slow_setup_is_waited_for(machine: Machine) -> None:
     """Beyond TimeoutStartSec: the processor asks for more while its loop beats, and is started when it is ready."""
     machine.write("/etc/fmq/processor-1.env", "FMQ_HANDLER=user_code:SlowToStart\n")
-    machine.drop_in(PROCESSOR, "TimeoutStartSec=1", "Restart=no")
+    machine.drop_in(PROCESSOR, "TimeoutStartSec=3", "Restart=no")
     machine.systemctl("start", PROCESSOR)
     assert machine.show(PROCESSOR, "StatusText") == "handling messages of dstdb by user_code:SlowToStart"
 
@@ -155,7 +155,7 @@ def test_a_stop_waits_for_what_runs(machine: Machine) -> None:
     machine.await_property(LISTENER, "StatusText", "subscribed")
     machine.run("mosquitto_pub", "-t", "dstdb", "-q", "1", "-m", "x")
     machine.write("/etc/fmq/processor-1.env", "FMQ_HANDLER=user_code:slow\n")
-    machine.drop_in(PROCESSOR, "TimeoutStopSec=1")
+    machine.drop_in(PROCESSOR, "TimeoutStopSec=2")
     machine.systemctl("start", PROCESSOR)
     wait_for(lambda: machine.queues()["dstdb"]["claimed"] == 1, what="the message to be claimed")
     machine.systemctl("stop", PROCESSOR)
