@@ -102,6 +102,8 @@ def test_the_guides_way_to_run(tmp_path: Path, broker: Broker, supervisor: Super
         wait_for(lambda: log.exists() and log.read_text(encoding="utf-8").count(part) >= times, what=f"{part!r}")
 
     said("fmq-listener", "Connected and subscribed")
+    said("fmq-processor-0", "Starting processor")
+    said("fmq-processor-1", "Starting processor")
     publish(broker.port, (("dstdb", b"%d" % n) for n in range(100)))
     with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         wait_for(lambda: queue.stats("dstdb").done == 100, what="100 messages")
