@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar
 
@@ -10,7 +10,7 @@ import click
 
 import fmq
 from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
-from fmq.settings import NO_ARGUMENTS, SettingsModel, is_secret, load, variable
+from fmq.settings import Arguments, SettingsModel, is_secret, load, variable
 
 _S = TypeVar("_S", bound=SettingsModel)
 _OPTIONS = "Options"
@@ -111,9 +111,9 @@ def settings_options(
     return decorate
 
 
-def read_settings(model: type[_S], flags: dict[str, object], *, arguments: Mapping[str, str] = NO_ARGUMENTS) -> _S:
+def read_settings(model: type[_S], flags: dict[str, object], arguments: Arguments = None) -> _S:
     """The settings from a command's flags and this process's environment (see ``load``). Raises SettingsError."""
-    return load(model, flags, os.environ, arguments=arguments)
+    return load(model, flags, os.environ, arguments)
 
 
 def main() -> NoReturn:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -21,7 +20,7 @@ from fmq.queue import Durability, StoreOptions
 PREFIX = "FMQ_"
 _without_password = partial(re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""").sub, r"\1:(hidden)@")
 """Also in what was meant for a URL and is none: no scheme, or a slash too few."""
-NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
+Arguments = Mapping[str, str] | None
 _S = TypeVar("_S", bound="SettingsModel")
 
 
@@ -156,20 +155,14 @@ def right_value(field: FieldInfo) -> str:
     return str(extra["right"]) if isinstance(extra, dict) and "right" in extra else "another value"
 
 
-def load(
-    model: type[_S],
-    flags: Mapping[str, object],
-    environ: Mapping[str, str],
-    *,
-    arguments: Mapping[str, str] = NO_ARGUMENTS,
-) -> _S:
+def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str], arguments: Arguments = None) -> _S:
     """Read ``model`` from flags (by field name; None is not given) and the environment.
 
     ``arguments`` names those of the flags that came as arguments of the command, by what its help calls them.
     Raises SettingsError, which tells of every wrong setting at once: its name, its value unless it is a secret,
     and what would be right.
     """
-    reading = Reading(flags, environ, arguments=arguments)
+    reading = Reading(flags, environ, arguments)
     settings = reading.read(model)
     if settings is None:
         raise reading.error()
@@ -186,14 +179,8 @@ def settings_error(problems: Sequence[str]) -> SettingsError:
 class Reading:
     """Reads one model after the other from the same flags and environment, and gathers what is wrong in any of them."""
 
-    def __init__(
-        self,
-        flags: Mapping[str, object],
-        environ: Mapping[str, str],
-        *,
-        arguments: Mapping[str, str] = NO_ARGUMENTS,
-    ) -> None:
-        self._arguments = arguments
+    def __init__(self, flags: Mapping[str, object], environ: Mapping[str, str], arguments: Arguments = None) -> None:
+        self._arguments = arguments or {}
         self._flags = {name: value for name, value in flags.items() if value is not None}
         self._environ = environ
         self._read: set[str] = set()
@@ -243,15 +230,10 @@ class Reading:
         """Every flag that belongs to none of the models read so far is a problem."""
         for name, value in self._flags.items():
             if name not in self._read:
-                self.problems.append(f"{self._called(name)}={_without_password(_written(value))}: {why}")
+                self.problems.append(f"{self._called(name)}={_without_password(repr(value))}: {why}")
 
     def _called(self, name: str) -> str:
         return self._arguments.get(name) or f"--{name.replace('_', '-')}"
-
-
-def _written(value: object) -> str:
-    """A wrong value as the user wrote it."""
-    return repr(",".join(map(str, value)) if isinstance(value, tuple) else value)
 
 
 def _explain(
@@ -264,5 +246,6 @@ def _explain(
     field = model.model_fields[name]
     if error["type"] == "missing":
         return f"{variable(name)} is not set; it would be {right_value(field)}"
-    value = show(field, _written(values.get(name, field.default)))
+    given = values.get(name, field.default)
+    value = show(field, repr(",".join(map(str, given)) if isinstance(given, tuple) else given))
     return f"{shown.get(name, variable(name))}={value}: {why}; it would be {right_value(field)}"

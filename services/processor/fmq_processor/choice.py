@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from fmq.cli import settings_options
 from fmq.errors import HandlerError
 from fmq.handler import Definition, Handler, find_handler
-from fmq.settings import NO_ARGUMENTS, HandlerSettings, Reading, settings_error
+from fmq.settings import Arguments, HandlerSettings, Reading, settings_error
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
 
@@ -57,7 +57,7 @@ def choose(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
     *,
-    arguments: Mapping[str, str] = NO_ARGUMENTS,
+    arguments: Arguments = None,
     before_import: Callable[[ProcessorSettings], None] = lambda _: None,
 ) -> tuple[ProcessorSettings, Choice]:
     """Read the processor's settings, import the handler that they name, and read that one's settings.
@@ -65,7 +65,7 @@ def choose(
     ``arguments`` is as for ``fmq.settings.load``. ``before_import`` is called with the processor's settings if they are right: a user's module may log when it is
     imported. Raises SettingsError, which tells of everything that is wrong with any of these.
     """
-    reading = Reading(flags, environ, arguments=arguments)
+    reading = Reading(flags, environ, arguments)
     settings = reading.read(ProcessorSettings)
     if settings is not None:
         before_import(settings)
