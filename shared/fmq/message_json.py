@@ -14,11 +14,7 @@ def message_fields(message: Message) -> dict[str, Any]:
     """What JSON holds of a message, by the names of the guide's columns where it has them.
 
     ``payload`` is the text, where the payload is UTF-8; else null, with the bytes in ``payload_base64``.
-    ``properties`` has what is set of the MQTT 5 properties, ``correlation_data`` in base64.
     """
-    properties = {name: value for name, value in asdict(message.properties).items() if value not in (None, ())}
-    if "correlation_data" in properties:
-        properties["correlation_data"] = _base64(properties["correlation_data"])
     fields: dict[str, Any] = {
         "id": message.id,
         "queue": message.queue,
@@ -27,12 +23,20 @@ def message_fields(message: Message) -> dict[str, Any]:
         "retry_count": message.retry_count,
         "qos": message.qos,
         "retain": message.retain,
-        "properties": properties,
+        "properties": property_fields(message.properties),
     }
     try:
         fields["payload"] = message.text
     except UnicodeDecodeError:
         fields |= {"payload": None, "payload_base64": _base64(message.payload)}
+    return fields
+
+
+def property_fields(properties: Properties) -> dict[str, Any]:
+    """What is set of the MQTT 5 properties; ``correlation_data`` in base64, ``user_properties`` as pairs."""
+    fields = {name: value for name, value in asdict(properties).items() if value not in (None, ())}
+    if "correlation_data" in fields:
+        fields["correlation_data"] = _base64(fields["correlation_data"])
     return fields
 
 

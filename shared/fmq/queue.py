@@ -219,6 +219,15 @@ def set_aside(url: str) -> str:
     return set_file_aside(url)
 
 
+def same_store(url: str, other: str) -> bool:
+    """Whether two URLs name one store, however they are written. Raises SettingsError on one that no backend takes."""
+    for one in (url, other):
+        _require_sqlite(one)
+    from fmq.sqlite.guard import path_of  # noqa: PLC0415 - as above
+
+    return path_of(url).resolve() == path_of(other).resolve()
+
+
 def _require_sqlite(url: str) -> None:
     if urlsplit(url).scheme != "sqlite":
         raise SettingsError(

@@ -1,0 +1,98 @@
+"""The handler ``queue``."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import ClassVar
+
+from prometheus_client import CollectorRegistry
+
+from fmq.errors import QueueError, StoreUnavailable
+from fmq.message import Incoming, Message
+from fmq.outcome import Unavailable, batch_handler
+from fmq.queue import Durability, Queue, StoreOptions, open_queue
+from fmq.settings import HandlerSettings
+from fmq_processor.handlers.queue.metrics import QueueMetrics
+from fmq_processor.handlers.queue.settings import QueueSettings
+
+_log = logging.getLogger(__name__)
+
+
+class QueueHandler:
+    """Puts each batch into another store in one commit that survives a power cut; done after that.
+
+    One connection for all threads that call it, one at a time.
+    """
+
+    Settings: ClassVar[type[HandlerSettings]] = QueueSettings
+
+    def __init__(self, settings: QueueSettings, registry: CollectorRegistry) -> None:
+        self._url = settings.queue_target_url
+        self._target_name = settings.target_name
+        self._options = StoreOptions(
+            durability=Durability.FULL, busy_seconds=settings.queue_target_busy_seconds, check_integrity=False
+        )
+        self._metrics = QueueMetrics(registry)
+        self._lock = threading.Lock()
+        self._target: Queue | None = None
+        self._declared: set[str] = set()
+
+    def setup(self) -> None:
+        """Open the target store. One that is only unavailable is opened later; raises what else is wrong with it."""
+        try:
+            with self._lock:
+                self._open()
+        except StoreUnavailable as error:
+            _log.warning("The target store is unavailable, trying again with the first message: %s", error)
+
+    @batch_handler
+    def handle(self, messages: Sequence[Message]) -> None:
+        """All of them are in the target store after this, or none. Raises Unavailable."""
+        incoming = [
+            Incoming(
+                self._target_name(one.queue),
+                one.topic,
+                one.payload,
+                one.received_at,
+                one.qos,
+                one.retain,
+                one.properties,
+            )
+            for one in messages
+        ]
+        try:
+            with self._lock:
+                self._put(incoming)
+        except QueueError as error:
+            self._metrics.failures.inc()
+            raise Unavailable(reason=f"the target store: {error}") from error
+        self._metrics.messages.inc(len(incoming))
+
+    def teardown(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _put(self, incoming: Sequence[Incoming]) -> None:
+        target = self._open()
+        try:
+            for name in {one.queue for one in incoming} - self._declared:
+                target.declare(name)
+                self._declared.add(name)
+            with self._metrics.commit_seconds.time():
+                target.put(incoming)
+        except StoreUnavailable:
+            raise
+        except QueueError:  # such as a file that somebody has replaced
+            self._close()
+            raise
+
+    def _open(self) -> Queue:
+        if self._target is None:
+            self._target = open_queue(self._url, self._options)
+        return self._target
+
+    def _close(self) -> None:
+        target, self._target = self._target, None
+        self._declared.clear()
+        if target is not None:
+            target.close()
