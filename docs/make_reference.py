@@ -13,10 +13,17 @@ from fmq.metrics import ListenerMetrics, ProcessorMetrics, StoreCollector, build
 from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, right_value, variable
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
+from fmq_processor.handlers.exec.metrics import ExecMetrics
+from fmq_processor.handlers.file.metrics import FileMetrics
+from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.settings import ProcessorSettings
 
 HERE = Path(__file__).parent
-HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {}
+HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
+    "exec": ExecMetrics,
+    "file": FileMetrics,
+    "queue": QueueMetrics,
+}
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
 
@@ -68,7 +75,7 @@ def _default(field: FieldInfo) -> str:
         return "(needed)"
     if is_secret(field) or field.default in (None, (), ""):
         return ""
-    value = field.default
+    value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -81,6 +81,8 @@ def choose(
         if asked is not None:
             of_handler = reading.read(asked)
         reading.refuse_other_flags(f"no setting of the handler {reference!r}")
+    if settings is not None and of_handler is not None:
+        reading.problems += of_handler.conflicts(queue_url=settings.queue_url, queues=settings.queues)
     if settings is None or definition is None or reading.problems:
         raise reading.error()
     return settings, Choice(settings, definition, of_handler)

@@ -7,10 +7,20 @@ so imports nothing beyond fmq and pydantic. The rest of it is imported when it i
 from collections.abc import Mapping
 
 from fmq.settings import HandlerSettings
+from fmq_processor.handlers.exec.settings import ExecSettings
+from fmq_processor.handlers.file.settings import FileSettings
+from fmq_processor.handlers.queue.settings import QueueSettings
 
 BUILTIN: Mapping[str, str] = {
+    "exec": "fmq_processor.handlers.exec.handler:ExecHandler",
+    "file": "fmq_processor.handlers.file.handler:FileHandler",
     "log": "fmq_processor.handlers.log:handle",
+    "queue": "fmq_processor.handlers.queue.handler:QueueHandler",
 }
 
-SETTINGS: Mapping[str, type[HandlerSettings]] = {}
+SETTINGS: Mapping[str, type[HandlerSettings]] = {
+    "exec": ExecSettings,
+    "file": FileSettings,
+    "queue": QueueSettings,
+}
 """The settings of those that have any. The name of each setting begins with the handler's."""

@@ -57,10 +57,12 @@ class QueueSettings(HandlerSettings):
         back = [queue for queue in queues if self.target_name(queue) in queues]
         if queues and not back:
             return ()
-        what = f"the queue {back[0]!r} would be handed over to" if back else "every queue would be handed over to"
-        return [
-            f"{variable('queue_target_url')}={self.queue_target_url!r}: it is the processor's own store, and {what} one that it serves itself"
-        ]
+        what = f"its queue {back[0]!r} would be" if back else "every queue would be"
+        problem = (
+            f"{variable('queue_target_url')}={self.queue_target_url!r}: it is the processor's own store, and {what} handed over "
+            "to one that it serves itself; it would be the URL of another store, or name FMQ_TOPICS without the target's queues"
+        )
+        return [problem]
 
     def target_name(self, queue: str) -> str:
         """The queue there of the queue ``queue`` here."""

@@ -1,0 +1,82 @@
+"""Numbered messages in a queue, processors with a built-in handler, and what arrived."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from fmq.message import Incoming
+from fmq.queue import Queue
+from support.counting import counted, counters
+from support.processes import FmqProcess, Processes
+from support.wait import wait_for
+
+QUEUE = "dstdb"
+
+
+def how_many(usually: int) -> int:
+    """How many messages a test uses: FMQ_TEST_MESSAGES."""
+    return int(os.environ.get("FMQ_TEST_MESSAGES", usually))
+
+
+def kills(messages: int) -> int:
+    """How often a test of so many messages kills a processor."""
+    return 1 + messages // 2_500
+
+
+def put_numbers(queue: Queue, numbers: range) -> None:
+    """Store messages whose payloads are these numbers."""
+    queue.declare(QUEUE)
+    for first in range(0, len(numbers), 1_000):
+        part = numbers[first : first + 1_000]
+        queue.put([Incoming(QUEUE, f"t{number % 7}", b"%d" % number, time.time()) for number in part])
+
+
+def start_processor(processes: Processes, handler: str, **settings: object) -> FmqProcess:
+    """A processor that bears long outages: quick retries, and as many as it takes."""
+    usual = {
+        "FMQ_HANDLER": handler,
+        "FMQ_BATCH": 100,
+        "FMQ_SLEEP": 0.05,
+        "FMQ_MAX_RETRIES": 1000,
+        "FMQ_BACKOFF_INITIAL": 0.05,
+        "FMQ_BACKOFF_MAXIMUM": 0.5,
+        "FMQ_LEASE_SECONDS": 0.5,
+    }
+    return processes.start("process", QUEUE, **{**usual, **settings})
+
+
+def wait_until_done(queue: Queue, count: int, *, at_least: bool = False) -> None:
+    """Until ``count`` messages are done."""
+
+    def done() -> bool:
+        now = queue.stats(QUEUE).done
+        return now >= count if at_least else now == count
+
+    wait_for(done, 30 + count / 50, what=f"{count} messages done")
+
+
+def wait_for_failures(process: FmqProcess, more: int = 1) -> None:
+    """Until ``more`` attempts than by now have failed: the outage is felt."""
+    process.wait_to_say("Starting processor")
+    before = _failures(process)
+    wait_for(lambda: _failures(process) >= before + more, what=f"{more} failed attempts")
+
+
+def _failures(process: FmqProcess) -> float:
+    series = f'fmq_failures_total{{queue="{QUEUE}"}} '
+    return next((float(line.split()[-1]) for line in process.get("metrics").splitlines() if line.startswith(series)), 0)
+
+
+def duplicates(arrived: Iterable[int], database: Path, count: int) -> int:
+    """How often a message arrived again. All of 0 to ``count`` have to have arrived and to be done, none dead."""
+    calls = Counter(arrived)
+    missing = set(range(count)) - set(calls)
+    assert not missing, f"{len(missing)} of {count} messages never arrived, such as {min(missing)}"
+    assert len(calls) == count
+    assert counted(database)[QUEUE] == (0, 0, count, 0)
+    assert counters(database) == counted(database)
+    again = calls.total() - count
+    print(f"{calls.total()} arrived: each of {count}, and {again} again")  # noqa: T201 - shown by pytest -rP
+    return again
