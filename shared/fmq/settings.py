@@ -53,10 +53,10 @@ class HandlerSettings(SettingsModel):
 
     def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:  # noqa: ARG002 - for those that override it
         """What is wrong with them beside the processor's: ``calls`` run at once, for ``seconds`` each (0: no limit)."""
+        return ()
 
     def conflicts(self, *, queue_url: str, queues: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 - as above
         """What is wrong with them in a processor of this store and these queues (none named: all there are)."""
-        return ()
         return ()
 
 

@@ -194,3 +194,12 @@ def _choose(target: str, name: str, topics: str) -> None:
             "FMQ_TOPICS": topics,
         },
     )
+
+
+def test_a_wait_that_outlasts_the_call_is_refused() -> None:
+    """It would hand over messages that come again meanwhile; without a limit on calls any wait is fine."""
+    given = {"FMQ_QUEUE_TARGET_URL": "sqlite:///other.db", "FMQ_QUEUE_TARGET_BUSY_SECONDS": "5"}
+    for limit in ("0", "6"):
+        choose({"handler": "queue", "handler_timeout": limit}, given)[1].make(CollectorRegistry())
+    with pytest.raises(SettingsError, match=r"BUSY_SECONDS=5: it would be less than FMQ_HANDLER_TIMEOUT \(5\)"):
+        choose({"handler": "queue", "handler_timeout": "5"}, given)[1].make(CollectorRegistry())

@@ -62,6 +62,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     finally:
         # Also when the program itself has ended: its children may not have. Their group keeps the number from reuse.
         _signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -47,6 +47,13 @@ class QueueSettings(HandlerSettings):
         placeholders.check(name, PLACEHOLDERS)
         return name
 
+    def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:  # noqa: ARG002 - as the base class has them
+        """A wait for the target that outlasts the call: it would succeed after all, and its messages come again."""
+        if not seconds or self.queue_target_busy_seconds < seconds:
+            return ()
+        name = variable("queue_target_busy_seconds")
+        return [f"{name}={self.queue_target_busy_seconds:g}: it would be less than FMQ_HANDLER_TIMEOUT ({seconds:g})"]
+
     def conflicts(self, *, queue_url: str, queues: Sequence[str]) -> Sequence[str]:
         """A hand-over that would come back to the processor itself."""
         try:
