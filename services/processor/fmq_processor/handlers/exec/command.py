@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import IO
 
 _KEPT_BYTES = 2_000
 _PIPE_BYTES = 64 * 1024
@@ -35,39 +37,64 @@ async def run(words: Sequence[str], data: bytes, environment: Mapping[bytes, byt
         with tempfile.TemporaryFile() as stdin:
             stdin.write(data)
             stdin.seek(0)
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=stdin,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=errors.write_end,
-                env=environment,
-                start_new_session=True,
-            )
+            process = _Process(words, stdin, errors.write_end, environment)
         try:
-            code = await process.wait()
+            await process.ended.wait()
         except asyncio.CancelledError:
-            await _end(process)
+            await process.end()
             raise
+        finally:
+            code = process.reap()
         return Ending(code, errors.text())
     finally:
         errors.close()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    _signal_group(process.pid, signal.SIGTERM)
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SECONDS_TO_END):
-                await process.wait()
-    finally:
-        # Also when the program itself has ended: its children may not have. Their group keeps the number from reuse.
-        _signal_group(process.pid, signal.SIGKILL)
-        await process.wait()
+class _Process:
+    """A program, from its start until its number may be given to another one.
 
+    Not asyncio's: there a cancellation can come between the start and the moment when its number is known, and it
+    does not tell the end apart from the reaping. Until that, the number of the group is safe to send signals to.
+    """
 
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
+    def __init__(self, words: Sequence[str], stdin: IO[bytes], stderr: int, environment: Mapping[bytes, bytes]) -> None:
+        self.ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._popen = subprocess.Popen(  # noqa: S603 - what the operator named, and no shell
+            words, stdin=stdin, stdout=subprocess.DEVNULL, stderr=stderr, env=environment, start_new_session=True
+        )
+        try:
+            self._watch = os.pidfd_open(self._popen.pid)  # readable when it has ended (pidfd_open(2))
+        except OSError:
+            self._signal(signal.SIGKILL)
+            self._popen.wait()
+            raise
+        self._loop.add_reader(self._watch, self._note_end)
+
+    def _note_end(self) -> None:
+        self._loop.remove_reader(self._watch)
+        self.ended.set()
+
+    async def end(self) -> None:
+        """Ask the group to end, and see to it that it does. Killed even if this is cancelled."""
+        self._signal(signal.SIGTERM)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SECONDS_TO_END):
+                    await self.ended.wait()
+        finally:
+            self._signal(signal.SIGKILL)  # also when the program itself has ended: its children may not have
+            await self.ended.wait()
+
+    def reap(self) -> int:
+        """The exit code, or minus the signal, of a program that has ended or was killed."""
+        self._loop.remove_reader(self._watch)
+        os.close(self._watch)
+        return self._popen.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, number)
 
 
 class _Tail:
