@@ -14,7 +14,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
-    wait_for_failures,
+    wait_for_outage,
     wait_until_done,
 )
 from support.processes import Processes
@@ -60,10 +60,10 @@ def test_a_command_that_fails_for_a_while(
     wait_until_done(queue, 20, at_least=True)
     (tmp_path / "open").unlink()
     put_numbers(queue, range(_MESSAGES // 2, _MESSAGES))
-    wait_for_failures(processor, 50)
+    wait_for_outage(processor, 1)
     script.rename(tmp_path / "away")
     (tmp_path / "open").touch()
-    wait_for_failures(processor, 50)
+    wait_for_outage(processor, 1)
     assert len(arrived(tmp_path)) < _MESSAGES
     (tmp_path / "away").rename(script)
     wait_until_done(queue, _MESSAGES)
@@ -75,7 +75,7 @@ def test_a_processor_that_is_killed(tmp_path: Path, fmq: Processes, queue: Queue
     """Every message arrives; again come at most those that the killed one had in hand."""
     (tmp_path / "open").touch()
     put_numbers(queue, range(_MESSAGES))
-    settings = {"FMQ_EXEC_COMMAND": script, "FMQ_CONCURRENCY": 4, "FMQ_BATCH": 20}
+    settings = {"FMQ_EXEC_COMMAND": script, "FMQ_CONCURRENCY": 4, "FMQ_BATCH": 20, "FMQ_MAX_RETRIES": 50}
     worker = start_processor(fmq, "exec", **settings)
     for kill in range(_KILLS):
         wait_until_done(queue, (kill + 1) * _MESSAGES // (_KILLS + 1), at_least=True)

@@ -17,7 +17,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
-    wait_for_failures,
+    wait_for_outage,
     wait_until_done,
 )
 from support.processes import FmqProcess, Processes
@@ -63,9 +63,9 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path, fmq: Processes, queue: 
     processor.wait_to_say("Starting processor")
     limit_files(processor, _GIB + _MESSAGES * 40)
     put_numbers(queue, range(_MESSAGES))
-    wait_for_failures(processor, 300)
+    wait_for_outage(processor, 1)
     limit_files(processor, _GIB + _MESSAGES * 80)
-    wait_for_failures(processor, 300)
+    wait_for_outage(processor, 2)
     assert 0 < len(numbers(path, after=_GIB)) < _MESSAGES
     limit_files(processor, resource.RLIM_INFINITY)
     wait_until_done(queue, _MESSAGES)
@@ -82,7 +82,7 @@ def test_a_volume_that_is_gone_for_a_while(tmp_path: Path, fmq: Processes, queue
     wait_until_done(queue, 100, at_least=True)
     volume.rename(tmp_path / "away")
     put_numbers(queue, range(_MESSAGES // 2, _MESSAGES))
-    wait_for_failures(processor, 300)
+    wait_for_outage(processor, 1)
     assert not volume.exists()
     (tmp_path / "away").rename(volume)
     wait_until_done(queue, _MESSAGES)
@@ -103,7 +103,9 @@ def test_processors_that_are_killed_and_files_that_are_moved(
     path = folder / "lines.jsonl"
 
     def start() -> FmqProcess:
-        return start_processor(fmq, "file", FMQ_FILE_PATH=path, FMQ_FILE_ROTATE_BYTES=_MESSAGES * 20)
+        return start_processor(
+            fmq, "file", FMQ_FILE_PATH=path, FMQ_FILE_ROTATE_BYTES=_MESSAGES * 20, FMQ_MAX_RETRIES=50
+        )
 
     workers = [start(), start()]
     feeder = threading.Thread(target=_feed, args=(database,))

@@ -15,7 +15,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
-    wait_for_failures,
+    wait_for_outage,
     wait_until_done,
 )
 from support.processes import FmqProcess, Processes
@@ -47,13 +47,14 @@ def arrived(centre: Path) -> list[int]:
         rows.close()
 
 
-def start(fmq: Processes, centre: Path) -> FmqProcess:
+def start(fmq: Processes, centre: Path, *, retries: int = 3) -> FmqProcess:
     return start_processor(
         fmq,
         "queue",
         FMQ_QUEUE_TARGET_URL=f"sqlite:///{centre}",
         FMQ_QUEUE_TARGET_NAME="edge/{queue}",
         FMQ_QUEUE_TARGET_BUSY_SECONDS=0.05,
+        FMQ_MAX_RETRIES=retries,
     )
 
 
@@ -66,7 +67,7 @@ def test_a_target_that_is_locked_for_a_while(fmq: Processes, queue: Queue, datab
     blocker.set_busy_timeout(10_000)
     blocker.execute("BEGIN IMMEDIATE")
     put_numbers(queue, range(_MESSAGES // 2, _MESSAGES))
-    wait_for_failures(processor, 300)
+    wait_for_outage(processor, 1)
     blocker.execute("ROLLBACK")
     blocker.close()
     wait_until_done(queue, _MESSAGES)
@@ -77,11 +78,11 @@ def test_a_target_that_is_locked_for_a_while(fmq: Processes, queue: Queue, datab
 def test_a_processor_that_is_killed(fmq: Processes, queue: Queue, database: Path, centre: Path) -> None:
     """Every message is handed over; at most the batch that each kill interrupts is there twice."""
     put_numbers(queue, range(_MESSAGES))
-    worker = start(fmq, centre)
+    worker = start(fmq, centre, retries=50)
     for kill in range(_KILLS):
         wait_until_done(queue, (kill + 1) * _MESSAGES // (_KILLS + 1), at_least=True)
         worker.kill()
-        worker = start(fmq, centre)
+        worker = start(fmq, centre, retries=50)
     wait_until_done(queue, _MESSAGES)
     assert worker.terminate() == 0
     assert duplicates(arrived(centre), database, _MESSAGES) <= _KILLS * 100

@@ -34,14 +34,15 @@ def put_numbers(queue: Queue, numbers: range) -> None:
 
 
 def start_processor(processes: Processes, handler: str, **settings: object) -> FmqProcess:
-    """A processor that bears long outages: quick retries, and as many as it takes."""
+    """A processor whose retries and probes follow quickly on each other."""
     usual = {
         "FMQ_HANDLER": handler,
         "FMQ_BATCH": 100,
         "FMQ_SLEEP": 0.05,
-        "FMQ_MAX_RETRIES": 1000,
         "FMQ_BACKOFF_INITIAL": 0.05,
         "FMQ_BACKOFF_MAXIMUM": 0.5,
+        "FMQ_CIRCUIT_INITIAL": 0.05,
+        "FMQ_CIRCUIT_MAXIMUM": 0.2,
         "FMQ_LEASE_SECONDS": 0.5,
     }
     return processes.start("process", QUEUE, **{**usual, **settings})
@@ -57,16 +58,18 @@ def wait_until_done(queue: Queue, count: int, *, at_least: bool = False) -> None
     wait_for(done, 30 + count / 50, what=f"{count} messages done")
 
 
-def wait_for_failures(process: FmqProcess, more: int = 1) -> None:
-    """Until ``more`` attempts than by now have failed: the outage is felt."""
+def wait_for_outage(process: FmqProcess, number: int) -> None:
+    """Until the target counts as down for the ``number``-th time, and has been tried again in vain."""
     process.wait_to_say("Starting processor")
-    before = _failures(process)
-    wait_for(lambda: _failures(process) >= before + more, what=f"{more} failed attempts")
+    wait_for(lambda: _metric(process, "fmq_circuit_openings_total") >= number, what=f"outage {number}")
+    probes = _metric(process, "fmq_circuit_probes_total")
+    wait_for(lambda: _metric(process, "fmq_circuit_probes_total") >= probes + 3, what="probes")
 
 
-def _failures(process: FmqProcess) -> float:
-    series = f'fmq_failures_total{{queue="{QUEUE}"}} '
-    return next((float(line.split()[-1]) for line in process.get("metrics").splitlines() if line.startswith(series)), 0)
+def _metric(process: FmqProcess, name: str) -> float:
+    """The sum of a metric over its labels."""
+    lines = process.get("metrics").splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 def duplicates(arrived: Iterable[int], database: Path, count: int) -> int:
