@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,13 @@ def test_two_texts_have_two_file_names(text: str, other: str) -> None:
     """Also where they differ only in what a name can't hold, or behind what is kept of a long one."""
     assert (file_name(text) == file_name(other)) == (text == other)
     assert file_name("x" * 200 + text) != file_name("x" * 200 + other) or text == other
+
+
+def test_no_text_has_the_name_of_a_shortened_one() -> None:
+    """Not even one made for it: what a shortened name stands for is no other text as it is."""
+    name = file_name("x" * 200)
+    assert len(name) == 150
+    assert file_name(unquote(name)) != name
 
 
 def test_file_names_are_readable() -> None:
