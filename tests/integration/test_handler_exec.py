@@ -14,6 +14,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
+    stop,
     wait_for_outage,
     wait_until_done,
 )
@@ -82,7 +83,7 @@ def test_a_processor_that_is_killed(tmp_path: Path, fmq: Processes, queue: Queue
         worker.kill()
         worker = start_processor(fmq, "exec", **settings)
     wait_until_done(queue, _MESSAGES)
-    assert worker.terminate() == 0
+    assert stop(worker) == 0
     assert duplicates(arrived(tmp_path), database, _MESSAGES) <= _KILLS * 20
 
 

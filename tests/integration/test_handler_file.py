@@ -17,6 +17,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
+    stop,
     wait_for_outage,
     wait_until_done,
 )
@@ -118,7 +119,7 @@ def test_processors_that_are_killed_and_files_that_are_moved(
         workers[victim] = start()
     feeder.join(60)
     wait_until_done(queue, _MESSAGES)
-    assert [worker.terminate() for worker in workers] == [0, 0]
+    assert [stop(worker) for worker in workers] == [0, 0]
     files = list(folder.iterdir())
     assert len(files) > _KILLS + 2
     arrived = [number for file in files for number in numbers(file)]

@@ -15,6 +15,7 @@ from support.handing import (
     kills,
     put_numbers,
     start_processor,
+    stop,
     wait_for_outage,
     wait_until_done,
 )
@@ -84,5 +85,5 @@ def test_a_processor_that_is_killed(fmq: Processes, queue: Queue, database: Path
         worker.kill()
         worker = start(fmq, centre, retries=50)
     wait_until_done(queue, _MESSAGES)
-    assert worker.terminate() == 0
+    assert stop(worker) == 0
     assert duplicates(arrived(centre), database, _MESSAGES) <= _KILLS * 100

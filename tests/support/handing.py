@@ -48,6 +48,12 @@ def start_processor(processes: Processes, handler: str, **settings: object) -> F
     return processes.start("process", QUEUE, **{**usual, **settings})
 
 
+def stop(process: FmqProcess) -> int:
+    """Ask it to end and return its exit code; one that has just been started is let start before."""
+    process.wait_to_say("Starting processor")
+    return process.terminate()
+
+
 def wait_until_done(queue: Queue, count: int, *, at_least: bool = False) -> None:
     """Until ``count`` messages are done."""
 
