@@ -1,0 +1,1 @@
+"""Delivers each message by HTTP. See docs/handlers/webhook.md."""

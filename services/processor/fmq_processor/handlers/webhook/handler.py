@@ -1,0 +1,86 @@
+"""Each message becomes a request, and the answer says what becomes of the message."""
+
+import asyncio
+from typing import ClassVar
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+
+import fmq
+from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.message import Message, unique_id
+from fmq.settings import HandlerSettings
+from fmq.tls import client_context
+from fmq_processor.handlers.webhook import envelope
+from fmq_processor.handlers.webhook.client import Client
+from fmq_processor.handlers.webhook.cloudevents import Events
+from fmq_processor.handlers.webhook.metrics import WebhookMetrics
+from fmq_processor.handlers.webhook.pace import Pace
+from fmq_processor.handlers.webhook.policy import judge
+from fmq_processor.handlers.webhook.settings import WebhookSettings
+from fmq_processor.handlers.webhook.signature import sign, webhook_id
+
+
+class WebhookHandler:
+    """Sends messages to an HTTP server. See docs/handlers/webhook.md."""
+
+    Settings: ClassVar[type[HandlerSettings]] = WebhookSettings
+
+    def __init__(self, settings: WebhookSettings, registry: CollectorRegistry, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._keys = settings.keys
+        self._headers = {"user-agent": f"fmq/{fmq.__version__}", "accept-encoding": "identity"}
+        self._more_headers = dict(settings.webhook_headers)
+        self._pace = Pace(settings.webhook_rate)
+        tls = client_context(
+            "FMQ_WEBHOOK",
+            ca_file=settings.webhook_ca_file,
+            cert_file=settings.webhook_cert_file,
+            key_file=settings.webhook_key_file,
+        )
+        self._client = Client(settings, tls, WebhookMetrics(registry))
+        self._store: UUID
+
+    def know_store(self, store: UUID) -> None:
+        """Take the identity of the store that the messages come from."""
+        self._store = store
+        events = Events(
+            event_type=self._settings.webhook_event_type,
+            source=self._settings.webhook_event_source or store.urn,
+        )
+        self._wrap = {
+            "raw": envelope.raw,
+            "json": envelope.as_json,
+            "cloudevents": events.structured,
+            "cloudevents-binary": events.binary,
+        }[self._settings.webhook_body]
+
+    async def setup(self) -> None:
+        """Make ready to send."""
+        await self._client.start()
+
+    async def handle(self, message: Message) -> None:
+        """Deliver a message. Raises Unavailable, Retry or Reject if that did not succeed."""
+        wait = self._pace.wait(self._clock.steady())
+        if wait > 0:
+            await asyncio.sleep(wait)
+        unique = unique_id(self._store, message)
+        body, of_body = self._wrap(message, unique)
+        identity, now = webhook_id(unique), self._clock.wall()
+        headers = {
+            **self._headers,
+            **of_body,
+            **envelope.about(message),
+            **self._more_headers,
+            "webhook-id": identity,
+            "webhook-timestamp": str(int(now)),
+        }
+        if self._keys:
+            headers["webhook-signature"] = sign(self._keys, identity=identity, timestamp=int(now), body=body)
+        answer = await self._client.send(body, headers)
+        judge(answer, now=self._clock.wall(), longest=self._settings.webhook_retry_after_maximum)
+
+    async def teardown(self) -> None:
+        """Close all connections."""
+        await self._client.close()

@@ -1,0 +1,26 @@
+"""What the webhook handler counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")
+
+
+class WebhookMetrics:
+    """Made once a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "fmq_webhook_requests",
+            "Requests by the class of their answer's status; none: there was no answer.",
+            ["status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "fmq_webhook_request_seconds",
+            "Time from the start of a request to the end of its answer.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        for status in STATUSES:
+            self.requests.labels(status)

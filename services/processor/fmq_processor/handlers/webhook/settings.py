@@ -1,0 +1,240 @@
+"""What the webhook handler is told."""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, SecretStr, ValidationInfo, field_validator
+
+from fmq.settings import HandlerSettings, setting
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token: RFC 9110, section 5.6.2
+_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_OURS = re.compile(
+    r"(?:webhook|fmq|ce)-.*|content-length|transfer-encoding|connection|expect|keep-alive|te|trailer|upgrade",
+    re.IGNORECASE,
+)
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - what every Standard Webhooks secret begins with
+_KEY_BYTES = range(24, 65)
+Headers = tuple[tuple[str, str], ...]
+
+
+def parse_headers(value: object) -> object:
+    """Pairs of names (lower case) and values out of a JSON object. Raises ValueError with what is wrong."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return ()
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        raise ValueError("it is no JSON") from None
+    if not isinstance(parsed, dict) or not all(isinstance(one, str) for one in parsed.values()):
+        raise ValueError("it is no JSON object of strings")
+    for name, text in parsed.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header")
+        if _OURS.fullmatch(name):
+            raise ValueError(f"the header {name} is set by the handler itself")
+        if not _VALUE.fullmatch(text):
+            raise ValueError(f"the value of the header {name} is not printable ASCII")
+    if len({name.lower() for name in parsed}) < len(parsed):
+        raise ValueError("a header stands in it twice")
+    return tuple((name.lower(), text) for name, text in parsed.items())
+
+
+def parse_secrets(text: str) -> tuple[bytes, ...]:
+    """The keys of Standard Webhooks secrets, which have spaces or commas between. Raises ValueError, and shows none.
+
+    A key has 24 to 64 bytes: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    keys = []
+    for number, secret in enumerate(text.replace(",", " ").split(), 1):
+        encoded = secret.removeprefix(_SECRET_PREFIX)
+        try:
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(f"number {number} is not whsec_ and base64") from None
+        if len(key) not in _KEY_BYTES:
+            raise ValueError(f"the key of number {number} has {len(key)} bytes, not 24 to 64")
+        keys.append(key)
+    return tuple(keys)
+
+
+class WebhookSettings(HandlerSettings):
+    """The settings of ``--handler webhook``."""
+
+    webhook_url: str = setting(
+        ...,
+        about="Where messages are sent. Once it is accepted, logs and reasons show no more of it than scheme, host and port.",
+        right="https://host/path or http://host:8080/path",
+    )
+    webhook_method: Literal["POST", "PUT", "PATCH"] = setting(
+        "POST", about="The method of the requests.", right="POST, PUT or PATCH"
+    )
+    webhook_body: Literal["raw", "json", "cloudevents", "cloudevents-binary"] = setting(
+        "raw",
+        about="What is sent. raw: the payload as it is; json: the message as JSON; cloudevents: a CloudEvents 1.0 event in "
+        "structured mode; cloudevents-binary: in binary mode.",
+        right="raw, json, cloudevents or cloudevents-binary",
+    )
+    webhook_headers: Annotated[Headers, BeforeValidator(parse_headers)] = setting(
+        (), about="More headers for each request.", right='a JSON object of strings, such as {"X-Tenant": "blue"}'
+    )
+    webhook_secret_headers: SecretStr | None = setting(
+        None,
+        about="The same for headers with secrets, such as Authorization.",
+        right='a JSON object of strings, such as {"Authorization": "Bearer …"}',
+    )
+    webhook_secrets: SecretStr | None = setting(
+        None,
+        about="Secrets to sign with after Standard Webhooks; while they are changed, the new and the old one.",
+        right="whsec_ and 24 to 64 bytes in base64; several with spaces between",
+    )
+    webhook_timeout: float = setting(
+        15.0,
+        about="How long one delivery may take as a whole; less than FMQ_HANDLER_TIMEOUT.",
+        right="seconds above 0, such as 15",
+        gt=0,
+        le=86_400,
+    )
+    webhook_connect_timeout: float = setting(
+        5.0, about="How long connecting may take, TLS included.", right="seconds above 0, such as 5", gt=0, le=86_400
+    )
+    webhook_read_timeout: float = setting(
+        10.0, about="How long the target may be silent.", right="seconds above 0, such as 10", gt=0, le=86_400
+    )
+    webhook_retry_after_maximum: float = setting(
+        3600.0,
+        about="The longest wait that the target can ask for by Retry-After.",
+        right="seconds, 0 or more, such as 3600",
+        ge=0,
+        le=604_800,
+    )
+    webhook_redirects: int = setting(
+        0,
+        about="How many redirects in a row to follow (301, 302, 307 and 308, by the same method with the same body).",
+        right="a number from 0 to 10",
+        ge=0,
+        le=10,
+    )
+    webhook_rate: float = setting(
+        0.0,
+        about="The most messages a second that this processor sends; 0: no limit.",
+        right="a number, 0 or more, such as 50",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    webhook_event_type: str = setting(
+        "fmq.message",
+        about="The attribute type of CloudEvents.",
+        right="a name such as com.example.reading",
+        min_length=1,
+    )
+    webhook_event_source: str = setting(
+        "",
+        about="Their attribute source. By default urn:uuid: and the identity of the store.",
+        right="a URI such as https://example.com/plant-7",
+        pattern=r"^[!-~]*$",
+    )
+    webhook_ca_file: Path | None = setting(
+        None, about="The CA that signed the target's certificate (PEM); by default the system's.", right="a PEM file"
+    )
+    webhook_cert_file: Path | None = setting(
+        None, about="The client's own certificate (PEM).", right="a PEM file, with its key in FMQ_WEBHOOK_KEY_FILE"
+    )
+    webhook_key_file: Path | None = setting(
+        None,
+        about="The key of that certificate (PEM, not encrypted).",
+        right="a PEM file beside FMQ_WEBHOOK_CERT_FILE, or neither",
+    )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("its host or port can't be read") from None
+        if parts.scheme not in ("http", "https"):
+            raise ValueError("it starts with neither https:// nor http://")
+        if not parts.hostname or port == 0:
+            raise ValueError("it names no host" if port != 0 else "0 is no port")
+        if parts.fragment or not url.isprintable() or " " in url:
+            raise ValueError("there is something in it that is not sent")
+        return url
+
+    @field_validator("webhook_secret_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        parsed = _secret_headers(value)
+        known = {name for name, _ in info.data.get("webhook_headers", ())}
+        twice = known & {name for name, _ in parsed}
+        if twice:
+            raise ValueError(f"FMQ_WEBHOOK_HEADERS has the header {min(twice)} too")
+        if urlsplit(info.data.get("webhook_url", "")).username and "authorization" in known | {n for n, _ in parsed}:
+            raise ValueError(
+                "FMQ_WEBHOOK_URL has a user name, and there is a header Authorization: one of them is enough"
+            )
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not parse_secrets(value.get_secret_value()):
+            raise ValueError("it is empty")
+        return value
+
+    @field_validator("webhook_ca_file", "webhook_cert_file")
+    @classmethod
+    def _are_of_use(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not info.data.get("webhook_url", "https:").startswith("https:"):
+            raise ValueError("FMQ_WEBHOOK_URL does not start with https://")
+        return value
+
+    @field_validator("webhook_key_file")
+    @classmethod
+    def _is_beside_its_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("webhook_cert_file") is None) and "webhook_cert_file" in info.data:
+            raise ValueError("FMQ_WEBHOOK_CERT_FILE and FMQ_WEBHOOK_KEY_FILE belong together")
+        return value
+
+    @property
+    def secret_headers(self) -> Headers:
+        """The headers that nobody may see, as pairs."""
+        return _secret_headers(self.webhook_secret_headers)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys to sign with."""
+        return parse_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else ()
+
+    def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:
+        """A delivery has to end before it is cancelled, also the one that waits longest for its turn."""
+        if not seconds:
+            return ()
+        if self.webhook_timeout >= seconds:
+            problem = f"FMQ_WEBHOOK_TIMEOUT={self.webhook_timeout:g}: calls end after FMQ_HANDLER_TIMEOUT={seconds:g} s"
+            return (f"{problem}; it would be less than that",)
+        wait = calls / self.webhook_rate if self.webhook_rate else 0.0
+        if wait + self.webhook_timeout <= seconds:
+            return ()
+        problem = (
+            f"FMQ_WEBHOOK_RATE={self.webhook_rate:g}: the last of {calls} calls waits {wait:g} s for its turn and may then "
+            f"take FMQ_WEBHOOK_TIMEOUT={self.webhook_timeout:g} s, but ends after FMQ_HANDLER_TIMEOUT={seconds:g} s"
+        )
+        most = math.floor((seconds - self.webhook_timeout) * self.webhook_rate)
+        right = f"an FMQ_CONCURRENCY of {most} or less" if most else "a longer FMQ_HANDLER_TIMEOUT"
+        return (f"{problem}; right would be {right}",)
+
+
+def _secret_headers(value: SecretStr | None) -> Headers:
+    parsed = parse_headers(value.get_secret_value()) if value is not None else ()
+    return parsed if isinstance(parsed, tuple) else ()
