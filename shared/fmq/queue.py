@@ -208,6 +208,17 @@ def back_up(url: str, target: Path, *, told: Callable[[int, int], None]) -> int:
     return back_up_file(url, target, told=told)
 
 
+def is_store(url: str) -> bool:
+    """Whether ``url`` names a store of fmq's, and not another database or none.
+
+    Raises SettingsError on a URL that no backend takes, StoreUnavailable if what it names can't be read.
+    """
+    _require_sqlite(url)
+    from fmq.sqlite.guard import is_ours, path_of  # noqa: PLC0415 - as above
+
+    return is_ours(path_of(url))
+
+
 def set_aside(url: str) -> str:
     """Keep the store that ``url`` names under a new name, whatever its state, and say where. Nothing is deleted.
 

@@ -19,7 +19,7 @@ class SetupFailed(FmqError):
 def set_up(runner: Runner, hook: Callable[[], Any] | None, *, keep_waiting: Callable[[], bool]) -> bool:
     """Run ``setup``. Returns whether it came to its end; it is asked ``keep_waiting`` now and then.
 
-    Raises SetupFailed.
+    Raises SetupFailed, or the handler's own FmqError.
     """
     if hook is None:
         return True
@@ -27,6 +27,8 @@ def set_up(runner: Runner, hook: Callable[[], Any] | None, *, keep_waiting: Call
     if not _ended(future, keep_waiting):
         return False
     error = future.exception()
+    if isinstance(error, FmqError):
+        raise error  # it says in words what is wrong
     if error is not None:
         _log.error("The handler's setup failed", exc_info=error)
         raise SetupFailed(f"the handler's setup failed: {type(error).__name__}: {error}") from error

@@ -1,12 +1,14 @@
 """What must be right before a database is opened: the library, the place and the file."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
 import apsw
 
-from fmq.errors import SettingsError, StoreRefused
+from fmq.errors import SettingsError, StoreRefused, StoreUnavailable
+from fmq.sqlite.schema import APPLICATION_ID
 
 _NETWORK_TYPES = frozenset(
     {
@@ -59,6 +61,18 @@ def path_of(url: str) -> Path:
             f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )
     return Path(unquote(rest)).absolute()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file is a store of fmq's. Raises StoreUnavailable if it can't be read."""
+    # Not by a look at its first bytes: what is new may stand in the -wal file only.
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            return bool(connection.pragma("application_id") == APPLICATION_ID)
+    except apsw.NotADBError:
+        return False
+    except apsw.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
 
 
 def require_good_place(path: Path, *, mounts: Path = _MOUNTS) -> None:
