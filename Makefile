@@ -34,7 +34,7 @@ run: install ## See it work: a broker, a listener, two processors and messages t
 
 .PHONY: test
 test: install ## Run the tests, with real brokers and processes (under 5 minutes).
-	@tests/support/system-packages mosquitto mosquitto_pub sqlite3
+	@tests/support/system-packages mosquitto mosquitto_pub sqlite3 pg_ctl
 	$(BIN)/pytest -n $(WORKERS)
 
 .PHONY: check
@@ -53,7 +53,7 @@ fmt: install ## Format the code, and make the reference pages anew.
 
 .PHONY: coverage
 coverage: install ## Run the tests and tell how much of the code they reach.
-	@tests/support/system-packages mosquitto mosquitto_pub sqlite3
+	@tests/support/system-packages mosquitto mosquitto_pub sqlite3 pg_ctl
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q -n 0
 	$(BIN)/coverage combine --quiet

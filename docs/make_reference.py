@@ -15,14 +15,18 @@ from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.handlers.exec.metrics import ExecMetrics
 from fmq_processor.handlers.file.metrics import FileMetrics
+from fmq_processor.handlers.mqtt.metrics import MqttMetrics
 from fmq_processor.handlers.queue.metrics import QueueMetrics
+from fmq_processor.handlers.sql.metrics import SqlMetrics
 from fmq_processor.settings import ProcessorSettings
 
 HERE = Path(__file__).parent
 HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
     "exec": ExecMetrics,
     "file": FileMetrics,
+    "mqtt": MqttMetrics,
     "queue": QueueMetrics,
+    "sql": SqlMetrics,
 }
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"

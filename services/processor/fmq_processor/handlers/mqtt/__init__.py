@@ -1,0 +1,1 @@
+"""The handler ``mqtt``: each message is published to another broker or topic."""

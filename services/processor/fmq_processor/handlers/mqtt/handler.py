@@ -1,0 +1,128 @@
+"""Messages go on to another broker or topic; each one is done only when the broker has acknowledged it."""
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+from uuid import UUID
+
+from paho.mqtt.reasoncodes import ReasonCode
+from prometheus_client import CollectorRegistry
+
+from fmq.message import Message
+from fmq.outcome import Reject, Retry, Unavailable, batch_handler
+from fmq.settings import HandlerSettings
+from fmq_processor.handlers.mqtt.connection import Connection
+from fmq_processor.handlers.mqtt.connections import Connections
+from fmq_processor.handlers.mqtt.metrics import MqttMetrics
+from fmq_processor.handlers.mqtt.packets import Packet, Packets
+from fmq_processor.handlers.mqtt.settings import MqttSettings
+from fmq_processor.handlers.patience import Patience
+
+_HOPELESS = frozenset({0x90, 0x99})
+"""PUBACK reason codes (MQTT 5, section 3.4.2.1) that the same message gets again: topic name invalid, payload format invalid."""
+_FEWER = 8
+
+
+class MqttHandler:
+    """Publishes messages with QoS 1."""
+
+    Settings: ClassVar[type[HandlerSettings]] = MqttSettings
+    _packets: Packets
+
+    def __init__(self, settings: MqttSettings, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._metrics = MqttMetrics(registry)
+        self._connections = Connections(settings, self._metrics)
+        self._patience = Patience(settings.mqtt_patience_seconds)
+
+    def know_store(self, store: UUID) -> None:
+        """Take the identity of the store that the messages come from."""
+        self._packets = Packets(self._settings, store)
+
+    @batch_handler
+    def handle(self, messages: Sequence[Message]) -> Sequence[Exception | None]:
+        """Forward a batch. Raises Unavailable, or says so of the rest, when the broker is away for too long."""
+        results: list[Exception | None] = [None] * len(messages)
+        sending = _Sending(results, self._metrics)
+        for position, message in enumerate(messages):
+            try:
+                sending.left[position] = self._packets.packet(message)
+            except Reject as refused:
+                sending.settle(position, refused)
+        try:
+            self._patience.call(lambda: self._send(sending))
+        except Unavailable as error:
+            for position in sending.left:
+                results[position] = error
+        return results
+
+    def teardown(self) -> None:
+        """Close all connections."""
+        self._patience.end()
+        self._connections.close()
+
+    def _send(self, sending: "_Sending") -> None:
+        if not sending.left:
+            return
+        try:
+            with self._connections.borrow() as connection:
+                sending.run(connection)
+        except Unavailable:
+            self._metrics.unavailable.inc()
+            raise
+
+
+class _Sending:
+    """A batch on its way, over as many connections as it takes.
+
+    A broker may end the connection because of one message, such as one too large for it. So after a loss fewer are sent
+    at once, and a message that is alone when the connection ends is to blame for it.
+    """
+
+    def __init__(self, results: list[Exception | None], metrics: MqttMetrics) -> None:
+        self.left: dict[int, Packet] = {}
+        self._results = results
+        self._metrics = metrics
+        self._at_once = len(results)
+
+    def settle(self, position: int, result: Exception | None) -> None:
+        """Note what became of a message."""
+        self._results[position] = result
+        self.left.pop(position, None)
+        (self._metrics.acknowledged if result is None else self._metrics.refused).inc()
+
+    def run(self, connection: Connection) -> None:
+        """Send all that is left. Raises Unavailable if the connection ends before that."""
+        while self.left:
+            for position in [position for position, packet in self.left.items() if packet.size > connection.largest]:
+                reason = (
+                    f"{self.left[position].size} bytes are too much for the broker, which takes {connection.largest}"
+                )
+                self.settle(position, Reject(reason))
+            share = list(self.left)[: self._at_once]
+            began = time.perf_counter()
+            answers = connection.send([self.left[position] for position in share])
+            for position, answer in zip(share, answers, strict=True):
+                if answer is not None:
+                    self.settle(position, _judge(answer))
+            unanswered = answers.count(None)
+            if unanswered:
+                self._lose(share, unanswered, connection)
+            self._metrics.send_seconds.observe(time.perf_counter() - began)
+            self._at_once = min(2 * self._at_once, len(self._results))
+
+    def _lose(self, share: Sequence[int], unanswered: int, connection: Connection) -> None:
+        why = f"the broker has not acknowledged it: {connection.ended}"
+        self._metrics.unanswered.inc(unanswered)
+        if len(share) == 1:
+            self.settle(share[0], Retry(reason=f"{why}, while nothing else was on its way"))
+        self._at_once = max(1, len(share) // _FEWER)
+        raise Unavailable(reason=why)
+
+
+def _judge(answer: ReasonCode) -> Exception | None:
+    """What a PUBACK says of its message."""
+    if not answer.is_failure:
+        return None
+    reason = f"the broker refused it: {answer} ({answer.value})"
+    return Reject(reason) if answer.value in _HOPELESS else Retry(reason=reason)

@@ -1,0 +1,1 @@
+"""The handler ``sql``: each message becomes a row of a table."""

@@ -1,0 +1,126 @@
+"""Values as the columns take them: what comes from a message is bytes, text, a number or JSON."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import types
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.types import TypeEngine
+
+Convert = Callable[[Any], object]
+"""Takes any value but None. Raises ValueError, TypeError or ArithmeticError if it can't be what the column holds."""
+
+_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+def conversion(kind: TypeEngine[Any], *, dialect: str) -> Convert:
+    """How to make a value of the column type ``kind``."""
+    if isinstance(kind, DOMAIN):
+        kind = kind.data_type
+    if isinstance(kind, types.DateTime):
+        # SQLite keeps text, whose zone would be lost: always UTC there.
+        return _moment if getattr(kind, "timezone", False) and dialect != "sqlite" else _moment_without_zone
+    for column_type, convert in _CONVERSIONS:
+        if isinstance(kind, column_type):
+            return convert
+    return _as_it_is
+
+
+def _boolean(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    word = _plain(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("neither true nor false")
+    return word in _TRUE
+
+
+def _integer(value: Any) -> int:  # noqa: ANN401
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError("not a whole number")
+        return int(value)
+    return int(value) if isinstance(value, int) else int(_plain(value))
+
+
+def _float(value: Any) -> float:  # noqa: ANN401
+    return float(value) if isinstance(value, int | float) else float(_plain(value))
+
+
+def _decimal(value: Any) -> Decimal:  # noqa: ANN401
+    return Decimal(
+        int(value) if isinstance(value, bool) else str(value) if isinstance(value, int | float) else _plain(value)
+    )
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, str | bytes):
+        return _plain(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _bytes(value: Any) -> bytes:  # noqa: ANN401
+    return value if isinstance(value, bytes) else _text(value).encode()
+
+
+def _json(value: Any) -> object:  # noqa: ANN401
+    return json.loads(value) if isinstance(value, bytes) else value
+
+
+def _uuid(value: Any) -> UUID:  # noqa: ANN401
+    return UUID(_plain(value))
+
+
+def _moment(value: Any) -> datetime:  # noqa: ANN401
+    """Unix seconds, or ISO 8601; without a zone it is taken for UTC."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(_plain(value))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment_without_zone(value: Any) -> datetime:  # noqa: ANN401
+    return _moment(value).astimezone(UTC).replace(tzinfo=None)
+
+
+def _date(value: Any) -> date:  # noqa: ANN401
+    return _moment(value).astimezone(UTC).date()
+
+
+def _time(value: Any) -> time:  # noqa: ANN401
+    return time.fromisoformat(_plain(value))
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    """Text out of text or UTF-8. Nothing else is one."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} is no text")
+    return value
+
+
+def _as_it_is(value: Any) -> object:  # noqa: ANN401
+    """For types that only the database knows, which it makes out of text; and for columns without a type."""
+    return _text(value) if isinstance(value, dict | list) else value
+
+
+_CONVERSIONS: tuple[tuple[type[TypeEngine[Any]], Convert], ...] = (
+    (types.Boolean, _boolean),
+    (types.Integer, _integer),
+    (types.Float, _float),
+    (types.Numeric, _decimal),
+    (types.JSON, _json),
+    (types.LargeBinary, _bytes),
+    (types.Uuid, _uuid),
+    (types.Date, _date),
+    (types.Time, _time),
+    (types.ARRAY, lambda value: value),
+    (types.String, _text),
+)
+"""From the more special to the more general."""

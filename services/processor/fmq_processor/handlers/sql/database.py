@@ -1,0 +1,91 @@
+"""Reaching the user's database."""
+
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from fmq.errors import SettingsError, StoreUnavailable
+from fmq.queue import is_store
+from fmq_processor.handlers.sql.settings import SqlSettings
+
+_IDLE_CONNECTIONS = 5
+
+
+def make_engine(settings: SqlSettings) -> Engine:
+    """A pool of connections, as many as there are calls at once; none is made yet.
+
+    Raises SettingsError on a URL that can't be read and on a file that is not there or is fmq's own.
+    """
+    try:
+        url = make_url(settings.sql_url.get_secret_value())
+    except ValueError:
+        raise SettingsError("FMQ_SQL_URL: it can't be read") from None
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, settings)
+    return _postgresql(url, settings)
+
+
+def _postgresql(url: URL, settings: SqlSettings) -> Engine:
+    usual = {
+        "connect_timeout": str(max(1, round(settings.sql_connect_seconds))),
+        "application_name": "fmq",
+        # A server that has vanished without a word is noticed within about as long as a statement may take.
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+    }
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={name: value for name, value in usual.items() if name not in url.query},
+        pool_size=_IDLE_CONNECTIONS,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    milliseconds = round(settings.sql_statement_seconds * 1000)
+
+    @event.listens_for(engine, "connect")
+    def limit_statements(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET statement_timeout = {milliseconds}")
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(url: URL, settings: SqlSettings) -> Engine:
+    _refuse_own_file(settings.sql_url.get_secret_value())
+    engine = create_engine(
+        url,
+        connect_args={"timeout": settings.sql_connect_seconds},
+        pool_size=_IDLE_CONNECTIONS,
+        max_overflow=-1,
+        hide_parameters=True,
+    )
+
+    # The driver begins no transaction before a SAVEPOINT, and a deferred one before an INSERT: both are ours to say.
+    @event.listens_for(engine, "connect")
+    def leave_transactions_to_us(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _refuse_own_file(url: str) -> None:
+    """Two SQLite libraries on one file are dangerous: the one drops the other's locks, and stored messages may be lost."""
+    try:
+        own = is_store(url)
+    except StoreUnavailable as error:
+        raise SettingsError(
+            f"FMQ_SQL_URL: there is no database to read, make it with its table first ({error})"
+        ) from None
+    if own:
+        raise SettingsError(
+            f"FMQ_SQL_URL={url!r} is a queue of fmq's own, which nothing else may write to; name another file"
+        )

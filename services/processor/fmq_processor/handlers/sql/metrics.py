@@ -1,0 +1,26 @@
+"""What the handler ``sql`` counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+RESULTS = ("stored", "duplicate", "refused")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class SqlMetrics:
+    """What the handler ``sql`` counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rows = Counter(
+            "fmq_sql_rows",
+            "Rows, by result: stored, duplicate (the key was there already) or refused.",
+            ["result"],
+            registry=registry,
+        )
+        for result in RESULTS:
+            self.rows.labels(result)
+        self.unavailable = Counter(
+            "fmq_sql_unavailable", "Tries to write that failed because of the database as a whole.", registry=registry
+        )
+        self.write_seconds = Histogram(
+            "fmq_sql_write_seconds", "Time of one successful transaction.", buckets=_SECONDS, registry=registry
+        )

@@ -1,0 +1,125 @@
+"""The user's table as it is now, checked against what it is to be given."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, Insert, Inspector, MetaData, Table, inspect, types
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import NoSuchTableError
+
+from fmq.errors import SettingsError
+from fmq.message import Message
+from fmq.outcome import Reject
+from fmq_processor.handlers.sql.conversion import Convert, conversion
+from fmq_processor.handlers.sql.settings import Assignment, SqlSettings
+from fmq_processor.handlers.sql.sources import Fields
+
+_SHOWN = 80
+Row = Mapping[str, object]
+
+
+class TableUnfit(SettingsError):
+    """The table can't take what the settings say."""
+
+
+class Target:
+    """A table, the statement that adds rows to it, and how a message becomes a row."""
+
+    def __init__(self, table: Table, settings: SqlSettings, *, dialect: str) -> None:
+        self._key = frozenset(settings.sql_key)
+        self._cells = [
+            (one, table.columns[one.column], conversion(table.columns[one.column].type, dialect=dialect))
+            for one in settings.assignments
+        ]
+        self.insert = _insert(table, settings, dialect=dialect)
+
+    def row(self, message: Message, store: UUID) -> Row:
+        """The row of a message. Raises Reject if it can't be one."""
+        fields = Fields(message, store)
+        return {one.column: self._value(fields, one, column, convert) for one, column, convert in self._cells}
+
+    def _value(self, fields: Fields, one: Assignment, column: Column[Any], convert: Convert) -> object:
+        value = one.source(fields)
+        if value is None:
+            if one.column in self._key or not column.nullable:
+                raise Reject(f"the column {one.column} needs a value, and the message has none at {one.text}")
+            return None
+        try:
+            return convert(value)
+        except (ValueError, TypeError, ArithmeticError, OSError) as error:
+            raise Reject(
+                f"the column {one.column} is {column.type}, and {_shown(value)} ({one.text}) is none: {error}"
+            ) from error
+
+
+def read_table(connection: Connection, settings: SqlSettings) -> Target:
+    """Look at the table. Raises TableUnfit with everything that is wrong with it, and what SQLAlchemy raises."""
+    schema, _, name = settings.sql_table.rpartition(".")
+    try:
+        table = Table(name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise TableUnfit(
+            f"FMQ_SQL_TABLE={settings.sql_table!r}: the database has no such table, or this user can't see it; "
+            "make it first"
+        ) from None
+    problems = [*_problems(table, settings), *_key_problem(inspect(connection), table, settings)]
+    if problems:
+        raise TableUnfit(
+            "\n".join(
+                [f"the table {settings.sql_table} and the settings don't fit:", *(f"  {one}" for one in problems)]
+            )
+        )
+    for column in table.columns:
+        if isinstance(column.type, types.JSON):
+            column.type.none_as_null = True  # no value is NULL, not the JSON word null
+    return Target(table, settings, dialect=connection.dialect.name)
+
+
+def _problems(table: Table, settings: SqlSettings) -> Iterable[str]:
+    named = {one.column for one in settings.assignments}
+    for one in settings.assignments:
+        if one.column not in table.columns:
+            yield (
+                f"FMQ_SQL_COLUMNS names {one.column}, and the table has no such column: "
+                f"it has {', '.join(column.name for column in table.columns)}"
+            )
+        elif table.columns[one.column].computed is not None:
+            yield f"FMQ_SQL_COLUMNS names {one.column}, which the database computes by itself"
+    for column in table.columns:
+        if column.name not in named and _needs_a_value(column):
+            yield f"the column {column.name} needs a value and has no default, and FMQ_SQL_COLUMNS does not name it"
+
+
+def _needs_a_value(column: Column[Any]) -> bool:
+    numbered = column.primary_key and isinstance(column.type, types.Integer)  # SQLite's own row number
+    return not (column.nullable or numbered or column.server_default is not None or column.computed or column.identity)
+
+
+def _key_problem(inspector: Inspector, table: Table, settings: SqlSettings) -> Iterable[str]:
+    name, schema = table.name, table.schema
+    unique: list[Sequence[str | None]] = [inspector.get_pk_constraint(name, schema)["constrained_columns"]]
+    unique += [one["column_names"] for one in inspector.get_unique_constraints(name, schema)]
+    unique += [
+        one["column_names"]
+        for one in inspector.get_indexes(name, schema)
+        # One that holds for some rows only does not tell of the others.
+        if one["unique"] and not any(key.endswith("_where") for key in one.get("dialect_options", {}))
+    ]
+    if set(settings.sql_key) not in [set(columns) for columns in unique]:
+        yield (
+            f"FMQ_SQL_KEY={','.join(settings.sql_key)}: the table has neither a primary key nor a unique constraint of "
+            "exactly these columns, so a message that comes twice would be written twice"
+        )
+
+
+def _insert(table: Table, settings: SqlSettings, *, dialect: str) -> Insert:
+    """Adds rows whose key is new, and passes over the others."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=settings.sql_key)
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=settings.sql_key)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,61 @@
+"""Writes rows in one transaction; if some are refused, finds them, so that the others are stored."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, Insert
+
+from fmq_processor.handlers.sql.failure import ROW_ERRORS, is_of_a_row
+from fmq_processor.handlers.sql.table import Row
+
+
+class Written(NamedTuple):
+    """What became of the rows. ``refused``: by position; ``stored`` were new, the rest were there already."""
+
+    stored: int
+    refused: dict[int, Exception]
+
+
+def write(engine: Engine, insert: Insert, rows: Sequence[Row]) -> Written:
+    """Store ``rows`` in one transaction, except those that the database refuses.
+
+    Raises whatever is not the fault of a row; nothing is stored then, or everything (if the answer to the commit was lost).
+    """
+    try:
+        with engine.begin() as connection:
+            return Written(_insert(connection, insert, rows), {})
+    except ROW_ERRORS as error:
+        if not is_of_a_row(error):
+            raise
+        if len(rows) == 1:
+            return Written(0, {0: error})
+    refused: dict[int, Exception] = {}
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # A deferred constraint would fail at the commit, and not tell by which row.
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        stored = _halve(connection, insert, rows, 0, refused)
+    return Written(stored, refused)
+
+
+def _halve(
+    connection: Connection, insert: Insert, rows: Sequence[Row], first: int, refused: dict[int, Exception]
+) -> int:
+    """Store ``rows``, of which the first is at position ``first``, and note the refused ones. Returns how many were new."""
+    try:
+        with connection.begin_nested():
+            return _insert(connection, insert, rows)
+    except ROW_ERRORS as error:
+        if not is_of_a_row(error):
+            raise
+        if len(rows) == 1:
+            refused[first] = error
+            return 0
+    middle = len(rows) // 2
+    return _halve(connection, insert, rows[:middle], first, refused) + _halve(
+        connection, insert, rows[middle:], first + middle, refused
+    )
+
+
+def _insert(connection: Connection, insert: Insert, rows: Sequence[Row]) -> int:
+    return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
