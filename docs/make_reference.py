@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
     "exec": ExecMetrics,
     "file": FileMetrics,
+    "mqtt": MqttMetrics,
     "queue": QueueMetrics,
     "mqtt": MqttMetrics,
     "sql": SqlMetrics,
