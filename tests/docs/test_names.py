@@ -152,6 +152,19 @@ def test_links(page: Page) -> None:
     assert not wrong, "\n" + "\n".join(wrong)
 
 
+def test_every_page_is_found() -> None:
+    """From README by links alone: a page that nobody finds helps nobody."""
+    by_path = {page.path: page for page in PAGES}
+    found, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        path = ahead.pop()
+        if path not in found and path in by_path:
+            found.add(path)
+            ahead += [(path.parent / link.text.partition("#")[0]).resolve() for link in by_path[path].links()]
+    lost = sorted(page.name for page in PAGES if page.path not in found)
+    assert not lost, f"no page links to {', '.join(lost)}: docs/README.md has lists of pages and handlers"
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [
