@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,16 +120,22 @@ def test_without_it_an_outage_buries_messages(tmp_path: Path) -> None:
 
 
 def test_what_was_in_hand_goes_back_as_if_never_claimed(tmp_path: Path) -> None:
-    """The rest of the batch is neither tried nor delayed, and stands where it stood."""
-    target = Target()
-    with Workbench(tmp_path, target, batch=100) as bench:
+    """While one call still runs, the rest of the batch is neither tried nor delayed, and stands where it stood."""
+    go_on = threading.Event()
+
+    def handle(message: Message) -> None:
+        if message.id > 2:
+            go_on.wait(20)
+        raise Unavailable
+
+    with Workbench(tmp_path, handle, batch=100) as bench:
         bench.put(*[b"x"] * 100)
-        bench.turn_until(bench.reached("fmq_circuit_open", 1))
-        bench.turn_until(lambda: bench.states() == (100, 0, 0, 0))
-        assert bench.metric("fmq_in_progress") == 0
-        untried = sorted(set(range(1, 101)) - set(target.asked))
+        bench.turn_until(lambda: bench.states() == (99, 1, 0, 0))
+        assert bench.metric("fmq_circuit_open") == bench.metric("fmq_in_progress") == 1
         claims = bench.borrow(100)
-        assert [claim.message.id for claim in claims] == untried
+        assert [claim.message.id for claim in claims] == list(range(4, 101))
+        assert {claim.message.retry_count for claim in claims} == {0}
+        go_on.set()
 
 
 def test_each_change_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
