@@ -1,6 +1,7 @@
 """Handlers of the chaos runs: they note what they got."""
 
 import os
+import time
 from pathlib import Path
 
 from chaos import points
@@ -22,6 +23,13 @@ def note_or_fail(message: Message) -> None:
     """Every seventh message fails once before it is noted."""
     if message.id % 7 == 0 and message.retry_count == 0:
         raise Retry(after=0.01)
+    note(message)
+
+
+def note_slowly(message: Message) -> None:
+    """A hundred messages take 50 ms at least."""
+    if message.id % 100 == 0:
+        time.sleep(0.05)
     note(message)
 
 

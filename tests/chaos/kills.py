@@ -17,6 +17,9 @@ _KILLS = 320
 _MESSAGES = 1_000_000
 _DEADLINE = 900.0
 _TICK = 0.05
+_SLOW: dict[str, object] = {"FMQ_HANDLER": "chaos.handlers:note_slowly"}
+_SEEN_IF_SLOW = ("lends what is lent",)
+"""What shows only while messages are held for longer than the store keeps their lease."""
 _SEEN_ALONE = ("settles before it handles",)
 """What shows only in a processor that is killed: another one would take its messages before."""
 _ORDERED: dict[str, object] = {"FMQ_HANDLER": "chaos.handlers:note_or_fail", "FMQ_ORDERED": "true"}
@@ -89,7 +92,7 @@ def controls(setting: Setting) -> Findings:
 
 def _control(setting: Setting, broken: str, *, listener: bool = False, ordered: bool = False) -> Control:
     control = Control(f"a {'listener' if listener else 'processor'} that {broken}")
-    options = _ORDERED if ordered else {}
+    options = _ORDERED if ordered else _SLOW if broken in _SEEN_IF_SLOW else {}
     with Rig(setting.folder / broken.replace(" ", "-")) as rig:
         rig.prepare()
         journal = str(rig.journal)
