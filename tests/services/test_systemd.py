@@ -101,7 +101,7 @@ def test_a_frozen_service_is_killed_and_started_again(machine: Machine, unit: st
         what="signs of life for 4 s",
     )
     assert machine.show(unit, "MainPID") == first
-    machine.run("kill", "-STOP", first)
+    machine.systemctl("kill", "--kill-who=main", "--signal=STOP", unit)
     machine.await_property(unit, "NRestarts", "1")
     machine.await_property(unit, "ActiveState", "active")
     assert machine.show(unit, "MainPID") not in ("0", first)
@@ -113,7 +113,7 @@ def test_a_killed_service_is_started_again(machine: Machine, unit: str) -> None:
     """As after a crash, or when memory was short."""
     machine.drop_in(unit, "RestartSec=0")
     machine.systemctl("start", unit)
-    machine.run("kill", "-KILL", machine.show(unit, "MainPID"))
+    machine.systemctl("kill", "--kill-who=main", "--signal=KILL", unit)
     machine.await_property(unit, "NRestarts", "1")
     machine.await_property(unit, "ActiveState", "active")
 
@@ -133,12 +133,12 @@ def test_wrong_settings_are_not_tried_again(machine: Machine, unit: str) -> None
 def test_a_store_that_is_none_is_not_tried_again(machine: Machine, unit: str) -> None:
     """Exit code 3 ends it, and the file is as it was."""
     machine.run("install", "-d", "-o", "fmq", "-g", "fmq", "/var/lib/fmq")
-    machine.run("install", "-o", "fmq", "-m", "660", "/etc/services", "/var/lib/fmq/mqtt_queue.db")
+    machine.run("install", "-o", "fmq", "-m", "660", "/etc/os-release", "/var/lib/fmq/mqtt_queue.db")
     machine.drop_in(unit, "RestartSec=0")
     machine.systemctl("start", unit, check=False)
     machine.await_property(unit, "ActiveState", "failed")
     assert (machine.show(unit, "ExecMainStatus"), machine.show(unit, "NRestarts")) == ("3", "0")
-    machine.run("cmp", "/etc/services", "/var/lib/fmq/mqtt_queue.db")
+    machine.run("cmp", "/etc/os-release", "/var/lib/fmq/mqtt_queue.db")
 
 
 def test_a_slow_setup_is_waited_for(machine: Machine) -> None:
