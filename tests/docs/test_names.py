@@ -11,9 +11,11 @@ import pytest
 
 from docs.pages import ROOT, Page, pages, words
 from fmq.cli import fmq_command
+from fmq.message import Message
 from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, variable
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
+from fmq_processor.handlers.exec.environment import environment
 from fmq_processor.settings import ProcessorSettings
 
 PAGES = pages()
@@ -62,7 +64,7 @@ def _mistakes(command: click.Command, called: str, parts: list[str]) -> Iterator
 
 @cache
 def known_settings() -> set[str]:
-    """The variables of every service, handler and command, and those of the compose file."""
+    """The variables of every service, handler and command, those that exec gives, and those of the compose file."""
     models: list[type[SettingsModel]] = [
         StoreSettings,
         Settings,
@@ -75,6 +77,7 @@ def known_settings() -> set[str]:
         for name, field in model.model_fields.items():
             known |= {variable(name)} | ({f"{variable(name)}_FILE"} if is_secret(field) else set())
     known |= _of_commands(fmq_command)
+    known |= {name.decode() for name in environment(Message(1, "q", "t", b"", 0.0), {})}
     return known | set(re.findall(r"FMQ_\w+", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 
 

@@ -85,15 +85,16 @@ class Connection:
         answer = None
         with suppress(Empty):
             answer = self._connack.get(timeout=_CONNECT_SECONDS)
-        if answer is None or answer[0].is_failure:
-            self.ended = (
-                f"it refused the connection: {answer[0]}" if answer else self.ended or "it did not answer in time"
-            )
+        if answer is None:
+            problem = self.ended or "it did not answer in time"
+        elif answer[0].is_failure:
+            problem = f"it refused the connection: {answer[0]}"
         else:
-            self._heed(answer[1])
-        if self.ended:
+            problem = self._heed(answer[1])
+        if problem:
+            self.ended = problem
             self.close()
-            raise Unavailable(reason=f"{broker} can't be reached: {self.ended}")
+            raise Unavailable(reason=f"{broker} can't be reached: {problem}")
         _log.info("Connected to %s", broker)
 
     def send(self, packets: Sequence[Packet]) -> list[ReasonCode | None]:
@@ -139,13 +140,12 @@ class Connection:
             self._client.disconnect()
         self._client.loop_stop()
 
-    def _heed(self, properties: Properties | None) -> None:
-        """Keep to what the broker says it can do (MQTT 5, section 3.2.2.3)."""
+    def _heed(self, properties: Properties | None) -> str:
+        """Keep to what the broker says it can do (MQTT 5, section 3.2.2.3). Returns why that is too little, if it is."""
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self._retains = bool(getattr(properties, "RetainAvailable", 1))
         self.largest = getattr(properties, "MaximumPacketSize", _NO_LIMIT)
-        if getattr(properties, "MaximumQoS", 1) < 1:
-            self.ended = "it takes QoS 0 only, which acknowledges nothing"
+        return "" if getattr(properties, "MaximumQoS", 1) else "it takes QoS 0 only, which acknowledges nothing"
 
     def _on_connect(
         self,
