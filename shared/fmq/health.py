@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from fmq.clock import SYSTEM_CLOCK, Clock
@@ -19,6 +19,8 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 _log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 10.0
 _MOST_CONNECTIONS = 32
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 Checks = Mapping[str, str | None]
 """What was checked, and what is wrong with it (None: nothing)."""
