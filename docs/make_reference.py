@@ -27,7 +27,6 @@ HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
     "file": FileMetrics,
     "mqtt": MqttMetrics,
     "queue": QueueMetrics,
-    "mqtt": MqttMetrics,
     "sql": SqlMetrics,
     "webhook": WebhookMetrics,
 }
