@@ -251,9 +251,9 @@ class QueueMachine(RuleBasedStateMachine):
         rows, last = self.reference.rows[name], self.reference.last[name]
         gone = sorted(set(range(1, last + 1)) - set(rows))
         number = data.draw(st.sampled_from(gone)) if again and gone else last + 1
-        statement = "INSERT INTO {} (id, topic, payload, received_at) VALUES (?, 'x', 'p', 1)"
-        execute(self.path, statement.format(self._table(name)), number)
-        rows[number] = _Row("x")
+        statement = "INSERT INTO {} (id, topic, payload, received_at) VALUES (?, 'x', 'p', ?)"
+        execute(self.path, statement.format(self._table(name)), number, self.clock.wall())
+        rows[number] = _Row("x", changed=self.clock.wall())
         self.reference.last[name] = max(last, number)
 
     def _table(self, name: str) -> str:
