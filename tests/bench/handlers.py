@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmq import Message
+from fmq import Message, batch_handler
 
 
 def setup() -> None:
@@ -19,6 +19,7 @@ def nothing(_message: Message) -> None:
     """Done."""
 
 
+@batch_handler
 def nothing_at_all(_messages: Sequence[Message]) -> None:
     """Done, a batch at a time."""
 
