@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 from fmq.errors import SettingsError, StoreDamaged, StoreRefused, StoreUnavailable
-from fmq.message import Incoming
+from fmq.message import Incoming, Terms
 from fmq.outcome import Done, RetryLater
 from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue, set_aside
 from fmq.sqlite import schema
@@ -254,6 +254,25 @@ def test_the_cost_does_not_grow_with_what_was_handled(path: Path, *, ordered: bo
             queue.settle([(claim, Done())])
             queue.stats("q")
             queue.claim("q", 10, lease=60, ordered=ordered)
+            steps.append(len(ticks))
+    assert steps[1] <= steps[0] * 1.2 + 5
+
+
+def test_the_cost_does_not_grow_with_what_is_delayed(path: Path) -> None:
+    """What waits for its time is passed once and not looked at again: 200 or 10,000 messages."""
+    steps = []
+    for more in (200, 9_800):
+        with opened(path) as queue:
+            queue.declare("q")
+            queue.put(
+                [Incoming("q", "t", b"x", 1.0) for _ in range(more)],
+                terms={number: Terms(delay=1e6) for number in range(more)},
+            )
+            assert queue.claim("q", 10, lease=60) == []
+            ticks: list[None] = []
+            queue._store.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
+            assert queue.claim("q", 10, lease=60) == []
+            queue.stats("q")
             steps.append(len(ticks))
     assert steps[1] <= steps[0] * 1.2 + 5
 
