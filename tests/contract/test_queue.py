@@ -5,26 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from contract.filling import figures, fill, payloads
 from fmq.errors import UnknownQueue
-from fmq.message import Incoming, Properties, Receipt, Terms
+from fmq.message import Incoming, Properties
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue, Retention
 from support.clock import FakeClock
 
 Connect = Callable[[], Queue]
-
-
-def fill(queue: Queue, clock: FakeClock, *payloads: str, name: str = "q", topic: str = "t") -> None:
-    queue.put([Incoming(name, topic, payload.encode(), clock.wall()) for payload in payloads])
-
-
-def payloads(queue: Queue, limit: int = 100, *, lease: float = 60, ordered: bool = False) -> list[str]:
-    return [claim.message.text for claim in queue.claim("q", limit, lease=lease, ordered=ordered)]
-
-
-def figures(queue: Queue, name: str = "q") -> tuple[int, int, int, int]:
-    stats = queue.stats(name)
-    return stats.pending, stats.claimed, stats.done, stats.dead
 
 
 class TestPut:
@@ -373,72 +361,3 @@ def test_a_store_keeps_its_identity(connect: Connect, queue: Queue) -> None:
     """Every connection sees the same one."""
     identity = connect().identity()
     assert queue.identity() == connect().identity() == identity
-
-
-class TestTerms:
-    def test_a_key_is_stored_once_in_its_time(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
-        """Of messages with one key only the first is stored, in one batch and over several, until its time is over."""
-        queue.declare("p")
-
-        def put(into: Queue, *keys: str | None, name: str = "q") -> list[int]:
-            messages = [Incoming(name, "t", str(key).encode(), clock.wall()) for key in keys]
-            terms = {at: Terms(key=key, key_seconds=10) for at, key in enumerate(keys) if key is not None}
-            return list(into.put(messages, terms=terms))
-
-        assert put(queue, "a", "b", "a", None, None) == [2]
-        clock.advance(9)
-        assert put(connect(), "b", "c", "a") == [0, 2]
-        assert put(queue, "a", name="p") == []
-        clock.advance(1)
-        assert put(queue, "a", "a", "c") == [1, 2]
-        assert payloads(queue) == ["a", "b", "None", "None", "c", "a"]
-        assert queue.stats("q").stored == 6
-
-    def test_keys_are_forgotten_when_their_time_is_over(self, queue: Queue, clock: FakeClock) -> None:
-        """Upkeep deletes them, and none too early."""
-        messages = [Incoming("q", "t", b"x", clock.wall())] * 5
-        queue.put(messages, terms={at: Terms(key=str(at), key_seconds=10 + at) for at in range(5)})
-        clock.advance(12)
-        assert queue.maintain(Retention(None, None), limit=2) == 2
-        assert queue.maintain(Retention(None, None), limit=2) == 1
-        assert queue.maintain(Retention(None, None), limit=2) == 0
-        assert queue.put(messages, terms={at: Terms(key=str(at), key_seconds=10) for at in range(5)}) == [3, 4]
-
-    def test_a_delayed_message_waits(self, queue: Queue, clock: FakeClock) -> None:
-        """It is pending at once and lent when its delay is over; others are not held up, before it or behind it."""
-        messages = [Incoming("q", str(at), str(at).encode(), clock.wall()) for at in range(4)]
-        queue.put(messages, terms={0: Terms(delay=5), 2: Terms(delay=1)})
-        assert figures(queue) == (4, 0, 0, 0)
-        assert payloads(queue) == ["1", "3"]
-        assert payloads(queue) == []
-        fill(queue, clock, "4")
-        assert payloads(queue) == ["4"]
-        clock.advance(1)
-        assert payloads(queue, ordered=True) == ["2"]
-        clock.advance(4)
-        assert payloads(queue) == ["0"]
-
-    def test_many_delayed_messages_cost_no_later_claim(self, queue: Queue, clock: FakeClock) -> None:
-        """An idle look does not walk through what is delayed."""
-        messages = [Incoming("q", "t", b"x", clock.wall())] * 500
-        queue.put(messages, terms={at: Terms(delay=60) for at in range(500)})
-        assert payloads(queue) == []
-        fill(queue, clock, "now")
-        assert payloads(queue) == ["now"]
-        assert queue.stats("q").pending == 500
-        clock.advance(60)
-        assert len(payloads(queue, 1_000)) == 500
-
-
-class TestReceipts:
-    def test_they_are_kept_with_the_messages(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
-        """A receipt is there exactly if its messages are; the older ones are dropped as told; sessions are apart."""
-        message = Incoming("q", "t", b"x", clock.wall())
-        for number in range(1, 6):
-            queue.put([message], receipt=Receipt("s", number, bytes([number]), first_kept=number - 1))
-        with pytest.raises(UnknownQueue):
-            queue.put([Incoming("nowhere", "t", b"x", 0.0)], receipt=Receipt("s", 6, b"6", first_kept=6))
-        queue.put([], receipt=Receipt("other", 1, b"o", first_kept=0))
-        assert list(connect().receipts("s")) == [(4, b"\x04"), (5, b"\x05")]
-        queue.forget_receipts("s")
-        assert (list(queue.receipts("s")), list(queue.receipts("other"))) == ([], [(1, b"o")])

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fmq.queue import Queue, open_queue
 from support.broker import Broker
+from support.handing import QUEUE
 from support.processes import Processes
 
 
@@ -27,3 +29,11 @@ def fmq(tmp_path: Path) -> Iterator[Processes]:
 def database(tmp_path: Path) -> Path:
     """Where they keep their queue by default."""
     return tmp_path / "mqtt_queue.db"
+
+
+@pytest.fixture
+def queue(database: Path) -> Iterator[Queue]:
+    """That queue, opened beside the processes, and declared."""
+    with open_queue(f"sqlite:///{database}") as opened:
+        opened.declare(QUEUE)
+        yield opened

@@ -1,12 +1,11 @@
 """The handler ``exec`` in real processes: commands that fail for a while, processors that are killed or stopped."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fmq.queue import Queue, open_queue
+from fmq.queue import Queue
 from support.handing import (
     QUEUE,
     duplicates,
@@ -28,13 +27,6 @@ test -e {folder}/open || {{ echo "not open" >&2; exit 75; }}
 read -r number
 echo "$number" >> {folder}/arrived
 """
-
-
-@pytest.fixture
-def queue(database: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{database}") as opened:
-        opened.declare(QUEUE)
-        yield opened
 
 
 @pytest.fixture

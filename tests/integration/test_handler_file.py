@@ -4,10 +4,7 @@ import json
 import random
 import resource
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from fmq.queue import Queue, open_queue
 from support.handing import (
@@ -26,13 +23,6 @@ from support.processes import FmqProcess, Processes
 _MESSAGES = how_many(2_000)
 _KILLS = kills(_MESSAGES)
 _GIB = 1024**3
-
-
-@pytest.fixture
-def queue(database: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{database}") as opened:
-        opened.declare(QUEUE)
-        yield opened
 
 
 def numbers(path: Path, *, after: int = 0) -> list[int]:

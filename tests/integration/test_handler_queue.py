@@ -1,12 +1,11 @@
 """The handler ``queue`` in real processes: a target that is unavailable for a while, processors that are killed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
-from fmq.queue import Queue, open_queue
+from fmq.queue import Queue
 from support.counting import counted, counters
 from support.handing import (
     QUEUE,
@@ -24,13 +23,6 @@ from support.rows import Rows
 
 _MESSAGES = how_many(2_000)
 _KILLS = kills(_MESSAGES)
-
-
-@pytest.fixture
-def queue(database: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{database}") as opened:
-        opened.declare(QUEUE)
-        yield opened
 
 
 @pytest.fixture

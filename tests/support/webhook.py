@@ -1,7 +1,7 @@
 """A webhook handler without a processor around it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import NO_PROPERTIES, Message, Properties
+from fmq.outcome import Reject, Retry
 from fmq.settings import load, variable
 from fmq_processor.handlers.webhook.handler import WebhookHandler
 from fmq_processor.handlers.webhook.settings import WebhookSettings
+from support.target import Connection, Request, Target
 
 STORE = UUID("00000000-0000-4000-8000-000000000001")
 
@@ -61,3 +63,20 @@ async def outcome(delivery: Awaitable[None]) -> Exception | None:
     except Exception as error:  # noqa: BLE001 - that is what is asked
         return error
     return None
+
+
+def always(status: str, *headers: str, body: bytes = b"") -> Callable[[Request, Connection], Awaitable[None]]:
+    async def respond(_: Request, connection: Connection) -> None:
+        await connection.answer(status, *headers, body=body)
+
+    return respond
+
+
+def result_of(target: Target, **settings: Any) -> Exception | None:  # noqa: ANN401 - as make_handler
+    (result,) = deliver(make_handler(target.url, **settings), message())
+    return result
+
+
+def kind_and_reason(error: Exception | None) -> tuple[type, str]:
+    assert isinstance(error, Retry | Reject)
+    return type(error), error.reason

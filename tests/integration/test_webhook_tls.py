@@ -1,0 +1,77 @@
+"""The handler ``webhook`` and TLS: who is trusted, who shows a certificate."""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from fmq.errors import SettingsError
+from fmq.outcome import Reject, Retry, Unavailable
+from support.target import Target
+from support.webhook import always, kind_and_reason, make_handler, result_of
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Iterator[Path]:
+    with authority.cert_pem.tempfile(dir=str(tmp_path)) as path:
+        yield Path(path)
+
+
+def test_tls_is_verified(server_tls: ssl.SSLContext, ca_file: Path) -> None:
+    """By the CA that the setting names; without it, the target is not trusted and gets nothing."""
+    with Target(tls=server_tls) as target:
+        assert result_of(target, ca_file=ca_file) is None
+        kind, reason = kind_and_reason(result_of(target))
+    assert kind is Unavailable
+    assert "the TLS certificate of https://127.0.0.1" in reason
+    assert len(target.requests) == 1
+
+
+def test_a_certificate_of_another_host(authority: trustme.CA, ca_file: Path) -> None:
+    """Is refused, although its CA is trusted."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("example.com").configure_cert(context)
+    with Target(tls=context) as target:
+        assert kind_and_reason(result_of(target, ca_file=ca_file))[0] is Unavailable
+    assert target.requests == []
+
+
+def test_a_client_certificate(authority: trustme.CA, server_tls: ssl.SSLContext, ca_file: Path, tmp_path: Path) -> None:
+    """Is shown to a target that asks for one."""
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(server_tls)
+    own = authority.issue_cert("client.example")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(own.cert_chain_pems[0].bytes())
+    key.write_bytes(own.private_key_pem.bytes())
+    with Target(tls=server_tls) as target:
+        assert result_of(target, ca_file=ca_file, cert_file=cert, key_file=key) is None
+        assert isinstance(result_of(target, ca_file=ca_file), Retry)
+    with pytest.raises(SettingsError, match=r"FMQ_WEBHOOK_CERT_FILE=.*not a PEM file"):
+        make_handler(target.url, cert_file=ca_file, key_file=ca_file)
+
+
+def test_https_does_not_fall_back_to_http(server_tls: ssl.SSLContext, ca_file: Path) -> None:
+    """A redirect from one to the other is dead."""
+    with (
+        Target() as plain,
+        Target(always("307 Temporary Redirect", f"location: {plain.url}"), tls=server_tls) as target,
+    ):
+        kind, reason = kind_and_reason(result_of(target, ca_file=ca_file, redirects=3))
+    assert kind is Reject
+    assert "which is not followed" in reason
+    assert plain.requests == []
