@@ -109,6 +109,26 @@ def test_the_guides_command_empties_a_table(tmp_path: Path, queue: Queue, proces
     assert counted(tmp_path / "mqtt_queue.db") == counters(tmp_path / "mqtt_queue.db")
 
 
+def test_a_store_without_a_listener_is_kept_by_a_processor(queue: Queue, processes: Processes) -> None:
+    """With FMQ_UPKEEP it deletes what is past FMQ_RETENTION_SECONDS; without it deletes nothing."""
+    put(queue, 300)
+    processor = processes.start("process", QUEUE, "50", FMQ_RETENTION_SECONDS=0)
+    wait_for(lambda: queue.stats(QUEUE).done == 300, what="300 messages")
+    assert processor.terminate() == 0
+    assert queue.stats(QUEUE).done == 300
+    processor = processes.start("process", QUEUE, FMQ_UPKEEP="true", FMQ_RETENTION_SECONDS=0)
+    wait_for(lambda: queue.stats(QUEUE).pending == 0 and queue.stats(QUEUE).done == 0, what="an empty table")
+    assert processor.terminate() == 0
+
+
+def test_upkeep_does_not_hold_up_a_failed_start(queue: Queue, processes: Processes) -> None:
+    """A handler whose setup fails ends the processor also while it keeps the store."""
+    put(queue, 1)
+    processor = processes.start("process", QUEUE, FMQ_UPKEEP="true", FMQ_HANDLER="user_code:BadSetup")
+    assert processor.wait() == 1
+    assert queue.stats(QUEUE).pending == 1
+
+
 @pytest.mark.parametrize("command", ["fmq-process", "module"])
 def test_the_other_ways_to_start_it(tmp_path: Path, queue: Queue, command: str) -> None:
     """They take the guide's arguments as well, and end on Ctrl+C."""

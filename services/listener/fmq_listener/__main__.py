@@ -18,6 +18,7 @@ from fmq.log import configure, shorten
 from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
+from fmq.upkeep import Upkeep
 from fmq_listener.admission import Admission
 from fmq_listener.broker_stats import BrokerStats
 from fmq_listener.connection import default_client_id
@@ -25,7 +26,6 @@ from fmq_listener.ingest import Ingest
 from fmq_listener.leave import QUIET_SECONDS, leave
 from fmq_listener.session import Session
 from fmq_listener.settings import ListenerSettings
-from fmq_listener.upkeep import Upkeep
 
 _log = logging.getLogger("fmq_listener")
 _USUAL_PORT = 9464
@@ -130,8 +130,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             return wrong or f"subscribed at {settings.broker}"
 
         stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
-        upkeep.start()
-        stack.callback(upkeep.join)
+        stack.enter_context(upkeep)
         reporter = Reporter(
             ServiceManager(os.environ),
             heartbeat=heartbeat,

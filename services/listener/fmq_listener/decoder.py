@@ -124,6 +124,8 @@ class Decoder:
                 packet_id = 0
                 if first & 0x02:
                     packet_id = data[at] << 8 | data[at + 1]
+                    if not packet_id:  # MQTT 5, section 2.2.1
+                        raise Malformed("a packet identifier of 0")
                     at += 2
                 section, after = b"", 1
                 if v5:

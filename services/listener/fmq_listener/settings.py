@@ -1,13 +1,13 @@
 """What a listener is told, beside what every service is."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import field_validator
 
 from fmq.broker import BrokerSettings
-from fmq.queue import Retention
-from fmq.settings import Names, Settings, setting
+from fmq.settings import Names, setting
 from fmq.topics import TopicFilter
+from fmq.upkeep import RetentionSettings
 from fmq_listener.asking import key_of
 from fmq_listener.filters import overlapping, parse_all
 
@@ -15,15 +15,7 @@ _WEEK = 7 * 24 * 3600
 _NEVER_EXPIRES = 0xFFFFFFFF
 
 
-def _seconds_or_forever(value: object) -> object:
-    return None if value == "forever" else value
-
-
-KeptSeconds = Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_seconds_or_forever)]
-"""Seconds; ``forever`` is None."""
-
-
-class ListenerSettings(BrokerSettings, Settings):
+class ListenerSettings(RetentionSettings, BrokerSettings):
     """What a listener is told."""
 
     topics: Names = setting(
@@ -120,14 +112,6 @@ class ListenerSettings(BrokerSettings, Settings):
         gt=0,
         le=86_400,
     )
-    retention_seconds: KeptSeconds = setting(
-        86_400.0,
-        about="How long handled messages are kept; 0: not at all; or forever.",
-        right="seconds, 0 or more, such as 86400, or forever",
-    )
-    dead_retention_seconds: KeptSeconds = setting(
-        None, about="How long dead letters are kept, or forever.", right="seconds, 0 or more, or forever"
-    )
 
     @field_validator("duplicate_key")
     @classmethod
@@ -151,7 +135,3 @@ class ListenerSettings(BrokerSettings, Settings):
     def overlaps(self) -> list[tuple[str, str]]:
         """Pairs of filters that can match one topic."""
         return overlapping([one.name for one in self.filters])
-
-    @property
-    def retention(self) -> Retention:
-        return Retention(done_seconds=self.retention_seconds, dead_seconds=self.dead_retention_seconds)

@@ -20,6 +20,7 @@ from fmq.log import configure, shorten
 from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, open_queue
+from fmq.upkeep import Upkeep
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
 from fmq_processor.circuit import CircuitReport
@@ -97,6 +98,9 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         circuit = CircuitReport(metrics)
         readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
+        if settings.upkeep:
+            kept = stack.enter_context(_open(settings, shutdown, check=False))
+            stack.enter_context(Upkeep(kept, settings.retention, shutdown))
         if handler.know_store:
             handler.know_store(_patiently(shutdown)(queue.identity))
         worker, runner = make_worker(
@@ -169,7 +173,7 @@ def _patiently(shutdown: Shutdown) -> tenacity.Retrying:
     """Calls something again while the store is unavailable, until the shutdown."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(StoreUnavailable),
-        wait=tenacity.wait_exponential_jitter(initial=0.1, max=5),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
         stop=lambda _: shutdown.requested,
         sleep=lambda seconds: void(shutdown.wait(seconds)),
         before_sleep=lambda state: _log.warning(

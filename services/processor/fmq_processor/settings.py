@@ -2,7 +2,8 @@
 
 from pydantic import ValidationInfo, field_validator
 
-from fmq.settings import Settings, setting
+from fmq.settings import setting
+from fmq.upkeep import RetentionSettings
 from fmq_processor.decoding import NONE, Decode, make_decoder
 from fmq_processor.filtering import Filter
 from fmq_processor.handlers import BUILTIN
@@ -10,7 +11,7 @@ from fmq_processor.handlers import BUILTIN
 _HANDLERS_SHARE = 0.8
 
 
-class ProcessorSettings(Settings):
+class ProcessorSettings(RetentionSettings):
     """The settings of ``fmq process``."""
 
     batch: int = setting(
@@ -134,6 +135,12 @@ class ProcessorSettings(Settings):
         right="seconds, 0 or more, such as 600",
         ge=0,
         le=31_536_000,
+    )
+    upkeep: bool = setting(
+        False,
+        about="Delete what is past its retention, and give space back: for a store that no listener writes to, such as the "
+        "target of the queue handler. A listener does so for its own store, whatever this says.",
+        right="true or false",
     )
     ordered: bool = setting(
         False,

@@ -179,7 +179,7 @@ def packets(draw: st.DrawFn, *, v5: bool) -> bytes:
     )
     body = len(topic).to_bytes(2, "big") + topic
     if qos:
-        body += draw(st.integers(1, 65_535)).to_bytes(2, "big")
+        body += draw(st.integers(0, 3) | st.integers(1, 65_535)).to_bytes(2, "big")
     if v5:
         body += draw(st.one_of(st.just(b"\0"), st.just(b"\x02\x0b\x01"), property_sections()))
     body += draw(st.one_of(st.binary(max_size=30), st.just(b"x" * 2_000)))
@@ -203,8 +203,8 @@ def streams(draw: st.DrawFn) -> tuple[bool, list[bytes]]:
 def test_the_same_as_paho(stream: tuple[bool, list[bytes]], most_messages: int, most_bytes: int) -> None:
     """Any mix of packets, flags and properties, split anywhere and malformed too, is read as paho reads it.
 
-    Two things are stricter here: a property that reaches past the end of its section, into the payload, is malformed,
-    and so is a packet of type 0, for which paho's reader waits if its first byte comes alone.
+    Three things are stricter here: a property that reaches past the end of its section, into the payload, is malformed,
+    and so are a packet identifier of 0 and a packet of type 0, for which paho's reader waits if its first byte comes alone.
     """
     v5, chunks = stream
     theirs = by_paho(chunks, v5=v5)
@@ -216,6 +216,15 @@ def test_the_same_as_paho(stream: tuple[bool, list[bytes]], most_messages: int, 
         assert theirs.malformed or v5 or b"\0" in b"".join(chunks)
     else:
         assert ours == theirs
+
+
+@pytest.mark.parametrize("v5", [False, True])
+def test_a_packet_identifier_of_zero_is_malformed(*, v5: bool) -> None:
+    """No PUBACK with such an identifier may go out (MQTT 5, section 2.2.1); what came before is kept."""
+    good, bad = (b"\x32\x06\x00\x01t\x00" + bytes([number]) + b"\0" for number in (7, 0))
+    outcome = by_decoder([good + bad + good], v5=v5, most_messages=10, most_bytes=10**9)
+    assert [one[4] for one in outcome.messages] == [7]
+    assert outcome.malformed
 
 
 @pytest.mark.parametrize("v5", [False, True])

@@ -1,16 +1,47 @@
-"""The store's upkeep, beside the intake: retention, giving space back, and trying whether it can be written."""
+"""The store's upkeep, beside a service's work: retention, giving space back, and trying whether it can be written."""
 
 import logging
 import threading
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field
 
 from fmq.errors import QueueError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue, Retention
+from fmq.settings import Settings, setting
 
 _log = logging.getLogger(__name__)
 _REST_SECONDS = 1.0
 _PROBE_EVERY = 5
 _BREATH_SECONDS = 0.02
+
+
+def _seconds_or_forever(value: object) -> object:
+    return None if value == "forever" else value
+
+
+KeptSeconds = Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_seconds_or_forever)]
+"""Seconds; ``forever`` is None."""
+
+
+class RetentionSettings(Settings):
+    """How long what is over stays."""
+
+    retention_seconds: KeptSeconds = setting(
+        86_400.0,
+        about="How long handled messages are kept; 0: not at all; or forever. A processor heeds it with FMQ_UPKEEP.",
+        right="seconds, 0 or more, such as 86400, or forever",
+    )
+    dead_retention_seconds: KeptSeconds = setting(
+        None,
+        about="How long dead letters are kept, or forever. A processor heeds it with FMQ_UPKEEP.",
+        right="seconds, 0 or more, or forever",
+    )
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(done_seconds=self.retention_seconds, dead_seconds=self.dead_retention_seconds)
 
 
 class Upkeep:
@@ -24,11 +55,12 @@ class Upkeep:
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self.problem: str | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def join(self) -> None:
-        """Wait until the shutdown has reached it."""
+    def __exit__(self, *_: object) -> None:
+        self._shutdown.request()  # or what ended in another way would wait for ever
         self._thread.join()
 
     def _run(self) -> None:
