@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt.exception import MQTTException
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties as PahoProperties
 
-from fmq.message import NO_PROPERTIES, Incoming, Properties
+from fmq.message import Incoming, Properties
 from fmq_listener.batch import Batch
 from fmq_listener.filters import Router
+from fmq_listener.properties import decode_properties
 
 _KEPT = 4_096
 _LONGEST_KEPT = 512
@@ -223,31 +222,6 @@ class Decoder:
         if len(section) + len(raw_topic) <= _LONGEST_KEPT:
             self._known[section, raw_topic] = queues, topic, properties
         return queues, topic, properties
-
-
-def decode_properties(section: bytes) -> tuple[list[int], Properties | None]:
-    """The subscription identifiers of a PUBLISH, and what is kept with the message."""
-    if len(section) <= 1:
-        return [], None
-    found = PahoProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    found.unpack(section)  # type: ignore[no-untyped-call]
-    return sort_properties(found)
-
-
-def sort_properties(found: PahoProperties) -> tuple[list[int], Properties | None]:
-    """The subscription identifiers among paho's properties, and what is kept with the message."""
-    # paho sets an attribute for each property that came, and answers every other question by walking all of them.
-    fields: dict[str, Any] = vars(found)
-    identifiers: list[int] = fields.get("SubscriptionIdentifier", [])
-    kept = Properties(
-        payload_format_indicator=fields.get("PayloadFormatIndicator"),
-        message_expiry_interval=fields.get("MessageExpiryInterval"),
-        content_type=fields.get("ContentType"),
-        response_topic=fields.get("ResponseTopic"),
-        correlation_data=fields.get("CorrelationData"),
-        user_properties=tuple(fields.get("UserProperty", ())),
-    )
-    return identifiers, None if kept == NO_PROPERTIES else kept
 
 
 def _variable_length(data: bytes, at: int) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from paho.mqtt.enums import MQTTErrorCode
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Incoming
 from fmq_listener.batch import Batch
-from fmq_listener.decoder import Decoder, Malformed, sort_properties
+from fmq_listener.decoder import Decoder, Malformed
 from fmq_listener.filters import Router
+from fmq_listener.properties import sort_properties
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
