@@ -1,6 +1,8 @@
 """The broker goes: as an operator ends it, with its sessions kept; and killed, with nothing kept."""
 
+import random
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from chaos.plan import Plan
@@ -25,28 +27,33 @@ def _restarts(setting: Setting) -> Result:
     """A broker that keeps its sessions on disk is ended and started: nothing is lost, by it or by fmq."""
     result = Result("broker restarted, with persistence", what="restarts")
     restarts, messages = setting.scaled(_RESTARTS), setting.scaled(_MESSAGES)
-    rng = setting.rng(result.scenario)
     with Rig(setting.folder / "restarts") as rig:
         rig.prepare()
         listener, processor = rig.listener(), rig.processor(Plan(journal=str(rig.journal)))
         listener.wait_to_say(SUBSCRIBED, 60)
         with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
-            for number in range(restarts):
-                publisher.allowed = messages * (number + 1) // restarts
-                goal = rng.randrange(messages * number // restarts, publisher.allowed)
-                wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
+            for _ in _moments(publisher, messages, restarts, setting.rng(result.scenario)):
                 rig.broker.stop()
                 rig.broker.start()
                 with timed(result):
-                    listener.wait_to_say(SUBSCRIBED, 60, times=number + 2)
+                    result.runs += 1
+                    listener.wait_to_say(SUBSCRIBED, 60, times=result.runs + 1)
             publisher.finish(_DEADLINE)
             rig.await_all(messages, _DEADLINE)
         for process in (listener, processor):
             if (code := process.terminate()) != 0:
                 result.faults.append(f"exit code {code}: {process.text[-400:]}")
         rig.judge(result, messages)
-    result.runs = restarts
     return result
+
+
+def _moments(publisher: Publisher, messages: int, count: int, rng: random.Random) -> Iterator[None]:
+    """Moments spread over the publication: the publisher goes on only when the last one is over."""
+    for number in range(count):
+        publisher.allowed = messages * (number + 1) // count
+        goal = rng.randrange(messages * number // count, publisher.allowed)
+        wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
+        yield
 
 
 class _Acknowledged:
@@ -72,7 +79,6 @@ def _kills(setting: Setting) -> Result:
     """A broker that keeps nothing is killed: what it had not handed over is gone, what fmq acknowledged is not."""
     result = Result("broker killed, without persistence", what="kills")
     kills, messages = setting.scaled(_KILLS), setting.scaled(_MESSAGES)
-    rng = setting.rng(result.scenario)
     seen = _Acknowledged()
     with (
         Rig(setting.folder / "kills", broker_config=["persistence false"]) as rig,
@@ -82,14 +88,12 @@ def _kills(setting: Setting) -> Result:
         listener = rig.listener()
         listener.wait_to_say(SUBSCRIBED, 60)
         with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
-            for number in range(kills):
-                publisher.allowed = messages * (number + 1) // kills
-                goal = rng.randrange(messages * number // kills, publisher.allowed)
-                wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
+            for _ in _moments(publisher, messages, kills, setting.rng(result.scenario)):
                 rig.broker.kill()
                 rig.broker.start()
                 with timed(result):
-                    listener.wait_to_say(SUBSCRIBED, 60, times=number + 2)
+                    result.runs += 1
+                    listener.wait_to_say(SUBSCRIBED, 60, times=result.runs + 1)
             publisher.finish(_DEADLINE)
             quiet(lambda: len(seen.numbers), 1.0, 60)
         if (code := listener.terminate()) != 0:
@@ -100,7 +104,7 @@ def _kills(setting: Setting) -> Result:
         result.notes.append(
             f"the broker itself lost {messages - len(seen.numbers | there)} of what it had acknowledged"
         )
-    result.runs, result.messages = kills, len(seen.numbers)
+    result.messages = len(seen.numbers)
     return result
 
 

@@ -1,7 +1,5 @@
 """The wall clock jumps by an hour, forward and back, while messages come and are handled."""
 
-import random
-
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, topics
@@ -64,19 +62,24 @@ def _by_hand(setting: Setting) -> Result:
     with open_queue(f"sqlite:///{path}", StoreOptions(check_integrity=False), clock=clock) as queue:
         queue.declare("q")
         rounds = setting.scaled(_ROUNDS, least=20)
+        right = clock.wall() - clock.steady()
+
+        def jump() -> None:
+            """To an hour before or after the right time, or back to it."""
+            clock.jump(right + rng.choice((-_HOUR, 0, _HOUR)) - (clock.wall() - clock.steady()))
 
         def due_after(seconds: float, what: str) -> Claim:
             """Nothing is due a second before, and something a second after, whatever the wall clock says."""
-            _jump(clock, rng)
+            jump()
             clock.advance(seconds - 1)
             if queue.claim("q", 1, lease=_LEASE):
                 result.faults.append(f"{what} was over too soon")
-            _jump(clock, rng)
+            jump()
             clock.advance(2)
             return queue.claim("q", 1, lease=_LEASE)[0]
 
         for number in range(rounds):
-            _jump(clock, rng)
+            jump()
             queue.put([Incoming("q", "q", b"%d" % number, clock.wall())])
             lent = queue.claim("q", 1, lease=_LEASE)[0]
             again = due_after(_LEASE, "a lease")
@@ -84,7 +87,7 @@ def _by_hand(setting: Setting) -> Result:
                 result.faults.append("a stale settlement took effect")
             queue.settle([(again, RetryLater(_DELAY))])
             last = due_after(_DELAY, "a delay")
-            _jump(clock, rng)
+            jump()
             before = queue.stats("q").done
             queue.maintain(Retention(done_seconds=0.0))
             if queue.stats("q").claimed != 1:
@@ -99,7 +102,3 @@ def _by_hand(setting: Setting) -> Result:
             result.faults.append(f"{left} handled messages outlived their retention by hours")
     result.runs = result.messages = rounds
     return result
-
-
-def _jump(clock: FakeClock, rng: random.Random) -> None:
-    clock.jump(rng.choice((-_HOUR, _HOUR)))

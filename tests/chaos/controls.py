@@ -11,6 +11,7 @@ from fmq.message import Incoming
 from fmq.queue import StoreOptions, open_queue
 
 _MESSAGES = 2_000
+_TABLE_LEAF = 13
 
 
 def run(setting: Setting) -> Findings:
@@ -46,8 +47,11 @@ def _count_wrong(path: Path) -> None:
 
 
 def _damage(path: Path) -> None:
+    """Overwrite the beginning of the middle one of the pages with rows: their header (SQLite's file format, section 1.6)."""
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2 // 4096 * 4096
+    size = int.from_bytes(content[16:18], "big")
+    leaves = [at for at in range(size, len(content), size) if content[at] == _TABLE_LEAF]
+    middle = leaves[len(leaves) // 2]
     content[middle : middle + 512] = b"\xa5" * 512
     path.write_bytes(content)
 

@@ -142,6 +142,7 @@ def test_the_bytes_in_hand_are_bounded(tmp_path: Path) -> None:
     with Workbench(tmp_path, lambda _: go_on.wait(20), batch=10, concurrency=10, batch_bytes=100) as bench:
         bench.put(*[b"x" * 40] * 4, b"x" * 500, queue="a")
         bench.put(*[b"x" * 40] * 4, queue="b")
+        bench.turn_until(lambda: bench.worker.holds >= 3)
         bench.turn(5)
         assert bench.worker.holds == 3  # 80 bytes, then the one with which the limit is reached
         go_on.set()
