@@ -86,7 +86,7 @@ class Intake:
             if claims:
                 is_more |= len(claims) == limit
                 room -= len(claims)
-                most_bytes -= size_of(claims)
+                most_bytes -= _size_of(claims)
                 yield claims
                 if claims[0].suspect or most_bytes <= 0:
                     break
@@ -122,6 +122,6 @@ class Intake:
         return len(new)
 
 
-def size_of(claims: Sequence[Claim]) -> int:
+def _size_of(claims: Sequence[Claim]) -> int:
     """The bytes of their payloads."""
-    return sum(len(claim.message.payload) for claim in claims)
+    return sum([len(claim.message.payload) for claim in claims])

@@ -11,12 +11,14 @@ from fmq.outcome import Cause, Dead, Done, Retry, RetryLater
 class Job:
     """One call of the handler: a message, or a list of them for a batch handler."""
 
-    __slots__ = ("argument", "claims", "is_batch", "seen_at")
+    __slots__ = ("argument", "claims", "is_batch", "seen_at", "size")
 
     def __init__(self, claims: Sequence[Claim], *, is_batch: bool = False) -> None:
         self.claims = claims
         self.is_batch = is_batch
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
+        self.size = sum([len(claim.message.payload) for claim in claims]) if is_batch else len(claims[0].message.payload)
+        """The bytes of its payloads."""
         self.seen_at: float | None = None
         """When it was first seen running, in steady seconds."""
 

@@ -13,7 +13,7 @@ from fmq.outcome import Cause, Retry
 from fmq.queue import Queue
 from fmq_processor.breaker import Breaker
 from fmq_processor.gate import Gate
-from fmq_processor.intake import Intake, size_of
+from fmq_processor.intake import Intake
 from fmq_processor.job import Finished, Job
 from fmq_processor.limits import Limits
 from fmq_processor.observing import observe
@@ -158,7 +158,7 @@ class Worker:
     def _drop(self, job: Job) -> None:
         self._held.remove(job)
         self._messages_held -= len(job.claims)
-        self._bytes_held -= size_of(job.claims)
+        self._bytes_held -= job.size
         if job is self._suspect:
             self._suspect, self._suspect_runs = None, False
 
@@ -204,7 +204,7 @@ class Worker:
         jobs = [Job(usable, is_batch=True)] if self._limits.is_batch else [Job((claim,)) for claim in usable]
         self._held.update(jobs)
         self._messages_held += len(usable)
-        self._bytes_held += size_of(usable)
+        self._bytes_held += sum([job.size for job in jobs])
         if usable[0].suspect:
             self._suspect = jobs[0]
         else:
