@@ -1,5 +1,6 @@
 """Ways to be wrong, for control runs: each breaks one promise, and the run has to notice."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,15 @@ from fmq_listener.batch import Batch
 from fmq_listener.ingest import Ingest
 
 _SHORT_LEASE = 0.02
+_SLOW_STORE = 0.02
 
 
 def _acknowledge_first() -> None:
-    """PUBACK before the commit."""
+    """PUBACK before the commit, with a store so slow that the broker has read it by then."""
 
     def take(ingest: Ingest, batch: Batch) -> None:
         ingest._session.acknowledge(batch)
+        time.sleep(_SLOW_STORE)
         ingest._queue.put(batch.messages)
 
     setattr(Ingest, "_take", take)  # noqa: B010 - mypy takes no assignment to a method

@@ -17,7 +17,9 @@ class Job:
         self.claims = claims
         self.is_batch = is_batch
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
-        self.size = sum([len(claim.message.payload) for claim in claims]) if is_batch else len(claims[0].message.payload)
+        self.size = (
+            sum([len(claim.message.payload) for claim in claims]) if is_batch else len(claims[0].message.payload)
+        )
         """The bytes of its payloads."""
         self.seen_at: float | None = None
         """When it was first seen running, in steady seconds."""
