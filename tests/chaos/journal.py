@@ -1,6 +1,8 @@
 """What processors did, as they noted it in one file: what they claimed, what they handed to the handler, what they settled.
 
-Each line is written in one go and appended, so that the lines of several processes stand whole beside each other.
+Each line is written in one go and appended, so that the lines of several processes stand whole beside each other, but for
+the last one of a process that is killed while it writes. Such a line lacks its end, and what was to be noted has not been
+followed by a settlement.
 """
 
 import os
@@ -13,6 +15,7 @@ from pathlib import Path
 from fmq.message import Claim
 
 _CLAIMED, _KEPT, _SETTLED, _HANDLED = b"C", b"K", b"S", b"H"
+_END = b"."
 _SLACK = 0.000_01  # seconds; times are written with six digits
 
 
@@ -24,23 +27,23 @@ class Journal:
 
     def claimed(self, claims: Iterable[Claim], *, lease: float) -> None:
         self._write(
-            b"C %d %d %.6f %.6f\n" % (one.message.id, one.token, one.lease_until - lease, one.lease_until)
+            b"C %d %d %.6f %.6f" % (one.message.id, one.token, one.lease_until - lease, one.lease_until)
             for one in claims
         )
 
     def kept(self, claims: Iterable[Claim]) -> None:
-        self._write(b"K %d %d %.6f\n" % (one.message.id, one.token, one.lease_until) for one in claims)
+        self._write(b"K %d %d %.6f" % (one.message.id, one.token, one.lease_until) for one in claims)
 
     def settling(self, claims: Iterable[Claim], *, now: float) -> None:
         """To be called before the commit."""
-        self._write(b"S %d %d %.6f\n" % (one.message.id, one.token, now) for one in claims)
+        self._write(b"S %d %d %.6f" % (one.message.id, one.token, now) for one in claims)
 
     def handled(self, number: int, topic: str, payload: bytes) -> None:
-        self._write([b"H %d %b %b\n" % (number, topic.encode(), payload.partition(b".")[0])])
+        self._write([b"H %d %b %b" % (number, topic.encode(), payload.partition(b".")[0])])
 
     def _write(self, lines: Iterable[bytes]) -> None:
-        if data := b"".join(lines):
-            os.write(self._file, data)
+        if data := b"".join([line + b" " + _END + b"\n" for line in lines]):
+            os.write(self._file, b"\n" + data)  # after what somebody who was killed has left
 
 
 @dataclass(slots=True)
@@ -80,7 +83,10 @@ def read_journal(path: Path) -> Deeds:
     first: set[int] = set()
     with path.open("rb") as lines:
         for line in lines:
-            kind, *rest = line.split()
+            fields = line.split()
+            if len(fields) < 2 or fields[-1] != _END:
+                continue
+            kind, *rest, _ = fields
             if kind == _HANDLED:
                 number, topic, payload = int(rest[0]), rest[1], rest[2]
                 deeds.handled[payload] += 1
