@@ -183,6 +183,7 @@ def test_a_delay_is_heard(broker: Broker, fmq: Processes, database: Path) -> Non
     publish(broker.port, [("w", b"now")])
     with open_queue(f"sqlite:///{database}") as queue:
         wait_for(lambda: queue.stats("w").stored == 3)
+        assert query(database, "SELECT count(*) FROM fmq_msg_w_lent") == [(2,)]  # those with a delay stand aside
         got: list[bytes] = []
 
         def take() -> bool:

@@ -26,6 +26,7 @@ _LONGEST_KEPT = 512
 _KEY = 5
 """How many bytes tell the flags, the length (of one or two bytes) and the length of the topic."""
 _SHAPES = 2_048
+"""How many of the ways in which packets begin are remembered: some 400 bytes each."""
 _MALFORMED = (struct.error, IndexError, KeyError, ValueError, MQTTException)
 
 _Known = tuple[tuple[str, ...], str, Properties | None]
@@ -96,95 +97,85 @@ class Decoder:
         try:
             while position < end and room > 0 and size < most_bytes:
                 shape = shapes.get(data[position : position + _KEY])
+                known = None
                 if shape is not None:
                     unpack, stop, qos, retain, _ = shape
                     stop += position
                     if stop <= end:
                         raw_topic, packet_id, section, payload = unpack(data, position)
                         # A section tells its own length: one that is known has no more and no fewer bytes.
-                        known = seen.get((section, raw_topic))
-                        if known is not None and (packet_id or not qos):
-                            queues, topic, properties = known
-                            if qos:
-                                if add_mark is not None:
-                                    dup = data[position] & 0x08 != 0
-                                    add_mark((packet_id, dup, len(batch.messages), len(queues)))
-                                add_packet_id(packet_id)
-                            for queue in queues:
-                                add_message(make(Incoming, (queue, topic, payload, now, qos, retain, properties)))
-                            if not queues:
-                                batch.unroutable.append(topic)
-                            size += stop - position
-                            room -= 1
-                            self._position = position = stop
-                            continue
-                # The fixed header: MQTT 5, section 2.1.
-                first = data[position]
-                at = position + 2
-                if at > end:
-                    self._keep(position, 2)
-                    return
-                length = data[at - 1]
-                if length > 127:
-                    if at < end and data[at] < 128:  # two bytes, as most often
-                        length += (data[at] - 1) << 7
-                        at += 1
-                    else:
-                        length, at = _variable_length(data, at - 1)
-                        if not at:
-                            self._keep(position, end - position + 1)
-                            return
-                stop = at + length
-                if stop > end:
-                    self._keep(position, stop - position)
-                    return
-                if first < 0x10:
-                    raise Malformed("a packet of type 0")
-                if first & 0xF4 != 0x30:  # not PUBLISH, or one of QoS 2 (or 3, which there is not)
-                    self._position = position = stop
-                    batch.size, batch.packets = size, most_messages - room
-                    going_on = self._other(first, data[at:stop])
-                    room, size = most_messages - batch.packets, batch.size
-                    if not going_on:
-                        return
-                    continue
-                # Topic, packet identifier, properties, payload: MQTT 5, section 3.3.2.
-                head = at + 2
-                at = head + (data[at] << 8 | data[at + 1])
-                raw_topic = data[head:at]
-                packet_id = 0
-                if first & 0x02:
-                    packet_id = data[at] << 8 | data[at + 1]
-                    if not packet_id:  # MQTT 5, section 2.2.1
-                        raise Malformed("a packet identifier of 0")
-                    at += 2
-                section, after = b"", 1
-                if v5:
-                    after = at + 1
-                    length = data[at]
-                    if length > 127:
-                        length, after = _variable_length(data, at)
-                    section = data[at : after + length]
-                    at = after + length
-                if at > stop or not after:
-                    raise Malformed("a field reaches past the end of its packet")
-                known = seen.get((section, raw_topic))
+                        if packet_id or not qos:
+                            known = seen.get((section, raw_topic))
                 if known is None:
-                    known = self._learn(section, raw_topic)
+                    # The fixed header: MQTT 5, section 2.1.
+                    first = data[position]
+                    if first < 0x10:
+                        raise Malformed("a packet of type 0")
+                    at = position + 2
+                    if at > end:
+                        self._keep(position, 2)
+                        return
+                    length = data[at - 1]
+                    if length > 127:
+                        if at < end and data[at] < 128:  # two bytes, as most often
+                            length += (data[at] - 1) << 7
+                            at += 1
+                        else:
+                            length, at = _variable_length(data, at - 1)
+                            if not at:
+                                self._keep(position, end - position + 1)
+                                return
+                    stop = at + length
+                    if stop > end:
+                        self._keep(position, stop - position)
+                        return
+                    if first & 0xF4 != 0x30:  # not PUBLISH, or one of QoS 2 (or 3, which there is not)
+                        self._position = position = stop
+                        batch.size, batch.packets = size, most_messages - room
+                        going_on = self._other(first, data[at:stop])
+                        room, size = most_messages - batch.packets, batch.size
+                        if not going_on:
+                            return
+                        continue
+                    # Topic, packet identifier, properties, payload: MQTT 5, section 3.3.2.
+                    qos, retain = first >> 1 & 1, first & 1 == 1
+                    head = at + 2
+                    at = head + (data[at] << 8 | data[at + 1])
+                    raw_topic = data[head:at]
+                    packet_id = 0
+                    if qos:
+                        packet_id = data[at] << 8 | data[at + 1]
+                        if not packet_id:  # MQTT 5, section 2.2.1
+                            raise Malformed("a packet identifier of 0")
+                        at += 2
+                    section, after = b"", 1
+                    if v5:
+                        after = at + 1
+                        length = data[at]
+                        if length > 127:
+                            length, after = _variable_length(data, at)
+                        section = data[at : after + length]
+                        at = after + length
+                    if at > stop or not after:
+                        raise Malformed("a field reaches past the end of its packet")
+                    known = seen.get((section, raw_topic))
+                    if known is None:
+                        known = self._learn(section, raw_topic)
+                    payload = data[at:stop]
+                    head -= position
+                    if head <= _KEY and (len(shapes) < _SHAPES if shape is None else shape[-1] != len(section)):
+                        key = data[position : position + _KEY]
+                        layout = f">{head}x{len(raw_topic)}s{'H' if qos else '0s'}{len(section)}s{len(payload)}s"
+                        shapes[key] = struct.Struct(layout).unpack_from, stop - position, qos, retain, len(section)
                 queues, topic, properties = known
-                payload = data[at:stop]
-                if add_mark is not None and first & 0x02:
-                    add_mark((packet_id, first & 0x08 != 0, len(batch.messages), len(queues)))
+                if qos:
+                    if add_mark is not None:
+                        add_mark((packet_id, data[position] & 0x08 != 0, len(batch.messages), len(queues)))
+                    add_packet_id(packet_id)
                 for queue in queues:
-                    add_message(
-                        make(Incoming, (queue, topic, payload, now, first >> 1 & 1, first & 1 == 1, properties))
-                    )
+                    add_message(make(Incoming, (queue, topic, payload, now, qos, retain, properties)))
                 if not queues:
                     batch.unroutable.append(topic)
-                if first & 0x02:
-                    add_packet_id(packet_id)
-                if head - position <= _KEY and (len(shapes) < _SHAPES if shape is None else shape[-1] != len(section)):
-                    self._learn_shape(data[position:stop], head - position, len(raw_topic), len(section))
                 size += stop - position
                 room -= 1
                 self._position = position = stop
@@ -192,14 +183,6 @@ class Decoder:
             raise Malformed(str(error)) from error
         finally:
             batch.size, batch.packets = size, most_messages - room
-
-    def _learn_shape(self, packet: bytes, head: int, topic: int, section: int) -> None:
-        """Take packets that begin as this one does apart in one go: ``head`` bytes, then the topic and so on."""
-        first, size = packet[0], len(packet)
-        qos = first >> 1 & 1
-        payload = size - head - topic - 2 * qos - section
-        layout = struct.Struct(f">{head}x{topic}s{'H' if qos else '0s'}{section}s{payload}s")
-        self._shapes[packet[:_KEY]] = layout.unpack_from, size, qos, first & 1 == 1, section
 
     def queues(self, numbers: Sequence[int], topic: str) -> tuple[str, ...]:
         """The queues of a message with these subscription identifiers and this topic."""

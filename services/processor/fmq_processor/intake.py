@@ -10,6 +10,7 @@ from fmq.log import shorten
 from fmq.message import Claim
 from fmq.queue import Queue
 from fmq_processor.gate import Gate
+from fmq_processor.job import size_of
 
 _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
@@ -86,7 +87,7 @@ class Intake:
             if claims:
                 is_more |= len(claims) == limit
                 room -= len(claims)
-                most_bytes -= _size_of(claims)
+                most_bytes -= size_of(claims)
                 yield claims
                 if claims[0].suspect or most_bytes <= 0:
                     break
@@ -120,8 +121,3 @@ class Intake:
             self._line.appendleft(name)
             self._on_new(name)
         return len(new)
-
-
-def _size_of(claims: Sequence[Claim]) -> int:
-    """The bytes of their payloads."""
-    return sum([len(claim.message.payload) for claim in claims])

@@ -8,6 +8,11 @@ from fmq.message import Claim
 from fmq.outcome import Cause, Dead, Done, Retry, RetryLater
 
 
+def size_of(claims: Sequence[Claim]) -> int:
+    """The bytes of their payloads."""
+    return sum([len(claim.message.payload) for claim in claims])
+
+
 class Job:
     """One call of the handler: a message, or a list of them for a batch handler."""
 
@@ -17,10 +22,7 @@ class Job:
         self.claims = claims
         self.is_batch = is_batch
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
-        self.size = (
-            sum([len(claim.message.payload) for claim in claims]) if is_batch else len(claims[0].message.payload)
-        )
-        """The bytes of its payloads."""
+        self.size = size_of(claims)
         self.seen_at: float | None = None
         """When it was first seen running, in steady seconds."""
 

@@ -204,7 +204,7 @@ class Worker:
         jobs = [Job(usable, is_batch=True)] if self._limits.is_batch else [Job((claim,)) for claim in usable]
         self._held.update(jobs)
         self._messages_held += len(usable)
-        self._bytes_held += sum([job.size for job in jobs])
+        self._bytes_held += sum(job.size for job in jobs)
         if usable[0].suspect:
             self._suspect = jobs[0]
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -260,6 +260,7 @@ def variable_length(data: bytes, at: int) -> tuple[int, int]:
 
 
 @settings(max_examples=500, deadline=None)
+@example((False, [b"\0", b"0\x05\0\x03a/b"]), 1, 1)
 @given(streams(), st.integers(1, 5), st.sampled_from([1, 500, 10**9]))
 def test_the_same_as_paho(stream: tuple[bool, list[bytes]], most_messages: int, most_bytes: int) -> None:
     """Any mix of packets, flags and properties, split anywhere and malformed too, is read as paho reads it.
