@@ -94,6 +94,8 @@ class Decoder:
         add_mark = batch.marks.append if self._marking else None
         room = most_messages - batch.packets
         size = batch.size
+        stop = packet_id = qos = 0
+        retain, payload = False, b""
         try:
             while position < end and room > 0 and size < most_bytes:
                 shape = shapes.get(data[position : position + _KEY])
