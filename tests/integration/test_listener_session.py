@@ -212,7 +212,7 @@ def test_a_shutdown_ends_a_wait_for_the_broker(queue: Queue, shutdown: Shutdown)
 
 
 def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Queue, shutdown: Shutdown) -> None:
-    """After a minute on the same connection, without a word to the granted filters; then all is subscribed."""
+    """After a minute on the same connection; then all is subscribed."""
     clock = FakeClock()
     asked: list[bytes] = []
 

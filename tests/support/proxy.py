@@ -68,6 +68,11 @@ class Proxy:
         """Whether no connection is open."""
         return not self._open
 
+    def target(self, broker_port: int) -> None:
+        """Connect to another broker from now on, and end the connections to the first."""
+        self._broker_port = broker_port
+        self.cut()
+
     def cut(self) -> None:
         """End all connections at once; new ones are taken."""
         for one in self._sockets:
