@@ -1,14 +1,13 @@
 """What of a batch is stored, and how: duplicates told, delays and keys read, as the settings say."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from fmq.message import Incoming, Receipt, Terms
 from fmq.queue import NO_TERMS
 from fmq_listener.asking import Asking, key_of
 from fmq_listener.batch import Batch
 from fmq_listener.greeting import Greeting
-from fmq_listener.ledger import Memory
 from fmq_listener.redelivery import Receipts, Redelivery
 from fmq_listener.retained import Retained
 from fmq_listener.settings import ListenerSettings
@@ -23,14 +22,10 @@ class Admitted(NamedTuple):
     again: Sequence[Incoming] = ()
 
 
-class Kept(Receipts, Memory, Protocol):
-    """The part of a Queue that keeps receipts and notes."""
-
-
 class Admission:
     """Decides about the batches of one session. With everything off it costs nothing for each message."""
 
-    def __init__(self, settings: ListenerSettings, kept: Kept, *, client_id: str) -> None:
+    def __init__(self, settings: ListenerSettings, kept: Receipts, *, client_id: str) -> None:
         self._receipts = kept
         self._session = f"{client_id}@{settings.broker.host}:{settings.broker.port}"
         self._redelivery: Redelivery | None = None

@@ -32,6 +32,8 @@ _ANSWER_SECONDS = 10.0
 _TAKEN_OVER = 142
 _LONGEST_READ = 0.1
 """Seconds. Beyond it the commit of what came first begins, however fast more arrives."""
+_GATHER_SECONDS = 0.5
+"""How long a broker may take to deliver again what was not acknowledged, to be seen as a whole (see redelivery)."""
 
 
 class ConnectionFailed(FmqError):
@@ -76,6 +78,7 @@ class Session:
         self._ended = ""
         self._explained = False
         self._leaving = False
+        self._gathers = False
         v5 = settings.mqtt_version == "5"
         self._client = client = make_client(settings, client_id)
         # With a callback for it, paho leaves every write to loop_write: PUBACKs of a batch go out together.
@@ -144,6 +147,9 @@ class Session:
             self._flush()
             self._wait(min(timeout, self._departure.wait))
             self._read(hold=self._departure.hold())
+            if self._gathers and self._client.starts_anew:
+                self._read(hold=_GATHER_SECONDS)
+            self._gathers = self._gathers and not self._client.received
             self._client.loop_misc()
             self._flush()
         batch = self._client.take()
@@ -226,6 +232,7 @@ class Session:
             numbers=numbers if usable else {}, unavailable=greeting.unavailable(self._ledger.wanted)
         )
         self._departure.begin(session_present=present)
+        self._gathers = present and self._settings.duplicates == "session"
         self._flush()
 
     def _keep_subscriptions(self) -> None:

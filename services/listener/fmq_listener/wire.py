@@ -88,6 +88,11 @@ class WireClient(Client):
         """How many messages that want an acknowledgement have come on this connection."""
         return self._taken + self._batch.owed
 
+    @property
+    def starts_anew(self) -> bool:
+        """Whether the first message of this connection is in hand, and its packet identifier is 1."""
+        return not self._taken and self._batch.packet_ids[:1] == [1]
+
     def ping(self) -> None:
         """Send a PINGREQ behind everything that was sent before."""
         self._send_pingreq()
