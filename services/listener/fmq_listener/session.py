@@ -22,7 +22,7 @@ from fmq_listener.batch import Batch
 from fmq_listener.connection import explain_refusal, make_client, open_connection
 from fmq_listener.filters import Router, identifiers
 from fmq_listener.ledger import Ledger
-from fmq_listener.settings import ListenerSettings
+from fmq_listener.settings import LARGEST_PACKET, ListenerSettings
 from fmq_listener.subscriptions import Subscriptions
 
 _log = logging.getLogger(__name__)
@@ -129,16 +129,14 @@ class Session:
         return batch
 
     def acknowledge(self, batch: Batch) -> int:
-        """Send the PUBACKs of a stored batch in order of arrival; returns how many.
+        """Send the answers to a stored batch in order of arrival; returns how many PUBACKs and PUBRECs.
 
-        None if its connection has ended: packet ids are used again, and would acknowledge another message.
+        Returns 0 if its connection has ended: packet ids are used again, and would acknowledge another message.
         """
+        self._client.stored(batch)
         if batch.generation != self._generation or self._client.socket() is None:
             return 0
-        if batch.packet_ids:
-            self._client.acknowledge(batch.packet_ids)
-        for packet_id in batch.completions:
-            self._client.ack(packet_id, 2)
+        self._client.acknowledge(batch)
         self._flush()
         return len(batch.packet_ids)
 
@@ -187,6 +185,7 @@ class Session:
         _log.info(
             "Connected to %s, the session is %s", self._settings.broker, "still there" if session_present else "new"
         )
+        self._warn_of_larger_packets(properties)
         self._on_begin(session_present)
         self._ledger.recall()
         if not session_present and self._ledger.known:
@@ -197,6 +196,18 @@ class Session:
         usable = self._settings.mqtt_version == "5" and getattr(properties, "SubscriptionIdentifierAvailable", True)
         self._subscriptions.start(session_present=session_present, numbers=numbers if usable else {})
         self._flush()
+
+    def _warn_of_larger_packets(self, properties: Properties | None) -> None:
+        """The broker discards what is larger than it was told, as if it had been delivered (MQTT 5, section 3.1.2.11.4)."""
+        mine = self._settings.max_packet_bytes
+        theirs = getattr(properties, "MaximumPacketSize", LARGEST_PACKET)
+        if self._settings.mqtt_version == "5" and theirs > mine and self._generation == 1:
+            _log.warning(
+                "The broker takes messages of up to %d bytes from publishers, and FMQ_MAX_PACKET_BYTES=%d: the broker drops them "
+                "for this listener. Set the broker's own limit below it (Mosquitto: max_packet_size)",
+                theirs,
+                mine,
+            )
 
     def _keep_subscriptions(self) -> None:
         """Act on what the broker answered, before anything more is read: nothing in hand is lost if the store fails."""
