@@ -14,6 +14,9 @@ class Properties:
     """The MQTT 5 properties of a PUBLISH that outlive its delivery (MQTT 5, section 3.3.2.3).
 
     Topic alias and subscription identifier belong to one connection and are not kept.
+
+    ``raw`` is set only where a listener could not take the properties apart (docs/adr/0016): all of them as they came, from
+    the property length on (section 2.2.2). The other fields then hold what stands before the fault.
     """
 
     payload_format_indicator: int | None = None
@@ -22,6 +25,7 @@ class Properties:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    raw: bytes | None = None
 
     def user(self, name: str) -> str | None:
         """The first user property called ``name``, or None."""
@@ -45,7 +49,10 @@ NO_PROPERTIES = Properties()
 
 
 class Incoming(NamedTuple):
-    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet."""
+    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet.
+
+    With a ``reason`` it is stored as a dead letter: no handler gets it before an operator requeues it.
+    """
 
     queue: str
     topic: str
@@ -54,6 +61,7 @@ class Incoming(NamedTuple):
     qos: int = 1
     retain: bool = False
     properties: Properties | None = None
+    reason: str | None = None
 
 
 class Terms(NamedTuple):

@@ -72,7 +72,7 @@ class Queue(Protocol):
         terms: Mapping[int, Terms] = NO_TERMS,
         receipt: Receipt | None = None,
     ) -> Sequence[int]:
-        """Store all messages, of any queues, in one commit, with ``receipt``.
+        """Store all messages, of any queues, in one commit, with ``receipt``. Those with a reason become dead letters.
 
         ``terms`` are those of the messages at these positions. Returns the positions of the messages that were not
         stored, being duplicates by their key.

@@ -9,6 +9,7 @@ from fmq.message import NO_PROPERTIES, Message, Properties
 MESSAGE_COLUMNS = "id, topic, payload, received_at, qos, retain, retry_count, properties"
 
 _PLAIN = ("payload_format_indicator", "message_expiry_interval", "content_type", "response_topic")
+_BINARY = ("correlation_data", "raw")
 
 
 def encode_properties(properties: Properties | None) -> str | None:
@@ -16,8 +17,9 @@ def encode_properties(properties: Properties | None) -> str | None:
     if properties is None or properties == NO_PROPERTIES:
         return None
     encoded: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(properties, name)) is not None}
-    if properties.correlation_data is not None:
-        encoded["correlation_data"] = base64.b64encode(properties.correlation_data).decode("ascii")
+    for name in _BINARY:
+        if (data := getattr(properties, name)) is not None:
+            encoded[name] = base64.b64encode(data).decode("ascii")
     if properties.user_properties:
         encoded["user_properties"] = properties.user_properties
     return json.dumps(encoded, separators=(",", ":"))  # ASCII, so that any string a broker sends can be stored
@@ -28,13 +30,11 @@ def decode_properties(text: str | None) -> Properties:
     if text is None:
         return NO_PROPERTIES
     decoded = json.loads(text)
-    correlation = decoded.pop("correlation_data", None)
+    for name in _BINARY:
+        if name in decoded:
+            decoded[name] = base64.b64decode(decoded[name])
     users = decoded.pop("user_properties", ())
-    return Properties(
-        **decoded,
-        correlation_data=None if correlation is None else base64.b64decode(correlation),
-        user_properties=tuple((key, value) for key, value in users),
-    )
+    return Properties(**decoded, user_properties=tuple((key, value) for key, value in users))
 
 
 def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
