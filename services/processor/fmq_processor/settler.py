@@ -15,7 +15,7 @@ from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
 from fmq_processor.job import Job, size_of
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
-from fmq_processor.reading import Skipped
+from fmq_processor.reading import Postponed, Skipped
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ class Settler:
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
+            elif isinstance(outcome, Postponed):
+                self._on_delay(outcome.delay or 0.0)
             elif isinstance(outcome, Expired):
                 self._metrics.processed.labels(claim.message.queue, "expired").inc()
                 self._summary.expired += 1
