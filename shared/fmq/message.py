@@ -27,6 +27,13 @@ class Properties:
     user_properties: tuple[tuple[str, str], ...] = ()
     raw: bytes | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes of memory they take, rather more than fewer."""
+        texts = len(self.content_type or "") + len(self.response_topic or "")
+        pairs = sum([len(name) + len(value) for name, value in self.user_properties])
+        return 4 * (texts + pairs) + len(self.correlation_data or b"") + 200 * len(self.user_properties)
+
     def user(self, name: str) -> str | None:
         """The first user property called ``name``, or None."""
         return next((value for key, value in self.user_properties if key == name), None)
@@ -103,6 +110,12 @@ class Message(NamedTuple):
     retain: bool = False
     retry_count: int = 0
     properties: Properties = NO_PROPERTIES
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes of memory it takes, rather more than fewer: of payload, topic and properties."""
+        size = len(self.payload) + 4 * len(self.topic)
+        return size if self.properties is NO_PROPERTIES else size + self.properties.held_bytes
 
     @property
     def body(self) -> Any:  # noqa: ANN401 - whatever the payload was decoded to

@@ -92,7 +92,8 @@ class Queue(Protocol):
     ) -> Sequence[Claim]:
         """Borrow up to ``limit`` messages for ``lease`` seconds, the longest due first.
 
-        Their payloads have at most ``most_bytes`` together; a larger one comes alone.
+        They hold at most ``most_bytes`` together (``Message.held_bytes``); a larger one comes alone. What is too large is
+        not read.
 
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
         unsettled message of a concrete topic is lent, and no other of that topic until it is settled.

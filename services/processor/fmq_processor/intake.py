@@ -65,7 +65,7 @@ class Intake:
     def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
         """Claim from queue after queue until ``room`` is filled or all were asked; ``most`` at once.
 
-        Ends also when the payloads have reached ``most_bytes``; the last one may go beyond.
+        Ends also when the messages hold ``most_bytes``; the last one may go beyond.
 
         A suspect message ends it: nothing is to be in hand beside it.
         """
