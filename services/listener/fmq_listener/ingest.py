@@ -116,6 +116,7 @@ class Ingest:
                     self._last_at = self._clock.steady()
                 else:
                     self._store_is_well()
+                del batch  # or it is held while the next one is read
                 self._summary.tell_if_due()
                 self._notices.tell_if_due()
         except ConnectionLost as lost:
