@@ -113,6 +113,7 @@ class Ingest:
                     self._take(batch)
                 else:
                     self._store_is_well()
+                del batch  # or it is held while the next one is read
                 self._summary.tell_if_due()
                 self._notices.tell_if_due()
         except ConnectionLost as lost:

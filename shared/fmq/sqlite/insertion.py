@@ -12,7 +12,7 @@ from fmq.sqlite.connection import Store
 _ROWS = 50
 """How many rows one statement stores: half the time of a statement for each (docs/adr/0011); more than these gain nothing."""
 _LARGE_ROW = 64 * 1024
-"""Bytes. A row with more goes alone: SQLite holds a copy of everything that one statement stores."""
+"""Bytes. A row with a larger payload or properties goes alone: SQLite holds a copy of everything that one statement stores."""
 _LONG_TEXT = 4_096
 _NO_TERMS = Terms()
 
@@ -49,7 +49,7 @@ def _at_once(messages: Sequence[Incoming], into: Store) -> None:
             for _, topic, payload, received_at, qos, retain, properties, reason in group[start : start + _ROWS]:
                 text = None if properties is None else _encoded(properties, encoded)
                 row = (topic, payload, received_at, qos, retain, text)
-                if reason is None and len(payload) + (0 if text is None else len(text)) <= _LARGE_ROW:
+                if reason is None and len(payload) < _LARGE_ROW and (text is None or len(text) < _LARGE_ROW):
                     rows.append(row)
                     continue
                 # Ids follow the order of arrival: what came before goes first.
