@@ -95,8 +95,19 @@ class Queue(Protocol):
         Their payloads have at most ``most_bytes`` together; a larger one comes alone.
 
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
-        unsettled message of a concrete topic is lent, and no other of that topic until it is settled.
+        unsettled message of a concrete topic is lent, and no other of that topic until it is settled; nor is an older one
+        that an operator has requeued meanwhile.
+
+        The first claim decides whether the queue is claimed in order; one of the other kind raises WrongOrder.
         """
+        ...
+
+    def ordered(self, name: str) -> bool | None:
+        """Whether the queue is claimed in order; None before its first claim."""
+        ...
+
+    def set_order(self, name: str, *, ordered: bool) -> None:
+        """Have the queue claimed in order from now on, or without. Raises QueueError while messages are lent."""
         ...
 
     def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:

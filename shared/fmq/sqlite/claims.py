@@ -7,11 +7,13 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
+from fmq.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS, as_number, decode_message
 from fmq.sqlite.connection import Store
+from fmq.sqlite.order import Order
+from fmq.sqlite.schema import ONE_MORE
 from fmq.sqlite.topics import Topics
 
-_PAYLOAD, _RECEIVED_AT = 2, 3  # among MESSAGE_COLUMNS
+_PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 2, 3, 7, 8  # among MESSAGE_COLUMNS
 
 
 class _Again(NamedTuple):
@@ -35,20 +37,27 @@ class _Chosen(NamedTuple):
 class Claims:
     """The lending half of a queue."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, order: Order) -> None:
         self._store = store
+        self._order = order
         self._topics = Topics(store)
 
     def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
         """See Queue.claim."""
         store = self._store
+        if limit < 1:
+            return []
+        self._order.require(name, ordered=ordered)
         with store.read():
-            if limit < 1 or not self._any_due(name):
+            if not self._any_due(name):
                 return []
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
-            ((head, paused_at),) = store.rows("SELECT head, paused_at FROM fmq_queue WHERE name = ?", (name,))
+            head, paused_at, mode = store.rows(
+                "SELECT head, paused_at, ordered FROM fmq_queue WHERE name = ?", (name,)
+            )[0]
+            self._order.compare(name, mode, ordered=ordered)
             if paused_at is not None:
                 return []
             chosen = (
@@ -59,7 +68,7 @@ class Claims:
             ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
             token = self._lend(name, ids, until=now + lease) if ids else 0
             if chosen.suspect:
-                store.rows(f"UPDATE {store.table(name)} SET retry_count = retry_count + 1 WHERE id = ?", ids)
+                store.rows(f"UPDATE {store.table(name)} SET {ONE_MORE} WHERE id = ?", ids)
             count = 0 if chosen.suspect else len(ids)
             if count or chosen.head != head:
                 store.rows(
@@ -68,12 +77,18 @@ class Claims:
                 )
             rows = list(chosen.fresh)
             if chosen.again:
-                rows += store.rows(
-                    f"SELECT {MESSAGE_COLUMNS} FROM {store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(chosen.again),),
-                )
-                rows.sort()
-        return [Claim(decode_message(name, row), token, now + lease, chosen.suspect) for row in rows]
+                rows += store.messages(name, chosen.again)
+                rows.sort(key=_id)
+        return [
+            Claim(
+                decode_message(name, row),
+                token,
+                now + lease,
+                chosen.suspect,
+                0.0 if row[_PROPERTIES] is None else now - _since(row),
+            )
+            for row in rows
+        ]
 
     def _any_due(self, name: str) -> bool:
         """Whether a look with the lock held is worth while."""
@@ -104,18 +119,22 @@ class Claims:
             _Again(*row)
             for row in self._store.rows(
                 "SELECT due_at, id, token IS NOT NULL, "
-                f"(SELECT length(payload) FROM {table} AS message WHERE message.id = lent.id) "
+                f"ifnull((SELECT length(payload) FROM {table} AS message WHERE message.id = lent.id), 0) "
                 f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
                 (now, limit),
             )
         ]
-        unread = self._store.sql.execute(
-            f"SELECT {MESSAGE_COLUMNS} FROM {table} AS message WHERE id > ? AND processed = 0 "
-            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?",
-            (head, limit),
+        unread = (
+            "SELECT {} "
+            f"FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
         )
-        with closing(unread):
-            return self._choose(name, again, unread, limit, head, most_bytes)
+        try:
+            with closing(self._store.sql.execute(unread.format(MESSAGE_COLUMNS), (head, limit))) as rows:
+                return self._choose(name, again, rows, limit, head, most_bytes)
+        except UnicodeDecodeError:  # somebody's own INSERT
+            with closing(self._store.sql.execute(unread.format(ANY_COLUMNS), (head, limit))) as rows:
+                return self._choose(name, again, rows, limit, head, most_bytes)
 
     def _choose(
         self,
@@ -136,7 +155,7 @@ class Claims:
                 if not fresh and not ids:
                     return _Chosen((), [one.id], head, suspect=True)
                 continue  # the next claim begins with it
-            left -= one.size if was_lent else len(one[_PAYLOAD])
+            left -= one.size if was_lent else _size(one)
             if left < 0 and (fresh or ids):
                 break
             if was_lent:
@@ -167,5 +186,18 @@ class Claims:
         return max(head, first - 1 if first is not None else last or 0)
 
 
+def _size(row: tuple[Any, ...]) -> int:
+    payload = row[_PAYLOAD]
+    return len(payload if isinstance(payload, bytes | str) else str(payload))
+
+
+def _id(row: tuple[Any, ...]) -> int:
+    return int(row[0])
+
+
 def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent
-    return float(one.due_at if type(one) is _Again else one[_RECEIVED_AT])
+    """Since when it could be lent, in the store's time; a row that somebody has inserted goes by its date."""
+    if type(one) is _Again:
+        return float(one.due_at)
+    since = one[_CHANGED_AT]
+    return since if type(since) is float else as_number(one[_RECEIVED_AT])

@@ -28,10 +28,12 @@ def store(
             _at_once(messages, into)
         if receipt:
             _keep(receipt, into)
+    into.require_presence()  # whoever called acknowledges these messages next
     return duplicates
 
 
 def _at_once(messages: Sequence[Incoming], into: Store) -> None:
+    now = into.now()
     groups: dict[str, list[_Values]] = defaultdict(list)
     encoded: dict[int, str | None] = {}
     for queue, topic, payload, received_at, qos, retain, properties in messages:
@@ -42,9 +44,9 @@ def _at_once(messages: Sequence[Incoming], into: Store) -> None:
         whole = len(rows) - len(rows) % _ROWS
         many = _statement(into.table(name), _ROWS)
         for start in range(0, whole, _ROWS):
-            into.sql.execute(many, tuple(chain.from_iterable(rows[start : start + _ROWS])))
+            into.sql.execute(many, (*chain.from_iterable(rows[start : start + _ROWS]), now))
         if whole < len(rows):
-            into.sql.executemany(_statement(into.table(name), 1), rows[whole:])
+            into.sql.executemany(_statement(into.table(name), 1), ((*row, now) for row in rows[whole:]))
         _count(name, len(rows), into)
 
 
@@ -58,7 +60,7 @@ def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: 
         if asked.key is not None and not _is_new(queue, asked, now, into):
             duplicates.append(position)
             continue
-        values = (topic, payload, received_at, qos, retain, encode_properties(properties))
+        values = (topic, payload, received_at, qos, retain, encode_properties(properties), now)
         into.sql.execute(_statement(into.table(queue), 1), values)
         if asked.delay > 0:
             into.sql.execute(
@@ -105,8 +107,9 @@ def _encoded(properties: Properties, encoded: dict[int, str | None]) -> str | No
 
 @lru_cache(maxsize=1_024)
 def _statement(table: str, rows: int) -> str:
+    now = rows * 6 + 1
     values = (
-        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{at + 3})" for at in range(0, rows * 6, 6)
+        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{now})" for at in range(0, rows * 6, 6)
     )
     return (
         f"INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at) VALUES "

@@ -223,9 +223,9 @@ def test_the_cost_does_not_grow_with_the_backlog(path: Path, *, ordered: bool) -
     for more in (200, 19_800):
         with opened(path) as queue:
             put(queue, more)
-            for claim in queue.claim("q", 50, lease=60):
+            for claim in queue.claim("q", 50, lease=60, ordered=ordered):
                 queue.settle([(claim, RetryLater(1e6))])  # some that wait for their retry, too
-            queue.claim("q", 1, lease=60, ordered=ordered)  # warm up: the index of ordered claims is made once
+            queue.claim("q", 1, lease=60, ordered=ordered)
             ticks: list[None] = []
             queue._store.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
             claims = queue.claim("q", 10, lease=60, ordered=ordered)
