@@ -19,8 +19,9 @@ class Presence:
 
     def __init__(self, path: Path) -> None:
         """Right after the connection has read from the database, so that all three are there."""
-        self._path = path
-        self._known = [(name, found) for ending in ("", "-wal", "-shm") if (found := _look(name := f"{path}{ending}"))]
+        real = os.path.realpath(path)  # SQLite keeps the other two beside the file itself, and not beside a link to it
+        names = (str(path), f"{real}-wal", f"{real}-shm")
+        self._known = [(name, found) for name in names if (found := _look(name))]
         self._look_at = 0.0
 
     def require(self) -> None:
