@@ -262,6 +262,18 @@ def set_aside(url: str) -> str:
     return set_file_aside(url)
 
 
+def guard_locks(url: str) -> None:
+    """Refuse, from now on and in this process, what would take the locks of the store away: other code opening its files.
+
+    For a process that runs code of its users' own. It can't be taken back.
+    """
+    _require_sqlite(url)
+    from fmq.sqlite.guard import path_of  # noqa: PLC0415 - as above
+    from fmq.sqlite.own_locks import guard_locks as guard  # noqa: PLC0415 - as above
+
+    guard(path_of(url))
+
+
 def same_store(url: str, other: str) -> bool:
     """Whether two URLs name one store, however they are written. Raises SettingsError on one that no backend takes."""
     for one in (url, other):

@@ -243,9 +243,11 @@ class Store:
 
 def _make_private_file(path: Path) -> None:
     """Make the file before SQLite does: not for everybody to read. Its -wal and -shm take the same mode."""
+    if path.exists():
+        return
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
     except FileExistsError:
-        pass  # as usual
+        pass  # another process was faster
     except OSError as error:
         raise StoreRefused(f"{path} can't be made: {error.strerror}") from error

@@ -6,11 +6,11 @@ from pathlib import Path
 MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK = "afs beegfs ceph cifs coda davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb smb3 smbfs wekafs"
 _FROM_A_HOST = "9p drvfs prl_fs vboxsf virtiofs vmhgfs"
-_LOCAL_FUSE = frozenset(
-    f"fuse.{one}"
-    for one in "bindfs encfs exfat ext4 fuse-overlayfs fuse2fs gocryptfs lxcfs mergerfs ntfs ntfs-3g unionfs zfs zfs-fuse".split()
+_LOCAL_FUSE = (
+    "bindfs encfs exfat ext4 fuse-overlayfs fuse2fs gocryptfs lxcfs mergerfs ntfs ntfs-3g unionfs zfs zfs-fuse"
 )
 _SHARED = frozenset([*_NETWORK.split(), *_FROM_A_HOST.split()])
+_LOCAL = frozenset(f"fuse.{one}" for one in _LOCAL_FUSE.split())
 _MAGIC = {
     0x00C36400: "ceph",
     0x01021997: "9p",
@@ -40,7 +40,7 @@ def is_shared(kind: str) -> bool:
     local ones are few, so only these are taken for local. Not "fuseblk": that is a block device of this machine.
     """
     is_fuse = kind == "fuse" or kind.startswith("fuse.")
-    return kind in _SHARED or (is_fuse and kind not in _LOCAL_FUSE)
+    return kind in _SHARED or (is_fuse and kind not in _LOCAL)
 
 
 def file_system(folder: Path, *, mounts: Path = MOUNTS) -> str:

@@ -9,6 +9,7 @@ with ``shutil``, also if it only reads.
 import os
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 from fmq.errors import QueueError
 
@@ -42,7 +43,7 @@ def _look(event: str, values: tuple[object, ...]) -> None:
     except TypeError:
         return  # a descriptor
     if event == "sqlite3.connect":
-        name = name.removeprefix("file:").partition("?")[0]
+        name = unquote(name[5:].partition("?")[0]) if name.startswith("file:") else name
     if os.path.basename(name) in _names and os.path.realpath(name) in _guarded:  # noqa: PTH119 - as above
         raise StoreOpenedTwice(
             f"{name} is the database of this processor's own queue. Opening it here drops SQLite's locks, and other processes "

@@ -21,14 +21,13 @@ from collections.abc import Callable
 import apsw
 
 from fmq.clock import Clock
+from fmq.message_json import LATEST_MOMENT
 from fmq.sqlite.names import quoted
 
 APPLICATION_ID = 0x464D5131  # "FMQ1"
 FIRST_VERSION = 2
 """The schema of the first release: what ``MIGRATIONS[0]`` makes."""
 
-LATEST_MOMENT = 253_402_300_800
-"""Unix seconds from which on no date can be shown (the year 10000). Milliseconds of today are far beyond."""
 MOST_RETRIES = 2**31 - 1
 ONE_MORE = f"retry_count = min(retry_count + 1, {MOST_RETRIES})"
 """What counts an attempt, whatever number somebody has set by hand."""
