@@ -56,8 +56,8 @@ def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
     )
     with pytest.raises(StoreRefused, match=rf"network file system \({kind}\)"):
         guard.require_good_place(share / "queue.db", mounts=mounts)
-    assert guard.file_system(share / "sub", mounts=mounts) == "ext4"
-    assert guard.file_system(tmp_path, mounts=mounts) == "ext4"
+    assert file_systems.file_system(share / "sub", mounts=mounts) == "ext4"
+    assert file_systems.file_system(tmp_path, mounts=mounts) == "ext4"
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs"])
