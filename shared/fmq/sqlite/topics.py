@@ -19,10 +19,10 @@ class Topics:
         Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
         Within a write transaction.
         """
-        after = self._last_topic.get(name, b"")
+        after = self._last_topic.get(name)
         rows = self._due_heads(name, limit, now, above=after, upto=None)
-        if len(rows) < limit and after:
-            rows += self._due_heads(name, limit - len(rows), now, above=b"", upto=after)
+        if len(rows) < limit and after is not None:
+            rows += self._due_heads(name, limit - len(rows), now, above=None, upto=after)
         suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
         if suspects:
             # Alone if it is the first; else what stands before it, and the next claim begins with it.
@@ -32,16 +32,17 @@ class Topics:
         return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
 
     def _due_heads(
-        self, name: str, limit: int, now: float, *, above: bytes, upto: bytes | None
+        self, name: str, limit: int, now: float, *, above: bytes | None, upto: bytes | None
     ) -> list[tuple[int, bytes, bool, int]]:
         bare = self._store.bare_table(name)
         table = f"{self._store.table(name)} INDEXED BY {topic_index(bare)}"
         lent = self._store.lent(name)
+        first = ">=" if above is None else ">"
         # A topic is its bytes: somebody's own INSERT may have written one that is not UTF-8.
         return self._store.rows(
             f"""
             WITH RECURSIVE waiting (topic) AS (
-                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > CAST(:above AS TEXT))
+                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic {first} CAST(:above AS TEXT))
                 UNION ALL
                 SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
                 FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < CAST(:upto AS TEXT))
@@ -60,7 +61,7 @@ class Topics:
             AND head.topic NOT IN (SELECT topic FROM busy)
             LIMIT :limit
             """,
-            {"above": above, "upto": upto, "now": now, "limit": limit},
+            {"above": above or b"", "upto": upto, "now": now, "limit": limit},
         )
 
 
