@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from fmq.errors import QueueError
 
-_guarded: set[str] = set()
-_names: set[str] = set()
+_guarded: set[tuple[int, int]] = set()
+"""Device and inode, so that no other name for a file gets round it."""
 
 
 class StoreOpenedTwice(QueueError):
@@ -29,10 +29,7 @@ def guard_locks(path: Path) -> None:
     if not _guarded:
         sys.addaudithook(_look)
     real = os.path.realpath(path)
-    for file in (real, f"{real}-shm"):
-        _guarded.add(file)
-        _names.add(os.path.basename(file))  # noqa: PTH119 - text, as the hook compares
-    _names.add(path.name)
+    _guarded.update(known for name in (real, f"{real}-shm") if (known := _identity(name)))
 
 
 def _look(event: str, values: tuple[object, ...]) -> None:
@@ -42,10 +39,18 @@ def _look(event: str, values: tuple[object, ...]) -> None:
         name = os.fsdecode(values[0])  # type: ignore[arg-type]
     except TypeError:
         return  # a descriptor
-    if event == "sqlite3.connect":
-        name = unquote(name[5:].partition("?")[0]) if name.startswith("file:") else name
-    if os.path.basename(name) in _names and os.path.realpath(name) in _guarded:  # noqa: PTH119 - as above
+    if event == "sqlite3.connect" and name.startswith("file:"):
+        name = unquote(name[5:].partition("?")[0])
+    if _identity(name) in _guarded:
         raise StoreOpenedTwice(
             f"{name} is the database of this processor's own queue. Opening it here drops SQLite's locks, and other processes "
             "damage it. Read it with fmq.queue.open_queue, in a subprocess (sqlite3 -readonly), or as a copy: fmq backup"
         )
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(name)  # noqa: PTH116 - at every open() of a handler
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
