@@ -19,7 +19,7 @@ from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
 from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
-from fmq.queue import Durability, Queue, open_queue
+from fmq.queue import Durability, Queue, guard_locks, open_queue
 from fmq.upkeep import Upkeep
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
@@ -94,6 +94,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             stack.callback(end_tracing)
             handler = traced(handler, tracer, metrics.handle_seconds)
         queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
+        guard_locks(settings.queue_url)
         # A connection serves one thread: the scrapes and the readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         circuit = CircuitReport(metrics)
