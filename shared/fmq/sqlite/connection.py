@@ -140,7 +140,20 @@ class Store:
 
     def see_clocks(self) -> None:
         """Note both clocks, for the next boot to go on from. Within ``write``."""
+        stood = self._time.stood(self.note(timekeeping.SEEN), self.note(timekeeping.STOOD))
+        if stood is not None:
+            self.set_note(timekeeping.STOOD, stood)
         self.set_note(timekeeping.SEEN, self._time.see())
+
+    def see_if_set(self) -> None:
+        """Note both clocks if somebody has set the wall clock. Begins a transaction of its own."""
+        if self._time.was_set:
+            with self.write():
+                self.see_clocks()
+
+    def ago(self, seconds: float) -> float:
+        """The moment of the store's time that lies ``seconds`` back."""
+        return self._time.ago(seconds, self.note(timekeeping.STOOD))
 
     def now(self) -> float:
         """The store's time in seconds: steady within a boot, and going on over the next one."""
@@ -234,9 +247,9 @@ class Store:
         )
 
     def close(self) -> None:
-        if self._presence and self._time.was_set:
-            with suppress(QueueError), self.write():
-                self.see_clocks()
+        if self._presence:
+            with suppress(QueueError):
+                self.see_if_set()
         with translated(self.path):
             self.sql.close()
 

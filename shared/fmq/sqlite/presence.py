@@ -29,7 +29,7 @@ class Presence:
         for name, known in self._known:
             if _look(name) != known:
                 raise StoreRefused(
-                    f"{name} was replaced, renamed or removed while it was in use. Nothing is stored in it any more and "
+                    f"{name} was replaced, removed or renamed while it was in use. Nothing is stored in it any more and "
                     "nothing acknowledged. Stop every service that uses the database, put it in place, and start them again"
                 )
 

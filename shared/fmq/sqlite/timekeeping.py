@@ -1,10 +1,14 @@
 """The store's time: steady within a boot, and going on over the next one (docs/adr/0019)."""
 
+import json
+
 from fmq.clock import Clock
 
-BOOT, OFFSET, SEEN = "boot_id", "clock_offset", "clock_seen"
-"""Notes: the boot that the offset belongs to, the offset, and a moment in both clocks."""
+BOOT, OFFSET, SEEN, STOOD = "boot_id", "clock_offset", "clock_seen", "clock_stood"
+"""Notes: the boot that the offset belongs to, the offset, a moment in both clocks, and when the machine stood still."""
 _STEP_SECONDS = 1.0
+_SHORTEST_STANDSTILL, _LONGEST_STANDSTILL = 86_400.0, 31 * 86_400.0
+_STANDSTILLS_KEPT = 16
 
 
 class StoreTime:
@@ -58,6 +62,27 @@ class StoreTime:
         self._shift = wall - now
         return f"{now!r} {wall!r}"
 
+    def stood(self, seen: str | None, known: str | None) -> str | None:
+        """The standstills with the one since ``seen``, to be noted; None if there was none.
+
+        While a virtual machine is paused its steady clock stands too, and afterwards the wall clock is set forward. That
+        looks like a clock that was wrong: by hours (a time zone) or by years (no battery). Between a day and a month it is
+        taken for a standstill.
+        """
+        moment = _moment(seen)
+        gap = 0.0 if moment is None else self.shift - (moment[1] - moment[0])
+        if not _SHORTEST_STANDSTILL <= gap <= _LONGEST_STANDSTILL:
+            return None
+        return json.dumps([*_standstills(known), (self.now(), gap)][-_STANDSTILLS_KEPT:])
+
+    def ago(self, seconds: float, known: str | None) -> float:
+        """The moment that lies ``seconds`` back, the standstills ``known`` counted in."""
+        moment = self.now() - seconds
+        for at, gap in reversed(_standstills(known)):
+            if moment < at:
+                moment = min(at, moment + gap)
+        return moment
+
 
 def _moment(seen: str | None) -> tuple[float, float] | None:
     """Store's time and wall clock; None without a note, or with one that somebody has changed."""
@@ -66,6 +91,14 @@ def _moment(seen: str | None) -> tuple[float, float] | None:
         return float(now), float(wall)
     except ValueError:
         return None
+
+
+def _standstills(known: str | None) -> list[tuple[float, float]]:
+    """When each ended, and how many seconds it took; none in a note that somebody has changed."""
+    try:
+        return [(float(at), float(gap)) for at, gap in json.loads(known or "[]")]
+    except (ValueError, TypeError):
+        return []
 
 
 def number(text: str | None) -> float | None:

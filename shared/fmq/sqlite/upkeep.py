@@ -35,6 +35,7 @@ class Upkeep:
 
     def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
         """See Queue.maintain."""
+        self._store.see_if_set()
         self._mark(names, retention)
         deleted = sum(self._sweep(name, retention, limit) for name in names) + self._forget_keys(limit)
         if not deleted:
@@ -69,14 +70,14 @@ class Upkeep:
         Walks along the ids, a chunk at a time, without an index of its own that every settlement would pay for;
         only a chunk in which something is to be deleted takes the write lock. It ends at the first mark within retention.
         """
-        now = self._store.now()
         never = float("-inf")
-        values: dict[str, float] = {
-            "done": never if retention.done_seconds is None else now - retention.done_seconds,
-            "dead": never if retention.dead_seconds is None else now - retention.dead_seconds,
-            "shift": self._store.shift,
-            "limit": limit,
-        }
+        with self._store.read():
+            values: dict[str, float] = {
+                "done": never if retention.done_seconds is None else self._store.ago(retention.done_seconds),
+                "dead": never if retention.dead_seconds is None else self._store.ago(retention.dead_seconds),
+                "shift": self._store.shift,
+                "limit": limit,
+            }
         table = self._store.table(name)
         for _ in range(_CHUNKS):
             after = values["after"] = self._swept.get(name, 0)

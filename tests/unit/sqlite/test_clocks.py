@@ -96,6 +96,25 @@ class TestRetention:
             clock.advance(1)
             assert clean(queue) == 1
 
+    def test_a_machine_that_stood_still(self, connect: Callable[[], Queue], clock: FakeClock) -> None:
+        """A paused virtual machine: only its wall clock tells of the two days, and what was kept for one goes, once."""
+        with connect() as queue, connect() as other:
+            put(queue, clock, "before")
+            handle(queue)
+            clock.advance(60)
+            clock.jump(2 * DAY)
+            for one in (other, queue):
+                one.probe()  # as upkeep does
+            clock.advance(1)
+            put(queue, clock, "after")
+            handle(queue)
+            assert clean(other) == 1
+            assert clean(queue) == 0
+            clock.advance(DAY - 1)
+            assert clean(queue) == 0
+            clock.advance(1)
+            assert clean(other) == 1
+
     def test_an_early_message_that_was_settled_late(self, connect: Callable[[], Queue], clock: FakeClock) -> None:
         """It does not hide what came after it and was settled before it."""
         with connect() as queue:
@@ -205,7 +224,7 @@ def test_notes_that_somebody_has_spoilt(connect: Callable[[], Queue], clock: Fak
     """A store opens all the same."""
     with connect() as queue:
         put(queue, clock, "a")
-        for key in ("clock_seen", "clock_offset"):
+        for key in ("clock_seen", "clock_offset", "clock_stood"):
             queue.remember(key, "noon")
     with connect() as queue:
         assert taken(queue) == ["a"]

@@ -67,7 +67,7 @@ def test_nothing_is_stored_in_it(path: Path, change: Change, kind: str) -> None:
         queue.declare("q")
         queue.put([message()])
         change(path)
-        with pytest.raises(StoreRefused, match="replaced, renamed or removed"):
+        with pytest.raises(StoreRefused, match="replaced, removed or renamed"):
             queue.put(
                 [message(1)],
                 terms={0: Terms(delay=1)} if kind == "with terms" else {},
@@ -99,7 +99,7 @@ def test_every_connection_notices(path: Path, change: Change, look: Callable[[Qu
             try:
                 look(queue)
             except StoreRefused as error:
-                assert "replaced, renamed or removed" in str(error)  # noqa: PT017 - it comes when it comes
+                assert "replaced, removed or renamed" in str(error)  # noqa: PT017 - it comes when it comes
                 return True
             return False
 
