@@ -18,6 +18,7 @@ from fmq.log import configure, shorten
 from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
+from fmq.threads import StopGuard, supervise_others
 from fmq.upkeep import Upkeep
 from fmq_listener.admission import Admission
 from fmq_listener.broker_stats import BrokerStats
@@ -57,6 +58,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     """Run a listener until SIGTERM or SIGINT, or until it has left. Returns the exit code."""
     shutdown = Shutdown()
     shutdown.install()
+    supervise_others(shutdown)
     client_id = settings.client_id or default_client_id(settings)
     _log.info("Client id at the broker: %s", client_id)
     if settings.mqtt_version != "5":
@@ -69,6 +71,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     full = settings.store_options(Durability.FULL)
     beside = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
     with ExitStack() as stack:
+        stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         queue = stack.enter_context(open_queue(settings.queue_url, full))
         for one in settings.filters:
             queue.declare(one.name)
@@ -87,7 +90,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         metrics.connected.set_function(lambda: session.subscribed)
         show_process(registry, service="listener")
         if settings.broker_stats:
-            stats = BrokerStats(settings, client_id=client_id)
+            stats = BrokerStats(settings, client_id=client_id, shutdown=shutdown)
             registry.register(BrokerCollector(lambda: stats.figures))
             stats.start()
             stack.callback(stats.close)
@@ -129,7 +132,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             wrong = "; ".join(f"{name}: {what}" for name, what in ready().items() if what)
             return wrong or f"subscribed at {settings.broker}"
 
-        stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
+        stack.callback(_serve_http(settings, registry, heartbeat, ready, shutdown).close)
         stack.enter_context(upkeep)
         reporter = Reporter(
             ServiceManager(os.environ),
@@ -141,22 +144,32 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         stack.enter_context(reporter).ready()
         if not leaving:
             ingest.run()
-            return 0
+            return EXIT_FAULT if shutdown.failure else 0
         fine = leave(settings, client_id, ingest=ingest, queue=queue, heartbeat=heartbeat, shutdown=shutdown)
-        return 0 if fine else EXIT_FAULT
+        return 0 if fine and not shutdown.failure else EXIT_FAULT
 
 
 def _serve_http(
-    settings: ListenerSettings, registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+    settings: ListenerSettings,
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat,
+    ready: Callable[[], Checks],
+    shutdown: Shutdown,
 ) -> HealthServer:
     host, port = settings.http_host, settings.http_port
     try:
         server = HealthServer(
-            host=host, port=port, usual_port=_USUAL_PORT, registry=registry, heartbeat=heartbeat, ready=ready
+            host=host,
+            port=port,
+            usual_port=_USUAL_PORT,
+            registry=registry,
+            heartbeat=heartbeat,
+            ready=ready,
+            shutdown=shutdown,
         )
     except OSError as error:
         raise SettingsError(f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}") from error
-    _log.info("Metrics and health are served on http://%s:%d", host, server.port, extra={"port": server.port})
+    _log.info("Metrics and health are served on %s", server.url, extra={"port": server.port})
     return server
 
 

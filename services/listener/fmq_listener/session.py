@@ -17,6 +17,7 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
+from fmq.resolving import Resolver
 from fmq_listener import sockets
 from fmq_listener.batch import Batch
 from fmq_listener.connection import explain_refusal, make_client, open_connection
@@ -63,6 +64,7 @@ class Session:
         self._client_id = client_id
         self._queue = queue
         self._shutdown = shutdown
+        self._resolver = Resolver(shutdown)
         self._clock = clock
         self._on_begin = on_begin
         self._names = tuple(one.name for one in settings.filters)
@@ -104,6 +106,7 @@ class Session:
         self._ended = ""
         self._leaving = False
         try:
+            self._resolver.require(self._settings.broker.host, self._settings.broker.port)
             open_connection(self._client, self._settings)
         except (OSError, ValueError) as error:
             raise ConnectionFailed(explain_error(error)) from error
