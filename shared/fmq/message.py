@@ -8,6 +8,9 @@ from uuid import UUID, uuid5
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+LATEST_MOMENT = 253_402_300_800
+"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Properties:

@@ -6,11 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from fmq.message import DeadLetter, Incoming, Message, Properties
+from fmq.message import LATEST_MOMENT, DeadLetter, Incoming, Message, Properties
 from fmq.topics import parse
-
-LATEST_MOMENT = 253_402_300_800
-"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
 
 
 def message_fields(message: Message) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import apsw
 
 from fmq.clock import Clock
-from fmq.message_json import LATEST_MOMENT
+from fmq.message import LATEST_MOMENT
 from fmq.sqlite.names import quoted
 
 APPLICATION_ID = 0x464D5131  # "FMQ1"
