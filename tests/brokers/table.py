@@ -1,6 +1,5 @@
 """The table of features by broker: made by a run, shown at its end and written into docs/brokers.md."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,34 @@ from support.brokers.service import ROOT
 PAGE = ROOT / "docs" / "brokers.md"
 _BEGIN = "<!-- made by make test-brokers: begin -->"
 _END = "<!-- made by make test-brokers: end -->"
+
+FEATURES = (
+    "Versions of MQTT",
+    "TCP, WebSocket",
+    "TLS",
+    "The default client id",
+    "`fmq doctor`",
+    "`fmq doctor` as a user with few rights",
+    "Published at QoS 0, 1, 2",
+    "Retained message",
+    "Payloads of 1 and 10 MiB",
+    "Overlapping filters",
+    "Shared subscription",
+    "Forbidden filter beside a good one",
+    "Backlog of an absent listener",
+    "Listener killed three times under load",
+    "Broker restarted, listener away",
+    "Broker killed, listener away",
+    "Broker restarted and killed, listener connected",
+    "Second listener with the same client id",
+    "`--leave` with a backlog",
+    "Filter removed with a backlog",
+    "UNSUBSCRIBE in a resumed session",
+    "`FMQ_DUPLICATES=session`",
+    "`FMQ_DUPLICATES=key`",
+    "Handler `mqtt` into this broker",
+)
+"""The rows, in their order. Each is made by one test, which names it by the marker ``feature``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +55,15 @@ class Cell:
 
 @dataclass(slots=True)
 class Table:
-    """Rows in the order in which features come."""
+    """What has been said so far."""
 
-    titles: Mapping[str, str]
     _cells: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
-    _features: list[str] = field(default_factory=list)
     _failed: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, cell: Cell, *, failed: bool) -> None:
         """One cell more; several texts of one broker about one feature stand beside each other."""
-        if cell.feature not in self._features:
-            self._features.append(cell.feature)
+        if cell.feature not in FEATURES:
+            raise ValueError(f"{cell.feature} is not in FEATURES")
         key = cell.feature, cell.broker
         if failed:
             self._failed.add(key)
@@ -49,7 +74,7 @@ class Table:
     def as_markdown(self) -> str:
         """The table as it stands in the page."""
         head = ["", *(f"{kind.title} {kind.version()}" for kind in BROKERS.values())]
-        rows = [[feature, *(self._text(feature, name) for name in BROKERS)] for feature in self._features]
+        rows = [[feature, *(self._text(feature, name) for name in BROKERS)] for feature in FEATURES]
         lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
         return "\n".join(lines)
 

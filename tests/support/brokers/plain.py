@@ -131,6 +131,10 @@ class Plain:
             return False
         return True
 
+    def closes_on_ping(self) -> bool:
+        """Whether the broker has ended the connection, or ends it before it answers to one more publication."""
+        return not self.takes("still/there", b"")
+
     def publish(
         self,
         messages: Iterable[tuple[str, bytes]],
@@ -153,9 +157,11 @@ class Plain:
 
     def takes(self, topic: str, payload: bytes, qos: int = 1) -> bool:
         """Publish one message that the broker may refuse; whether it acknowledged it before it closed the connection."""
-        info = self._client.publish(topic, payload, qos)
-        wait_for(lambda: info.is_published() or self.ended.is_set(), 30, what="PUBACK, or the end of the connection")
-        return info.is_published() and not self.ended.is_set()
+        published = threading.Event()
+        self._client.on_publish = lambda *_: published.set()
+        self._client.publish(topic, payload, qos)
+        wait_for(lambda: published.is_set() or self.ended.is_set(), 30, what="PUBACK, or the end of the connection")
+        return published.is_set() and not self.ended.is_set()
 
     def close(self) -> None:
         self._client.disconnect()
