@@ -50,7 +50,13 @@ class ListenerMetrics:
             "fmq_stale_acknowledgements", "PUBACKs dropped because their connection had ended.", registry=registry
         )
         self.reconnects = Counter("fmq_reconnects", "Connections to the broker after the first.", registry=registry)
-        self.connected = Gauge("fmq_connected", "1 while connected and subscribed.", registry=registry)
+        self.connected = Gauge("fmq_connected", "1 while connected and subscribed to every filter.", registry=registry)
+        self.subscribed = Gauge(
+            "fmq_subscribed",
+            "1 while the broker has granted the queue's topic filter at QoS 1.",
+            ["queue"],
+            registry=registry,
+        )
         self.last_stored = Gauge(
             "fmq_last_stored_timestamp_seconds", "When a message was stored last.", ["queue"], registry=registry
         )

@@ -26,5 +26,10 @@ class Batch:
     packets: int = 0
     marks: list[tuple[int, bool, int, int]] = field(default_factory=list)
 
+    @property
+    def owed(self) -> int:
+        """How many acknowledgements it needs."""
+        return len(self.packet_ids) + len(self.completions)
+
     def __bool__(self) -> bool:
         return self.packets > 0

@@ -13,7 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq_listener.connection import explain_refusal, introduce
+from fmq.errors import SettingsError
+from fmq_listener.connection import explain_refusal, introduce, refresh
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class BrokerStats:
         )
         introduce(client, settings)
         client.reconnect_delay_set(1, _LONGEST_PAUSE)
+        client.on_pre_connect = lambda client, _userdata: self._refresh(client)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -64,6 +66,13 @@ class BrokerStats:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _refresh(self, client: Client) -> None:
+        """Each connection uses the secrets and certificates of its time."""
+        try:
+            refresh(client, self._settings)
+        except SettingsError as error:
+            _log.warning("The second connection to the broker uses the old TLS files: %s", error)
 
     def _on_connect(
         self,

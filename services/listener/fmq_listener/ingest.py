@@ -53,10 +53,10 @@ class Ingest:
         shutdown: Shutdown,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
-        over: Callable[[float], bool] = lambda _: False,
+        over: Callable[[], bool] = lambda: False,
         on_stored: Callable[[Sequence[Incoming], float], None] | None = None,
     ) -> None:
-        """``over`` is asked in every turn, with the seconds since the last message came, whether to end.
+        """``over`` is asked in every turn whether to end.
 
         ``on_stored`` is told of each commit: what it holds, and how many seconds it took.
         """
@@ -72,7 +72,6 @@ class Ingest:
         self._store_backoff = Backoff(initial=0.25, maximum=min(5.0, settings.reconnect_max_seconds))
         self._over = over
         self._on_stored = on_stored
-        self._last_at = clock.steady()
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
@@ -103,14 +102,12 @@ class Ingest:
 
     def _serve(self) -> None:
         began = self._clock.steady()
-        self._last_at = began
         try:
             while not self._ended():
                 batch = self._session.poll(_POLL_SECONDS)
                 self._heartbeat.beat()
                 if batch:
                     self._take(batch)
-                    self._last_at = self._clock.steady()
                 else:
                     self._store_is_well()
                 self._summary.tell_if_due()
@@ -118,18 +115,19 @@ class Ingest:
             stable = self._clock.steady() - began >= _STABLE_SECONDS
             self._short_connections = 0 if stable else self._short_connections + 1
             delay = 0.0 if stable else self._broker_backoff.delay(self._short_connections, self._rng)
-            hint = "" if self._short_connections < _MANY_SHORT else " (does another client use this client id?)"
+            doubtful = not lost.explained and self._short_connections >= _MANY_SHORT
+            hint = " (does another client use this client id?)" if doubtful else ""
             _log.warning("Connection to the broker lost: %s%s; next attempt in %.1f s", lost, hint, delay)
             self._pause(delay)
 
     def _ended(self) -> bool:
-        return self._shutdown.requested or self._over(self._clock.steady() - self._last_at)
+        return self._shutdown.requested or self._over()
 
     def _take(self, batch: Batch) -> None:
         received = Counter(map(_queue_of, batch.messages))
         for name, count in received.items():
             self._metrics.received.labels(name).inc(count)
-        messages, terms, receipt, again = self._admission.admit(batch)
+        messages, terms, receipt, again = admitted = self._admission.admit(batch)
         duplicates = Counter(map(_queue_of, again))
         if messages:
             self._room.require(batch.size)
@@ -141,7 +139,7 @@ class Ingest:
                 self._on_stored(messages, seconds)
             self._metrics.batch_messages.observe(len(messages))
             self._store_is_well()
-            self._admission.stored(receipt)
+            self._admission.stored(admitted)
             duplicates.update(messages[position].queue for position in known)
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)

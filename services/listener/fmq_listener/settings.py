@@ -25,8 +25,8 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     client_id: str | None = setting(
         None,
-        about="What the broker knows this listener's session by; one listener each. By default made of the host name "
-        "and the first topic filter: set it where the host name changes, as in a container.",
+        about="The name of this listener's session at the broker, unique to each listener. By default made of the "
+        "store's identity and kept with the store, so that it follows the store and its filters.",
         right="a short name of its own for each listener, such as fmq-1",
         min_length=1,
         max_length=256,

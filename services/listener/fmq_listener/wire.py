@@ -6,6 +6,7 @@ fails when an upgrade changes it.
 """
 
 import logging
+import ssl
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +25,16 @@ _log = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
 _PUBACK_PACKET = 0x4002_0000
 PRIVATE = (
+    "_handle_pingresp",
     "_in_packet",
     "_last_bytes_received",
     "_msgtime_mutex",
     "_packet_handle",
     "_packet_queue",
     "_packet_read",
+    "_send_pingreq",
     "_sock_recv",
+    "_ssl_context",
 )
 """What of paho's own is used here."""
 
@@ -43,6 +47,7 @@ class WireClient(Client):
         self._clock = clock
         self._decoder = Decoder(v5=self._protocol == 5, other=self._handle_other, marking=marking)
         self._batch = Batch(0)
+        self._taken = self._pings = self._pongs = self._received_at_pong = 0
         self._most_messages = self._most_bytes = 1
         self._other_rc = MQTTErrorCode.MQTT_ERR_SUCCESS
         self.on_message = self._on_exactly_once
@@ -55,6 +60,7 @@ class WireClient(Client):
         """Forget what is left of the last connection."""
         self._decoder.start()
         self._batch = Batch(generation)
+        self._taken = self._pings = self._pongs = self._received_at_pong = 0
 
     def route(self, router: Router) -> None:
         """Find the queues of messages by ``router``."""
@@ -74,7 +80,36 @@ class WireClient(Client):
         """Hand over what was read."""
         batch = self._batch
         self._batch = Batch(batch.generation)
+        self._taken += batch.owed
         return batch
+
+    @property
+    def received(self) -> int:
+        """How many messages that want an acknowledgement have come on this connection."""
+        return self._taken + self._batch.owed
+
+    @property
+    def starts_anew(self) -> bool:
+        """Whether the first message of this connection is in hand, and its packet identifier is 1."""
+        return not self._taken and self._batch.packet_ids[:1] == [1]
+
+    def ping(self) -> None:
+        """Send a PINGREQ behind everything that was sent before."""
+        self._send_pingreq()
+
+    @property
+    def received_before_pong(self) -> int | None:
+        """The ``received`` of the moment when the last PINGREQ was answered; None while its answer is owed."""
+        return self._received_at_pong if self._pongs >= self._pings else None
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        self._pings += 1
+        return super()._send_pingreq()
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self._pongs += 1
+        self._received_at_pong = self.received
+        return super()._handle_pingresp()
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Queue a PUBACK for each, in this order, to go out in one write (MQTT 5, section 3.4: without a reason code, success)."""
@@ -152,3 +187,9 @@ class WireClient(Client):
         batch.completions.append(message.mid)
         batch.packets += 1
         batch.size += len(payload)
+
+
+def use_tls(client: Client, context: ssl.SSLContext) -> None:
+    """Let ``client`` make its next connection with ``context``. paho itself takes one context for the life of a client."""
+    client._ssl_context = None  # noqa: SLF001
+    client.tls_set_context(context)
