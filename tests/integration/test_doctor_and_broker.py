@@ -104,12 +104,12 @@ def test_a_subscription_that_is_refused(broker: Broker) -> None:
     """A problem, told with the broker's reason; the others are tried all the same."""
 
     def watch(packet: Packet) -> bytes:
-        refused = packet.kind == SUBACK and packet.packet_id == asked.get("closed/#")
+        key = packet.connection, packet.packet_id
         if packet.kind == SUBSCRIBE and b"closed/#" in packet.raw:
-            asked["closed/#"] = packet.packet_id
-        return packet.raw[:-1] + _NOT_AUTHORIZED if refused else packet.raw
+            asked.add(key)
+        return packet.raw[:-1] + _NOT_AUTHORIZED if packet.kind == SUBACK and key in asked else packet.raw
 
-    asked: dict[str, int] = {}
+    asked: set[tuple[int, int]] = set()
     with Proxy(broker.port, watch) as proxy:
         found = diagnosis(FMQ_BROKER_URL=proxy.url, FMQ_TOPICS="closed/#,open/#")
     assert found["subscription open/#"][0] == "ok"
@@ -128,6 +128,7 @@ class _Strict:
             return None
         if packet.kind == SUBSCRIBE and b"closed/" in packet.raw:
             self._refused.add(key)
+            return packet.raw
         if packet.kind == SUBACK and key in self._refused:
             return packet.raw[:-1] + _NOT_AUTHORIZED
         if packet.to_broker and packet.kind != _CONNECT and packet.connection in {one for one, _ in self._refused}:

@@ -306,11 +306,17 @@ def test_retained_messages_come_once(broker: Broker, fmq: Processes, database: P
         listener.wait_to_say(_SUBSCRIBED, times=times)
         publish(broker.port, [("r/mark", b"%d" % times)])
         wait_for(lambda times=times: rows.holds("r/#", b"%d" % times), what="a message behind them")  # type: ignore[misc]
-        assert rows.count("r/#") == 250 + times - 1
+        _holds_each_once(rows)
     listener = _restart(fmq, listener, broker, version)
     publish(broker.port, [("r/mark", b"restarted")])
     wait_for(lambda: rows.holds("r/#", b"restarted"), what="a message behind them")
-    assert [row.payload for row in rows.all("r/#")].count(b"before") == 200
+    assert rows.payloads("r/#").count(b"before") == 200
+
+
+def _holds_each_once(rows: Rows) -> None:
+    """Not the marks: an acknowledgement that a stopping broker did not read brings one again."""
+    payloads = rows.payloads("r/#")
+    assert (payloads.count(b"before"), payloads.count(b"live")) == (200, 50)
 
 
 def test_a_retained_message_that_differs_is_stored(tmp_path: Path, fmq: Processes, database: Path) -> None:

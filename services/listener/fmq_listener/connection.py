@@ -35,7 +35,7 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
         manual_ack=True,
         marking=settings.duplicates == "session",
     )
-    client.limit(messages=settings.inflight, size=settings.inflight_bytes)
+    client.limit(messages=settings.inflight, size=settings.inflight_bytes, packet=settings.max_packet_bytes)
     introduce(client, settings)
     if _log.isEnabledFor(logging.DEBUG):
         client.enable_logger(logging.getLogger("paho"))
@@ -69,6 +69,7 @@ def open_connection(client: Client, settings: ListenerSettings) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = settings.session_expiry_seconds
         properties.ReceiveMaximum = settings.inflight
+        properties.MaximumPacketSize = settings.max_packet_bytes
         rc = client.connect(
             broker.host, broker.port, settings.keepalive_seconds, clean_start=False, properties=properties
         )

@@ -7,7 +7,7 @@ from typing import Any
 from paho.mqtt.properties import Properties
 
 from fmq.topics import TopicFilter
-from fmq_listener.settings import ListenerSettings
+from fmq_listener.settings import LARGEST_PACKET, ListenerSettings
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,22 @@ class Greeting:
                 found[one.text] = "the broker has no wildcard subscriptions"
         return found
 
-    def report(self, settings: ListenerSettings) -> None:
-        """Log what it means for this listener."""
+    def report(self, settings: ListenerSettings, *, first: bool) -> None:
+        """Log what it means for this listener; ``first``: also what stays the same over connections."""
         state = "present" if self.session_present else "new"
         _log.info("Connected to %s (session: %s)", settings.broker, state)
         granted = self._limit("SessionExpiryInterval")
         if granted is not None and granted < settings.session_expiry_seconds:
             _log.warning("The broker keeps messages for an absent listener for only %d s", granted)
+        largest = self._limit("MaximumPacketSize", LARGEST_PACKET)
+        if first and settings.mqtt_version == "5" and largest > settings.max_packet_bytes:
+            # It discards them as if they had been delivered (MQTT 5, section 3.1.2.11.4).
+            _log.warning(
+                "The broker takes messages of up to %d bytes from publishers, and FMQ_MAX_PACKET_BYTES=%d: the broker drops "
+                "them for this listener. Set the broker's own limit below it (Mosquitto: max_packet_size)",
+                largest,
+                settings.max_packet_bytes,
+            )
 
     def _limit(self, name: str, default: int | None = None) -> Any:  # noqa: ANN401 - paho sets attributes
         return getattr(self._properties, name, default)

@@ -94,13 +94,13 @@ class Redelivery:
             self._look_at_first(batch)
         for packet_id, redelivered, start, count in batch.marks:
             if not count:
-                continue  # it belongs to no queue
-            digest = _digest(messages[start], digests)
-            if redelivered and self._known.get(packet_id) == digest:
+                continue  # of QoS 2, and stored already
+            found = digest(messages[start], digests)
+            if redelivered and self._known.get(packet_id) == found:
                 del self._known[packet_id]
                 again.append(slice(start, start + count))
             else:
-                entries.append(_ENTRY.pack(packet_id, digest))
+                entries.append(_ENTRY.pack(packet_id, found))
         suppressed = [message for part in again for message in messages[part]]
         stored = list(messages)
         for part in reversed(again):
@@ -132,7 +132,7 @@ class Redelivery:
         owed = self._order[len(ids) - 1 - ids[::-1].index(1) :]
         digests: dict[int, bytes] = {}
         came = [
-            (number, _digest(batch.messages[start], digests)) if redelivered and count else None
+            (number, digest(batch.messages[start], digests)) if redelivered and count else None
             for number, redelivered, start, count in batch.marks[: len(owed)]
         ]
         return came == owed
@@ -158,7 +158,7 @@ class Redelivery:
         return Receipt(self._session, number, b"".join(entries), first)
 
 
-def _digest(message: Incoming, digests: dict[int, bytes]) -> bytes:
+def digest(message: Incoming, digests: dict[int, bytes]) -> bytes:
     """Of everything that a redelivery repeats. The expiry interval is less each time (MQTT 5, section 3.3.2.3.3)."""
     found = blake2b(digest_size=_DIGEST_BYTES)
     topic = message.topic.encode(errors="surrogatepass")
@@ -174,6 +174,11 @@ def _of_properties(properties: Properties, digests: dict[int, bytes]) -> bytes:
     """A digest of the properties; the messages of a batch often share them."""
     key = id(properties)
     if key not in digests:
-        text = repr(replace(properties, message_expiry_interval=None))
-        digests[key] = blake2b(text.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+        found = blake2b(digest_size=_DIGEST_BYTES)
+        few = replace(properties, message_expiry_interval=None, user_properties=(), raw=None)
+        # Piece by piece: all of them in one text may be many times as large as they are.
+        for part in (few, *properties.user_properties):
+            found.update(repr(part).encode(errors="surrogatepass"))
+        found.update(properties.raw or b"")
+        digests[key] = found.digest()
     return digests[key]

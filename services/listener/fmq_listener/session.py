@@ -162,16 +162,14 @@ class Session:
         return batch
 
     def acknowledge(self, batch: Batch) -> int:
-        """Send the PUBACKs of a stored batch in order of arrival.
+        """Send the answers to a stored batch in order of arrival; returns how many PUBACKs and PUBRECs.
 
-        Returns how many; 0 if the connection has ended: packet ids are used again, and would acknowledge another message.
+        Returns 0 if its connection has ended: packet ids are used again, and would acknowledge another message.
         """
+        self._client.stored(batch)
         if batch.generation != self._generation or self._client.socket() is None:
             return 0
-        if batch.packet_ids:
-            self._client.acknowledge(batch.packet_ids)
-        for packet_id in batch.completions:
-            self._client.ack(packet_id, 2)
+        self._client.acknowledge(batch)
         self._flush()
         return len(batch.packet_ids)
 
@@ -215,7 +213,7 @@ class Session:
         return Greeting(session_present=flags.session_present, properties=properties)
 
     def _begin(self, greeting: Greeting) -> None:
-        greeting.report(self._settings)
+        greeting.report(self._settings, first=self._generation == 1)
         present = greeting.session_present
         self._ledger.recall()
         if not present and self._ledger.known:

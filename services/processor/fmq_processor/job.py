@@ -9,8 +9,8 @@ from fmq.outcome import Cause, Dead, Done, Retry, RetryLater
 
 
 def size_of(claims: Sequence[Claim]) -> int:
-    """The bytes of their payloads."""
-    return sum([len(claim.message.payload) for claim in claims])
+    """The bytes that they hold."""
+    return sum([claim.message.held_bytes for claim in claims])
 
 
 class Job:

@@ -23,7 +23,7 @@ from fmq.outcome import (
 from fmq_processor.breaker import Breaker, Failure
 from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Job, results
-from fmq_processor.reading import Skipped, Unreadable
+from fmq_processor.reading import Postponed, Skipped, Unreadable
 
 DONE = Done()
 
@@ -98,7 +98,7 @@ class Judge:
         return _EXPIRED
 
     def _settlement(self, claim: Claim, result: object) -> Settlement:
-        if isinstance(result, Skipped):
+        if isinstance(result, Skipped | Postponed):
             self._breaker.inconclusive(claim.message)
             return result
         if isinstance(result, Unreadable):

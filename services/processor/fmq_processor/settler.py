@@ -13,9 +13,9 @@ from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
-from fmq_processor.job import Job
+from fmq_processor.job import Job, size_of
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
-from fmq_processor.reading import Skipped
+from fmq_processor.reading import Postponed, Skipped
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,11 @@ class Settler:
     def __len__(self) -> int:
         """How many messages wait for their commit."""
         return len(self._unsettled)
+
+    @property
+    def bytes_held(self) -> int:
+        """How much the messages hold that wait for their commit."""
+        return size_of([claim for claim, _ in self._unsettled]) if self._unsettled else 0
 
     def judge(self, job: Job, result: object) -> None:
         """Note what a call made of its messages."""
@@ -111,6 +116,8 @@ class Settler:
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
+            elif isinstance(outcome, Postponed):
+                self._on_delay(outcome.delay or 0.0)
             elif isinstance(outcome, Expired):
                 self._metrics.processed.labels(claim.message.queue, "expired").inc()
                 self._summary.expired += 1

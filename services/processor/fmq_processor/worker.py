@@ -174,8 +174,11 @@ class Worker:
             return
         if self._breaker.is_open and not self._time_to_probe():
             return
-        room, room_bytes = self._limits.capacity - self.holds, self._limits.most_bytes - self._bytes_held
-        if room <= 0 or room_bytes <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
+        room = self._limits.capacity - self.holds
+        if room <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
+            return
+        room_bytes = self._limits.most_bytes - self._bytes_held - self._settler.bytes_held
+        if room_bytes <= 0:
             return
         if self._breaker.is_open:
             room = 1

@@ -4,18 +4,30 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
+from fmq.sqlite.codec import (
+    MESSAGE_COLUMNS,
+    MOST_AT_SIGHT,
+    PROPERTIES_FACTOR,
+    TOPIC_FACTOR,
+    decode_message,
+    held_bytes,
+)
 from fmq.sqlite.connection import Store
 from fmq.sqlite.topics import Topics
 
-_PAYLOAD, _RECEIVED_AT = 2, 3  # among MESSAGE_COLUMNS
+_TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES = 1, 2, 3, 7  # among MESSAGE_COLUMNS
+_AT_SIGHT = MESSAGE_COLUMNS
+for _column in ("payload", "properties"):
+    _length = f"octet_length({_column})"  # SQLite knows it from the row's header, without reading the value
+    _AT_SIGHT = _AT_SIGHT.replace(_column, f"iif({_length} > {MOST_AT_SIGHT}, {_length}, {_column})")
 
 
 class _Again(NamedTuple):
-    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size`` in bytes."""
+    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size`` is what it holds."""
 
     due_at: float
     id: int
@@ -24,12 +36,16 @@ class _Again(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """What a claim takes: whole rows of those never lent, ids of the others. ``suspect``: it is one whose lease ran out."""
+    """What a claim takes: rows of those never lent, ids of the others. ``suspect``: it is one whose lease ran out.
+
+    ``large``: the ids of those rows in which a length stands for what is long.
+    """
 
     fresh: Sequence[tuple[Any, ...]]
     again: Sequence[int]
     head: int
     suspect: bool = False
+    large: Sequence[int] = ()
 
 
 class Claims:
@@ -66,14 +82,17 @@ class Claims:
                     "UPDATE fmq_queue SET head = ?1, pending = pending - ?2, claimed = claimed + ?2 WHERE name = ?3",
                     (chosen.head, count, name),
                 )
-            rows = list(chosen.fresh)
-            if chosen.again:
-                rows += store.rows(
+            rows = chosen.fresh
+            unread = [*chosen.again, *chosen.large]
+            if unread:
+                known = [row for row in rows if row[0] not in chosen.large]
+                rows = known + store.rows(
                     f"SELECT {MESSAGE_COLUMNS} FROM {store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(chosen.again),),
+                    (json.dumps(unread),),
                 )
-                rows.sort()
-        return [Claim(decode_message(name, row), token, now + lease, chosen.suspect) for row in rows]
+                rows.sort(key=itemgetter(0))
+        until, suspect = now + lease, chosen.suspect
+        return [Claim._make((decode_message(name, row), token, until, suspect)) for row in rows]
 
     def _any_due(self, name: str) -> bool:
         """Whether a look with the lock held is worth while."""
@@ -99,18 +118,17 @@ class Claims:
     def _longest_due(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         """What has waited longest: a message that was never lent since it came, another one since it was due again."""
         table, lent = self._store.table(name), self._store.lent(name)
-        # SQLite knows a payload's length from the row's header, without reading the payload.
         again = [
             _Again(*row)
             for row in self._store.rows(
                 "SELECT due_at, id, token IS NOT NULL, "
-                f"(SELECT length(payload) FROM {table} AS message WHERE message.id = lent.id) "
+                f"(SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id) "
                 f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
                 (now, limit),
             )
         ]
         unread = self._store.sql.execute(
-            f"SELECT {MESSAGE_COLUMNS} FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"SELECT {_AT_SIGHT} FROM {table} AS message WHERE id > ? AND processed = 0 "
             f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?",
             (head, limit),
         )
@@ -128,28 +146,41 @@ class Claims:
     ) -> _Chosen:
         fresh: list[tuple[Any, ...]] = []
         ids: list[int] = []
+        large: list[int] = []
+        room = limit
         left = float("inf") if most_bytes is None else most_bytes
         line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
         for one in line:
-            was_lent = again and type(one) is _Again
-            if was_lent and one.expired:
-                if not fresh and not ids:
-                    return _Chosen((), [one.id], head, suspect=True)
-                continue  # the next claim begins with it
-            left -= one.size if was_lent else len(one[_PAYLOAD])
-            if left < 0 and (fresh or ids):
-                break
-            if was_lent:
+            if again and type(one) is _Again:
+                if one.expired:
+                    if not fresh and not ids:
+                        return _Chosen((), [one.id], head, suspect=True)
+                    continue  # the next claim begins with it
+                left -= one.size
+                if left < 0 and (fresh or ids):
+                    break
                 ids.append(one.id)
             else:
+                number, topic, payload, _, _, _, _, properties = one
+                try:
+                    left -= len(payload) + TOPIC_FACTOR * len(topic)
+                    if properties is not None:
+                        left -= PROPERTIES_FACTOR * len(properties)
+                except TypeError:  # of what is long, the length stands there
+                    left -= _held_by_large(one)
+                    if left >= 0 or not (fresh or ids):
+                        large.append(number)
+                if left < 0 and (fresh or ids):
+                    break
                 fresh.append(one)
-            if len(fresh) + len(ids) == limit:
+            room -= 1
+            if not room:
                 break
         else:
             # All that was never lent is lent now: what else stands behind the head need not be looked at again.
             last = self._store.rows(f"SELECT max(id) FROM {self._store.table(name)}")[0][0]
-            return _Chosen(fresh, ids, max(head, last or 0))
-        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head)
+            return _Chosen(fresh, ids, max(head, last or 0), large=large)
+        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head, large=large)
 
     def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         ids, suspect = self._topics.heads(name, limit, now, most_bytes)
@@ -165,6 +196,13 @@ class Claims:
             (head,),
         )[0]
         return max(head, first - 1 if first is not None else last or 0)
+
+
+def _held_by_large(row: tuple[Any, ...]) -> int:
+    payload, properties = (
+        one if isinstance(one, int) else len(one or b"") for one in (row[_PAYLOAD], row[_PROPERTIES])
+    )
+    return payload + TOPIC_FACTOR * len(row[_TOPIC]) + PROPERTIES_FACTOR * properties
 
 
 def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fmq.sqlite.codec import held_bytes
 from fmq.sqlite.connection import Store
 from fmq.sqlite.schema import topic_index
 
@@ -45,7 +46,7 @@ class Topics:
                 SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
                 FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < :upto)
             )
-            SELECT head.id, head.topic, lent.token IS NOT NULL, length(head.payload)
+            SELECT head.id, head.topic, lent.token IS NOT NULL, {held_bytes("head")}
             FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )
@@ -66,7 +67,7 @@ class Topics:
 
 
 def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:
-    """The first ids whose payloads have at most ``most_bytes`` together, and one at least."""
+    """The first ids whose messages take at most ``most_bytes`` together, and one at least."""
     ids = [number for number, _ in sizes]
     if most_bytes is None:
         return ids
