@@ -2,17 +2,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 import pytest
 
-from support.brokers.plain import Plain
+from fmq.topics import QUARANTINE
+from support.brokers.plain import UNANSWERED, Plain
 from support.brokers.trial import Trial, numbered
 from support.processes import FmqProcess
 from support.wait import wait_for
 
 _MIB = 1024 * 1024
+_WINDOW = 20
 
 
 @pytest.mark.feature("Published at QoS 0, 1, 2")
@@ -68,6 +70,62 @@ def test_large(trials: Iterator[Trial]) -> None:
                     trial.await_stored(queue, [payload])
         assert taken, "the broker takes no message of 1 MiB"
         trial.says("stored" if taken == [1, 10] else "1 MiB stored; the broker refuses 10 MiB")
+
+
+@pytest.mark.feature("Topics with a dot, a star, a space")
+def test_rewritten_topics(trials: Iterator[Trial]) -> None:
+    """A broker may deliver another topic than was published: what it delivers is stored all the same, if only set aside."""
+    for trial in trials:
+        topics = [trial.topic(f"odd/{text}") for text in ("a.b", "a*b", "a b")]
+        taken, delivered = [], {}
+        with trial.plain() as control:
+            for topic in topics:
+                with trial.plain() as publisher:
+                    if control.subscribe(topic) != UNANSWERED and publisher.takes(topic, b"control"):
+                        taken.append(topic)
+                        wait_for(lambda: len(control.messages) == len(taken), 10, what=f"a message of {topic}")  # noqa: B023
+                        delivered[topic] = control.messages[-1].topic
+        trial.listen(*taken, trial.topic("else/#"))
+        trial.publish((topic, topic.encode()) for topic in taken)
+        for topic in taken:
+            wait_for(lambda: _queue_of(trial, topic, taken), 30, what=f"the message of {topic}")  # noqa: B023
+        changed = [
+            f"`{_end(topic)}` comes as `{_end(other)}` ({_queue_of(trial, topic, taken)})"
+            for topic, other in delivered.items()
+            if other != topic
+        ]
+        refused = [f"`{_end(topic)}` refused" for topic in topics if topic not in taken]
+        trial.says("; ".join(["all stored", *changed, *refused]))
+
+
+def _end(topic: str) -> str:
+    return topic.partition("/odd/")[2]
+
+
+def _queue_of(trial: Trial, topic: str, queues: Sequence[str]) -> str:
+    """Where the message published on ``topic`` is stored; empty if nowhere."""
+    if topic.encode() in trial.payloads(topic):
+        return "in its queue"
+    others = (*(queue for queue in queues if queue != topic), QUARANTINE)
+    return next((f"in {queue}" for queue in others if topic.encode() in trial.payloads(queue)), "")
+
+
+@pytest.mark.feature("Sent without a PUBACK, Receive Maximum 20")
+def test_receive_maximum(trials: Iterator[Trial]) -> None:
+    """However many messages a broker sends before it waits for a PUBACK, all are stored, with FMQ_INFLIGHT below that too."""
+    for trial in trials:
+        queue, waiting = trial.topic("#"), numbered("waits", 500)
+        trial.away(queue)
+        with trial.plain(f"{trial.name}c", clean=False) as client:
+            client.subscribe(queue)
+        trial.publish((trial.topic("x"), payload) for payload in waiting)
+        with trial.plain(f"{trial.name}c", clean=False, most=_WINDOW) as client:
+            with suppress(AssertionError):
+                client.await_payload(waiting[-1], 3)
+            sent = len(client.messages)
+        trial.listen(queue, FMQ_INFLIGHT=_WINDOW)
+        trial.await_stored(queue, waiting)
+        trial.says("all 500" if sent == len(waiting) else f"{sent} of 500")
 
 
 @pytest.mark.feature("Overlapping filters")

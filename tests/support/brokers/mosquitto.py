@@ -53,6 +53,13 @@ class Mosquitto(Service):
         lines.append(f"acl_file {access}")
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def set_per_listener(self) -> None:
+        """Have ``per_listener_settings true`` from the next start, and the same rights as before."""
+        file = self.folder / "mosquitto.conf"
+        lines = file.read_text(encoding="utf-8").splitlines()
+        again = [f"{line}\nallow_anonymous true" if line.startswith("listener ") else line for line in lines]
+        file.write_text("\n".join(["per_listener_settings true", *again]) + "\n", encoding="utf-8")
+
     def command(self) -> Sequence[str]:
         return [self.program, "-c", str(self.folder / "mosquitto.conf")]
 

@@ -19,6 +19,7 @@ from support.wait import wait_for
 
 _EXPIRY_SECONDS = 3_600
 _PIECE = 1_000
+_MOST = 10_000
 UNANSWERED = "closed without an answer"
 
 
@@ -34,11 +35,15 @@ class Address:
 
 
 class Plain:
-    """Connects with paho's own thread, and keeps what it gets. ``session`` outlives the connection unless ``clean``."""
+    """Connects with paho's own thread, and keeps what it gets. The session outlives the connection unless ``clean``.
 
-    def __init__(self, address: Address, client_id: str = "", *, clean: bool = True) -> None:
+    With ``most``, it acknowledges nothing and tells an MQTT 5 broker that so many messages may be unacknowledged.
+    """
+
+    def __init__(self, address: Address, client_id: str = "", *, clean: bool = True, most: int | None = None) -> None:
         self._v5 = address.version == "5"
         self._clean = clean
+        self._most = most or _MOST
         self._parts = parts = urlsplit(address.url)
         self.messages: list[mqtt.MQTTMessage] = []
         self.connack: Properties | None = None
@@ -55,6 +60,7 @@ class Plain:
             protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             transport="websockets" if parts.scheme in {"ws", "wss"} else "tcp",
             reconnect_on_failure=False,
+            manual_ack=most is not None,
         )
         client.max_inflight_messages_set(1_000)
         if address.username is not None:
@@ -94,7 +100,7 @@ class Plain:
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 0 if self._clean else _EXPIRY_SECONDS
-            properties.ReceiveMaximum = 10_000
+            properties.ReceiveMaximum = self._most
         host, port = self._parts.hostname or "", self._parts.port or 0
         if self._v5:
             self._client.connect(host, port, clean_start=self._clean, properties=properties)
@@ -109,6 +115,10 @@ class Plain:
     @property
     def payloads(self) -> list[bytes]:
         return [bytes(message.payload) for message in self.messages]
+
+    def await_payload(self, payload: bytes, deadline: float = 15.0) -> None:
+        """Wait until a message with this payload has come."""
+        wait_for(lambda: payload in self.payloads, deadline, what=f"{payload!r}")
 
     def limit(self, name: str) -> Any:  # noqa: ANN401 - a number, or None
         """A property of the CONNACK, or None where the broker says nothing of it."""

@@ -95,9 +95,10 @@ class Service(ABC):
         clean: bool = True,
         scheme: str = "mqtt",
         user: tuple[str, str] | None = None,
+        most: int | None = None,
     ) -> Plain:
         """A client that is not connected yet."""
-        return Plain(self.address(version, scheme, user), client_id, clean=clean)
+        return Plain(self.address(version, scheme, user), client_id, clean=clean, most=most)
 
     @property
     def log(self) -> str:

@@ -27,6 +27,7 @@ def spoken(service: Service) -> Sequence[str]:
         if not client.refusal:
             found.append(version)
         client.close()
+    assert found, f"{service.title} accepts no plain client:\n{service.log[-2000:]}"
     return found
 
 
@@ -92,8 +93,8 @@ class Trial:
         assert self.listen(*topics, **settings).terminate() == 0
 
     @contextmanager
-    def plain(self, client_id: str = "", *, clean: bool = True) -> Iterator[Plain]:
-        with self.service.plain(self.version, client_id, clean=clean) as client:
+    def plain(self, client_id: str = "", *, clean: bool = True, most: int | None = None) -> Iterator[Plain]:
+        with self.service.plain(self.version, client_id, clean=clean, most=most) as client:
             yield client
 
     def publish(self, messages: Iterable[tuple[str, bytes]], *, qos: int = 1, retain: bool = False) -> int:
