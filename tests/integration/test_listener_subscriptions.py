@@ -194,6 +194,55 @@ def test_a_broker_that_closes_the_connection_after_a_refusal(tmp_path: Path, fmq
         assert 'fmq_subscribed{queue="c"} 1.0' in listener.get("metrics")
 
 
+class _ClosingInstead:
+    """Closes the connection in place of the SUBACK for the topic ``bad``, as RabbitMQ 3.10 does."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __call__(self, packet: Packet) -> bytes | None:
+        if packet.kind == SUBSCRIBE and b"bad" in packet.body:
+            self.closed += 1
+            return None
+        return packet.raw
+
+
+@pytest.mark.parametrize("topics", [("a", "bad", "c"), ("bad", "a", "c"), ("a", "c", "bad")])
+@VERSIONS
+def test_a_broker_that_closes_the_connection_instead_of_a_refusal(
+    tmp_path: Path, fmq: Processes, database: Path, topics: tuple[str, ...], version: str
+) -> None:
+    """The one filter that it closes for is found, wherever it stands; the others are served, and the log and /readyz name it."""
+    closing = _ClosingInstead()
+    with Broker(tmp_path / "broker") as broker, Proxy(broker.port, closing) as proxy:
+        listener = _listen(fmq, proxy.url, *topics, FMQ_MQTT_VERSION=version)
+        listener.wait_to_say(
+            "Connected, but not subscribed to bad (the broker closed the connection without an answer)"
+        )
+        assert listener.said("before it answered the subscription to bad")
+        assert publish(broker.port, [("c", b"%d" % number) for number in range(1_000)]) == 1_000
+        rows = Rows(database)
+        wait_for(lambda: rows.count("c") == 1_000, what="every message of another filter")
+        assert closing.closed <= 3  # at most once with the others, then twice alone
+        assert not listener.said("does another client use this client id")
+        assert "bad" in _broker_check(listener)
+        assert 'fmq_subscribed{queue="a"} 1.0' in listener.get("metrics")
+
+
+@VERSIONS
+def test_a_connection_that_ends_before_the_subacks_blames_no_filter(
+    broker: Broker, fmq: Processes, version: str
+) -> None:
+    """Networks fail while SUBSCRIBE is under way, too: all filters are subscribed on the next connection."""
+
+    def cut_thrice(packet: Packet) -> bytes | None:
+        return None if packet.kind == SUBACK and packet.connection <= 3 else packet.raw
+
+    with Proxy(broker.port, cut_thrice) as proxy:
+        listener = _run(fmq, proxy.url, "a", "b", "c", FMQ_MQTT_VERSION=version)
+        assert not listener.said("refused")
+
+
 def _with_property(packet: Packet, extra: bytes) -> bytes:
     """A CONNACK of MQTT 5 with one property more (section 3.2.2.3)."""
     body = packet.body[:2] + bytes([packet.body[2] + len(extra)]) + packet.body[3:] + extra

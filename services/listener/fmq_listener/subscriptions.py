@@ -24,6 +24,9 @@ _LONGEST_RETRY_SECONDS = 3_600.0
 _CLOSES_WITHIN = 5.0
 """Seconds after a refusal within which the end of the connection counts as part of it: RabbitMQ closes then."""
 _QOS_0 = "granted at QoS 0 only"
+_CLOSED = "the broker closed the connection without an answer"
+_SUSPECT_AFTER = 2
+"""Connections that end while one filter alone awaits its SUBACK, until it counts as refused if others were granted."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,8 @@ class Subscriptions:
     """Keeps the session subscribed to all wanted filters. Callbacks only note answers; ``settle`` acts on them.
 
     Refusals outlive a connection: a broker that closes the connection after each of them is asked for the other filters
-    on the next one, and for the refused one less and less often.
+    on the next one, and for the refused one less and less often. A broker may also close it in place of a SUBACK (MQTT
+    3.1.1 has no other error code for RabbitMQ 3.10 to send): then filters are asked for one by one, to find the one.
     """
 
     def __init__(self, client: Client, ledger: Ledger, *, v5: bool, clock: Clock) -> None:
@@ -52,6 +56,11 @@ class Subscriptions:
         self._started = False
         self._numbers: Mapping[str, int] = {}
         self._asked: dict[int, TopicFilter] = {}
+        self._next: list[TopicFilter] = []
+        """To be asked for after the answers that are awaited."""
+        self._singly = False
+        self._unanswered: dict[str, int] = {}
+        """How many connections ended while this filter alone was awaited, since it was last answered."""
         self._granted: set[str] = set()
         self._refused: dict[str, _Refusal] = {}
         self._leaving: dict[int, str] = {}
@@ -90,7 +99,16 @@ class Subscriptions:
         """Which refusal the end of this connection follows; empty if none."""
         now = self._clock.steady()
         recent = [text for text, one in self._refused.items() if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN]
-        return f" after it refused the subscription to {', '.join(map(shorten, recent))}" if recent else ""
+        if recent:
+            return f" after it refused the subscription to {', '.join(map(shorten, recent))}"
+        if self._granted and (suspect := self._suspect) in self._unanswered:
+            return f" before it answered the subscription to {shorten(suspect)}"
+        return ""
+
+    @property
+    def _suspect(self) -> str:
+        """The filter whose SUBACK alone is awaited: the one to blame if the connection ends now. Empty if none."""
+        return next(iter(self._asked.values())).text if len(self._asked) == 1 else ""
 
     @property
     def overdue(self) -> bool:
@@ -110,12 +128,25 @@ class Subscriptions:
     def reset(self) -> None:
         """Forget what holds for one connection only."""
         self._started = False
-        for waiting in (self._asked, self._leaving, self._answers, self._left, self._granted, self._kept):
+        for waiting in (
+            self._asked,
+            self._next,
+            self._leaving,
+            self._answers,
+            self._left,
+            self._granted,
+            self._kept,
+        ):
             waiting.clear()
 
     def ended(self) -> None:
-        """The connection has ended: a refusal that came just before is the likely reason."""
+        """The connection has ended: a refusal that came just before, or a SUBACK that did not come, may be the reason."""
         now = self._clock.steady()
+        if suspect := self._suspect:
+            count = self._unanswered[suspect] = self._unanswered.get(suspect, 0) + 1  # asked for after the others now
+            if count >= _SUSPECT_AFTER and self._granted:
+                self._refuse(suspect, _CLOSED)
+        self._singly = self._singly or bool(self._asked)
         for one in self._refused.values():
             if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN:
                 one.fatal = True
@@ -143,7 +174,10 @@ class Subscriptions:
         if self._answers:
             while self._answers:
                 self._take_answer(*self._answers.pop(0))
+            if not self._asked and self._next:
+                self._send(self._next.pop(0))
             if not self._asked:
+                self._singly = False
                 self._ledger.save()
                 self._report()
         if self._left:
@@ -171,22 +205,29 @@ class Subscriptions:
         return text in self._refused and text not in self._unavailable and now >= self._refused[text].retry_at
 
     def _ask(self, filters: Iterable[TopicFilter]) -> None:
+        wanted = sorted(filters, key=lambda one: self._unanswered.get(one.text, 0))
+        at_once = wanted[:1] if self._singly else wanted
+        self._next = wanted[len(at_once) :]
+        for one in at_once:
+            self._send(one)
+
+    def _send(self, one: TopicFilter) -> None:
         self._answer_by = self._clock.steady() + _ANSWER_SECONDS
-        for one in filters:
-            if self._v5:
-                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-                if number := self._numbers.get(one.name, 0):
-                    properties.SubscriptionIdentifier = number
-                options = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-                _, mid = self._client.subscribe(one.text, options=options, properties=properties)
-            else:
-                _, mid = self._client.subscribe(one.text, qos=_QOS)
-            self._asked[mid or 0] = one
+        if self._v5:
+            properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+            if number := self._numbers.get(one.name, 0):
+                properties.SubscriptionIdentifier = number
+            options = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            _, mid = self._client.subscribe(one.text, options=options, properties=properties)
+        else:
+            _, mid = self._client.subscribe(one.text, qos=_QOS)
+        self._asked[mid or 0] = one
 
     def _take_answer(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
         one = self._asked.pop(mid, None)
         if one is None:
             return
+        self._unanswered.pop(one.text, None)
         reason = reasons[0] if reasons else None
         if reason is not None and reason.value in _ENOUGH:
             self._granted.add(one.text)
