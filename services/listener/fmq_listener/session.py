@@ -203,8 +203,8 @@ class Session:
         theirs = getattr(properties, "MaximumPacketSize", LARGEST_PACKET)
         if self._settings.mqtt_version == "5" and theirs > mine and self._generation == 1:
             _log.warning(
-                "The broker takes messages of up to %d bytes from publishers, and FMQ_MAX_PACKET_BYTES=%d: the broker drops them "
-                "for this listener. Set the broker's own limit below it (Mosquitto: max_packet_size)",
+                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%d for "
+                "this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
                 theirs,
                 mine,
             )
