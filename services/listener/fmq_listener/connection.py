@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.broker import tls_context
-from fmq_listener.settings import ListenerSettings
+from fmq_listener.settings import LARGEST_PACKET, ListenerSettings
 from fmq_listener.wire import WireClient
 
 _log = logging.getLogger(__name__)
@@ -80,6 +80,21 @@ def open_connection(client: Client, settings: ListenerSettings) -> None:
         rc = client.connect(broker.host, broker.port, settings.keepalive_seconds)
     if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
         raise ConnectionError("the connection ended at once")
+
+
+def warn_of_larger_packets(settings: ListenerSettings, properties: Properties | None) -> None:
+    """Say so if the broker takes larger messages than it hands over; ``properties`` are those of its CONNACK.
+
+    It discards what is larger than it was told as if it had been delivered (MQTT 5, section 3.1.2.11.4).
+    """
+    theirs = getattr(properties, "MaximumPacketSize", LARGEST_PACKET)
+    if settings.mqtt_version == "5" and theirs > settings.max_packet_bytes:
+        _log.warning(
+            "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%d for "
+            "this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
+            theirs,
+            settings.max_packet_bytes,
+        )
 
 
 def forget_session(settings: ListenerSettings, client_id: str) -> None:

@@ -19,10 +19,10 @@ from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq_listener import sockets
 from fmq_listener.batch import Batch
-from fmq_listener.connection import explain_refusal, make_client, open_connection
+from fmq_listener.connection import explain_refusal, make_client, open_connection, warn_of_larger_packets
 from fmq_listener.filters import Router, identifiers
 from fmq_listener.ledger import Ledger
-from fmq_listener.settings import LARGEST_PACKET, ListenerSettings
+from fmq_listener.settings import ListenerSettings
 from fmq_listener.subscriptions import Subscriptions
 
 _log = logging.getLogger(__name__)
@@ -185,7 +185,8 @@ class Session:
         _log.info(
             "Connected to %s, the session is %s", self._settings.broker, "still there" if session_present else "new"
         )
-        self._warn_of_larger_packets(properties)
+        if self._generation == 1:
+            warn_of_larger_packets(self._settings, properties)
         self._on_begin(session_present)
         self._ledger.recall()
         if not session_present and self._ledger.known:
@@ -196,18 +197,6 @@ class Session:
         usable = self._settings.mqtt_version == "5" and getattr(properties, "SubscriptionIdentifierAvailable", True)
         self._subscriptions.start(session_present=session_present, numbers=numbers if usable else {})
         self._flush()
-
-    def _warn_of_larger_packets(self, properties: Properties | None) -> None:
-        """The broker discards what is larger than it was told, as if it had been delivered (MQTT 5, section 3.1.2.11.4)."""
-        mine = self._settings.max_packet_bytes
-        theirs = getattr(properties, "MaximumPacketSize", LARGEST_PACKET)
-        if self._settings.mqtt_version == "5" and theirs > mine and self._generation == 1:
-            _log.warning(
-                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%d for "
-                "this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
-                theirs,
-                mine,
-            )
 
     def _keep_subscriptions(self) -> None:
         """Act on what the broker answered, before anything more is read: nothing in hand is lost if the store fails."""
