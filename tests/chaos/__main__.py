@@ -13,31 +13,27 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[0] = str(_TESTS)  # in place of this folder, so that its modules are chaos.…
 
-from chaos import brokers, clocks, controls, disks, hostile, kills, load, networks, power_cut, report  # noqa: E402
-from chaos.scenario import Control, Findings, Result, Setting  # noqa: E402
+from chaos import report  # noqa: E402
+from chaos.scenario import Control, Findings, Result, Scenario, Setting  # noqa: E402
+from chaos.scenarios import brokers, clocks, controls, disks, hostile, kills, load, networks, power_cut  # noqa: E402
 
 _DOCUMENT = _TESTS.parent / "docs" / "reliability.md"
 
 
-class _Part(Protocol):
-    def run(self, setting: Setting) -> Findings: ...
-
-
-_PARTS: Mapping[str, _Part] = {
-    "power": power_cut,
-    "kills": kills,
-    "brokers": brokers,
-    "networks": networks,
-    "disks": disks,
-    "clocks": clocks,
-    "hostile": hostile,
-    "load": load,
-    "controls": controls,
+_PARTS: Mapping[str, Sequence[Scenario]] = {
+    "power": power_cut.SCENARIOS,
+    "kills": kills.SCENARIOS,
+    "brokers": brokers.SCENARIOS,
+    "networks": networks.SCENARIOS,
+    "disks": disks.SCENARIOS,
+    "clocks": clocks.SCENARIOS,
+    "hostile": hostile.SCENARIOS,
+    "load": load.SCENARIOS,
+    "controls": controls.SCENARIOS,
 }
 
 
@@ -72,18 +68,23 @@ def _run_all(seed: int, parts: Sequence[str], scale: float) -> tuple[Findings, r
     began, busy = time.monotonic(), os.getloadavg()[0]
     found: list[Result | Control] = []
     for name in parts:
-        sys.stderr.write(f"{name}, {time.monotonic() - began:.0f} s so far\n")
-        found += _run(name, seed, scale)
+        for number, scenario in enumerate(_PARTS[name]):
+            one = _run(scenario, f"{name} {number}", seed, scale)
+            sys.stderr.write(f"{time.monotonic() - began:6.0f} s: {report.name_of(one)}, {one.seconds:.1f} s\n")
+            found.append(one)
     return found, report.Facts(seed=seed, seconds=time.monotonic() - began, load=busy)
 
 
-def _run(name: str, seed: int, scale: float) -> Findings:
+def _run(scenario: Scenario, name: str, seed: int, scale: float) -> Result | Control:
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fmq-chaos-", ignore_cleanup_errors=True) as folder:
         try:
-            return _PARTS[name].run(Setting(Path(folder), seed, scale))
-        except Exception as error:  # noqa: BLE001 - one part that fails does not hide what the others find
+            one = scenario(Setting(Path(folder), seed, scale))
+        except Exception as error:  # noqa: BLE001 - one scenario that fails does not hide what the others find
             traceback.print_exc()
-            return [Result(name, faults=[f"{type(error).__name__}: {str(error)[:500]}"])]
+            one = Result(name, faults=[f"{type(error).__name__}: {str(error)[:500]}"])
+    one.seconds = time.monotonic() - began
+    return one
 
 
 if __name__ == "__main__":

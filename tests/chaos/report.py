@@ -20,7 +20,8 @@ What must hold is in [invariants.md](invariants.md); how each fault is made is i
 - *lost*: acknowledged, and in the end in no row of the store or never handled. It has to be 0.
 - *duplicated*: stored more than once. A connection that ends between commit and PUBACK makes the broker (or the
   publisher) send again, which MQTT's at-least-once allows.
-- *recovered in*: the longest time from the end of a fault until intake or handling went on.
+- *recovered in*: the longest time from the end of a fault until intake or handling went on, and how long it may take: more
+  would be a fault.
 - Every line also holds: the file passes `integrity_check` and the counters equal a count of the tables. Where the handlers'
   journal or the table allows it: first copies are stored in the order of their topic, and no message was lent to two workers
   within one lease.
@@ -63,11 +64,16 @@ def as_text(found: Findings) -> str:
     return "\n".join(lines) + "\n"
 
 
-_HEAD = ("scenario", "runs", "messages", "lost", "duplicated", "recovered in")
+def name_of(one: Result | Control) -> str:
+    """What it is called in the report."""
+    return one.scenario if isinstance(one, Result) else f"control: {one.name}"
+
+
+_HEAD = ("scenario", "runs", "messages", "lost", "duplicated", "recovered in", "took")
 
 
 def _row(one: Result) -> tuple[str, ...]:
-    recovered = "" if one.recovered_in is None else f"{one.recovered_in:.1f} s"
+    recovered = "" if one.recovered_in is None else f"{one.recovered_in:.1f} of {one.within:g} s"
     return (
         one.scenario,
         f"{one.runs:,} {one.what}",
@@ -75,6 +81,7 @@ def _row(one: Result) -> tuple[str, ...]:
         f"{one.lost:,}",
         f"{one.duplicated:,}",
         recovered,
+        f"{one.seconds:.0f} s",
     )
 
 

@@ -1,7 +1,7 @@
 """What every scenario gets and gives."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,10 @@ class Setting:
 
 @dataclass(slots=True)
 class Result:
-    """One line of the report. ``faults`` says what must not be; ``recovered_in`` is the slowest recovery, in seconds."""
+    """One line of the report. ``faults`` says what must not be; ``recovered_in`` is the slowest recovery, in seconds.
+
+    One that takes longer than ``within`` seconds is a fault.
+    """
 
     scenario: str
     runs: int = 0
@@ -35,9 +38,18 @@ class Result:
     lost: int = 0
     duplicated: int = 0
     recovered_in: float | None = None
+    within: float = 5.0
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     kills: int = 0
+    seconds: float = 0.0
+    """How long the scenario took."""
+
+    def recovered(self, seconds: float) -> None:
+        """Intake or handling went on ``seconds`` after a fault was over."""
+        self.recovered_in = max(self.recovered_in or 0.0, seconds)
+        if seconds > self.within:
+            self.faults.append(f"recovered only after {seconds:.1f} s; {self.within:g} s are allowed")
 
     @property
     def is_fine(self) -> bool:
@@ -50,14 +62,17 @@ class Control:
 
     name: str
     noticed: str = ""
+    seconds: float = 0.0
+    """How long the run took."""
 
 
 Findings = Sequence[Result | Control]
+Scenario = Callable[[Setting], Result | Control]
 
 
 @contextmanager
 def timed(result: Result) -> Iterator[None]:
-    """Keep the longest of what runs within as the time of recovery."""
+    """What runs within is a recovery."""
     began = monotonic()
     yield
-    result.recovered_in = max(result.recovered_in or 0.0, monotonic() - began)
+    result.recovered(monotonic() - began)

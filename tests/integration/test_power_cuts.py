@@ -4,7 +4,7 @@ import os
 import random
 from pathlib import Path
 
-from chaos.power_cut import cut_power
+from chaos.scenarios.power_cut import cut_power
 from fmq.queue import Durability
 
 _CUTS = int(os.environ.get("FMQ_TEST_CUTS", "20"))

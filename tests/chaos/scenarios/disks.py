@@ -3,14 +3,14 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Findings, Result, Setting, timed
+from chaos.scenario import Result, Scenario, Setting, timed
 from support.processes import FmqProcess
 from support.wait import wait_for
 
@@ -23,10 +23,6 @@ _TMPFS_BYTES = 48 * 1024 * 1024
 _LEFT_BYTES = 12 * 1024 * 1024
 """Less than FMQ_DISK_RESERVE_BYTES by default."""
 _PAGES = 1_000
-
-
-def run(setting: Setting) -> Findings:
-    return [_ordered_faults(setting), _full_file_system(setting), _full_file(setting), _read_only(setting)]
 
 
 def _ordered_faults(setting: Setting) -> Result:
@@ -148,8 +144,11 @@ def _full_file(setting: Setting) -> Result:
             listener.wait_to_say(_STOPPED, _DEADLINE)
             publisher.finish(_DEADLINE)
             processor = rig.processor(Plan(journal=str(rig.journal)))
+            processor.wait_to_say("Starting processor", 60)
+            had = rig.stored()
             with timed(result):
-                wait_for(lambda: rig.stored() >= messages and not rig.unhandled(), _DEADLINE, what="all messages")
+                wait_for(lambda: rig.stored() > had, _DEADLINE, what="intake again")
+            wait_for(lambda: rig.stored() >= messages and not rig.unhandled(), _DEADLINE, what="all messages")
         _end(result, listener, processor)
         rig.judge_deeds(result, messages)
     result.runs = 1
@@ -185,3 +184,6 @@ def _end(result: Result, *processes: FmqProcess) -> None:
     for process in processes:
         if (code := process.terminate()) != 0:
             result.faults.append(f"exit code {code}: {process.text[-400:]}")
+
+
+SCENARIOS: Sequence[Scenario] = (_ordered_faults, _full_file_system, _full_file, _read_only)

@@ -2,13 +2,15 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from chaos.plan import Plan
 from chaos.points import LISTENER, PROCESSOR
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Control, Findings, Result, Setting
+from chaos.scenario import Control, Result, Scenario, Setting
 from chaos.victim import Victim
 from support.processes import FmqProcess
 from support.wait import wait_for
@@ -17,6 +19,8 @@ _KILLS = 320
 _MESSAGES = 1_000_000
 _DEADLINE = 900.0
 _TICK = 0.05
+_START_SECONDS = 10.0
+"""To start anew, while two others do so too and all the rest is busy."""
 _SLOW: dict[str, object] = {"FMQ_HANDLER": "chaos.handlers:note_slowly"}
 _SEEN_IF_SLOW = ("lends what is lent",)
 """What shows only while messages are held for longer than the store keeps their lease."""
@@ -33,17 +37,12 @@ _CONTROL_KILLS = 12
 _TRIES = 3
 
 
-def run(setting: Setting) -> Findings:
-    """A listener and two processors, all struck at once while messages come."""
-    found = [_matrix(setting, ordered=False), _matrix(setting, ordered=True)]
-    return [*found, *controls(setting)]
-
-
 def _matrix(setting: Setting, *, ordered: bool) -> Result:
+    """A listener and two processors, all struck at once while messages come."""
     share = 0.15 if ordered else 0.85
     kills, messages = setting.scaled(round(_KILLS * share)), setting.scaled(round(_MESSAGES * share), least=1000)
     name = "processes killed, ended and stopped" + (", ordered" if ordered else "")
-    result = Result(name, what="kills")
+    result = Result(name, what="kills", within=_START_SECONDS)
     rng = setting.rng(name)
     options = _ORDERED if ordered else {}
     with Rig(setting.folder / ("ordered" if ordered else "matrix")) as rig:
@@ -77,7 +76,7 @@ def _matrix(setting: Setting, *, ordered: bool) -> Result:
     strikes: Counter[str] = sum((one.strikes for one in victims), Counter())
     reached: Counter[str] = sum((one.reached for one in victims), Counter())
     result.runs = result.kills = strikes["KILL"]
-    result.recovered_in = max(one.slowest_start for one in victims)
+    result.recovered(max(one.slowest_start for one in victims))
     result.faults += [fault for one in victims for fault in one.faults]
     result.notes.append(f"{strikes['KILL']} SIGKILL, {strikes['TERM']} SIGTERM, {strikes['STOP']} SIGSTOP")
     result.notes.append("struck at " + ", ".join(f"{point} {count}" for point, count in sorted(reached.items())))
@@ -86,18 +85,8 @@ def _matrix(setting: Setting, *, ordered: bool) -> Result:
     return result
 
 
-def controls(setting: Setting) -> Findings:
-    """The same with one promise broken: the checks have to see it."""
-    return [
-        _repeated(setting, "acknowledges before it stores", listener=True),
-        _repeated(setting, "settles before it handles"),
-        _repeated(setting, "lends what is lent"),
-        _repeated(setting, "ignores the order", ordered=True),
-    ]
-
-
-def _repeated(setting: Setting, broken: str, *, listener: bool = False, ordered: bool = False) -> Control:
-    """Up to three runs: the moments are drawn, and in one run all of them may be such as do no harm."""
+def _repeated(setting: Setting, *, broken: str, listener: bool = False, ordered: bool = False) -> Control:
+    """The same with one promise broken: the checks have to see it. Up to three runs: the moments are drawn, and in one run all of them may be such as do no harm."""
     for number in range(_TRIES - 1):
         again = replace(setting, folder=setting.folder / str(number), seed=setting.seed + number)
         control = _control(again, broken, listener=listener, ordered=ordered)
@@ -139,3 +128,13 @@ def _control(setting: Setting, broken: str, *, listener: bool, ordered: bool) ->
         rig.judge(seen, _CONTROL_MESSAGES, in_order=ordered)
     control.noticed = "; ".join([*([f"{seen.lost} messages lost"] if seen.lost else []), *seen.faults])
     return control
+
+
+SCENARIOS: Sequence[Scenario] = (
+    partial(_matrix, ordered=False),
+    partial(_matrix, ordered=True),
+    partial(_repeated, broken="acknowledges before it stores", listener=True),
+    partial(_repeated, broken="settles before it handles"),
+    partial(_repeated, broken="lends what is lent"),
+    partial(_repeated, broken="ignores the order", ordered=True),
+)

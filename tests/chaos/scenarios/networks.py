@@ -1,12 +1,13 @@
 """The network between broker and listener: cut, cut within a packet, slow, stalled, deaf, refusing."""
 
 import time
+from collections.abc import Sequence
 
 from chaos.network import Network
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, topics
-from chaos.scenario import Findings, Result, Setting, timed
+from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
 _FAULTS = 60
@@ -17,7 +18,7 @@ _HOLD = {"delay": 1.0, "throttle": 1.0, "stall": 8.0, "swallowed PUBACKs": 1.0, 
 _DEADLINE = 300.0
 
 
-def run(setting: Setting) -> Findings:
+def _faults(setting: Setting) -> Result:
     result = Result("network faults", what="faults")
     faults, messages = setting.scaled(_FAULTS, least=len(_KINDS)), setting.scaled(_MESSAGES, least=2_000)
     rng = setting.rng("network")
@@ -59,7 +60,7 @@ def run(setting: Setting) -> Findings:
             f"{network.connections} connections"
         )
     result.runs = faults
-    return [result]
+    return result
 
 
 def _break(network: Network, kind: str, chance: float) -> None:
@@ -79,3 +80,6 @@ def _break(network: Network, kind: str, chance: float) -> None:
         case _:
             network.refuses = True
             network.cut()
+
+
+SCENARIOS: Sequence[Scenario] = (_faults,)

@@ -2,13 +2,13 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Findings, Result, Setting, timed
+from chaos.scenario import Result, Scenario, Setting, timed
 from support.counting import query
 from support.proxy import PUBACK, PUBLISH, Packet, Proxy
 from support.wait import wait_for
@@ -17,10 +17,6 @@ _RESTARTS = 12
 _KILLS = 8
 _MESSAGES = 30_000
 _DEADLINE = 300.0
-
-
-def run(setting: Setting) -> Findings:
-    return [_restarts(setting), _kills(setting)]
 
 
 def _restarts(setting: Setting) -> Result:
@@ -112,3 +108,6 @@ def _numbers(database: Path) -> set[int]:
     (table,) = query(database, "SELECT table_name FROM fmq_queue")[0]
     rows = query(database, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"')  # noqa: S608
     return {int(head.partition(".")[0]) for (head,) in rows}
+
+
+SCENARIOS: Sequence[Scenario] = (_restarts, _kills)

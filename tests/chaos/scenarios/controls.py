@@ -1,12 +1,13 @@
 """Control runs of what the checker itself must see: a wrong counter, a damaged file, a missing row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import apsw
 
 from chaos.checker import check_store
-from chaos.scenario import Control, Findings, Setting
+from chaos.scenario import Control, Scenario, Setting
 from fmq.message import Incoming
 from fmq.queue import StoreOptions, open_queue
 
@@ -14,16 +15,7 @@ _MESSAGES = 2_000
 _TABLE_LEAF = 13
 
 
-def run(setting: Setting) -> Findings:
-    return [
-        _control(setting, "a counter that is one too high", _count_wrong),
-        _control(setting, "a damaged page", _damage),
-        _control(setting, "a row that vanishes", _delete),
-        _control(setting, "two rows that change places", _swap),
-    ]
-
-
-def _control(setting: Setting, name: str, spoil: Callable[[Path], None]) -> Control:
+def _control(setting: Setting, *, name: str, spoil: Callable[[Path], None]) -> Control:
     path = setting.folder / f"{name.replace(' ', '-')}.db"
     with open_queue(f"sqlite:///{path}", StoreOptions(check_integrity=False)) as queue:
         queue.declare("q")
@@ -62,3 +54,11 @@ def _delete(path: Path) -> None:
 
 def _swap(path: Path) -> None:
     _change(path, "UPDATE msg_q SET payload = CASE id WHEN 7 THEN '90.' ELSE '6.' END WHERE id IN (7, 91)")
+
+
+SCENARIOS: Sequence[Scenario] = (
+    partial(_control, name="a counter that is one too high", spoil=_count_wrong),
+    partial(_control, name="a damaged page", spoil=_damage),
+    partial(_control, name="a row that vanishes", spoil=_delete),
+    partial(_control, name="two rows that change places", spoil=_swap),
+)

@@ -1,9 +1,11 @@
 """The wall clock jumps by an hour, forward and back, while messages come and are handled."""
 
+from collections.abc import Sequence
+
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, topics
-from chaos.scenario import Findings, Result, Setting, timed
+from chaos.scenario import Result, Scenario, Setting, timed
 from fmq.message import Claim, Incoming
 from fmq.outcome import Done, RetryLater
 from fmq.queue import Retention, StoreOptions, open_queue
@@ -17,10 +19,6 @@ _LEASE = 60.0
 _DELAY = 30.0
 _KEPT = 7_200.0
 _ROUNDS = 200
-
-
-def run(setting: Setting) -> Findings:
-    return [_processes(setting), _by_hand(setting)]
 
 
 def _processes(setting: Setting) -> Result:
@@ -102,3 +100,6 @@ def _by_hand(setting: Setting) -> Result:
             result.faults.append(f"{left} handled messages outlived their retention by hours")
     result.runs = result.messages = rounds
     return result
+
+
+SCENARIOS: Sequence[Scenario] = (_processes, _by_hand)

@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import apsw
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Control, Findings, Result, Setting, timed
+from chaos.scenario import Control, Result, Scenario, Setting, timed
 from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq.outcome import Done
@@ -142,27 +143,22 @@ def _judge(found: PowerCuts, machine: _Machine, path: Path) -> None:
         machine.under_way = []
 
 
-def run(setting: Setting) -> Findings:
-    """Within one process, fast; then a real listener, whose machine loses power while a broker hands it messages."""
-    return [_store(setting), *_store_control(setting), _listener(setting), *_listener_control(setting)]
-
-
 def _store(setting: Setting) -> Result:
     result = Result("power cut, store with synchronous=FULL", what="cuts")
     found = cut_power(
         setting.folder, setting.rng("power"), durability=Durability.FULL, cuts=setting.scaled(_STORE_CUTS, least=20)
     )
     result.runs, result.messages, result.lost, result.faults = found.cuts, found.stored, found.lost, found.faults
-    result.recovered_in = found.slowest_recovery
+    result.recovered(found.slowest_recovery)
     result.notes.append(f"{found.torn} of the cuts lost or tore something that was not synced")
     return result
 
 
-def _store_control(setting: Setting) -> Findings:
+def _store_control(setting: Setting) -> Control:
     cuts = setting.scaled(_STORE_CUTS // 5, least=20)
     found = cut_power(setting.folder, setting.rng("power"), durability=Durability.NORMAL, cuts=cuts)
     noticed = f"{found.lost} of {found.stored:,} messages lost in {found.cuts} power cuts" if found.lost else ""
-    return [Control("a store with synchronous=NORMAL", noticed)]
+    return Control("a store with synchronous=NORMAL", noticed)
 
 
 def _listener(setting: Setting) -> Result:
@@ -172,11 +168,11 @@ def _listener(setting: Setting) -> Result:
     return result
 
 
-def _listener_control(setting: Setting) -> Findings:
+def _listener_control(setting: Setting) -> Control:
     seen = Result("control", runs=setting.scaled(_LISTENER_CUTS // 4, least=3))
     _cut_listener(seen, setting, "NORMAL")
     noticed = f"{seen.lost} of {seen.messages:,} messages lost in {seen.runs} power cuts" if seen.lost else ""
-    return [Control("a listener with FMQ_SYNCHRONOUS=NORMAL whose power is cut", noticed)]
+    return Control("a listener with FMQ_SYNCHRONOUS=NORMAL whose power is cut", noticed)
 
 
 def _cut_listener(result: Result, setting: Setting, synchronous: str) -> None:
@@ -215,3 +211,7 @@ def _feed(publisher: Publisher, listener: FmqProcess) -> None:
         if SUBSCRIBED in listener.text:
             publisher.allowed += _CUT_MESSAGES
         time.sleep(_BREATH)
+
+
+SCENARIOS: Sequence[Scenario] = (_store, _store_control, _listener, _listener_control)
+"""Within one process, fast; then a real listener, whose machine loses power while a broker hands it messages."""
