@@ -8,6 +8,9 @@ from uuid import UUID, uuid5
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+LATEST_MOMENT = 253_402_300_800
+"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Properties:
@@ -156,13 +159,16 @@ class Claim(NamedTuple):
     """A message lent to one worker until ``lease_until`` (seconds of the store's own steady time).
 
     ``attempt`` counts from 1. ``suspect`` tells that the last attempt ended with its lease running out, so
-    this message may be what killed or hung its worker: handle it with nothing else in hand.
+    this message may be what killed or hung its worker: handle it with nothing else in hand. ``waited``: how many seconds the
+    message had been in the store when it was lent, whatever the wall clock did meanwhile; only of one with properties, whose
+    Message Expiry Interval counts from there.
     """
 
     message: Message
     token: int
     lease_until: float
     suspect: bool = False
+    waited: float = 0.0
 
     @property
     def attempt(self) -> int:

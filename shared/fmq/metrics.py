@@ -214,8 +214,8 @@ class StoreCollector(Collector):
             with self._lock:
                 all_stats = [self._queue.stats(name) for name in self._queue.names()]
                 store = self._queue.store_stats()
-        except QueueError:
-            _log.exception("The store can't be read for /metrics")
+        except (QueueError, OSError) as error:
+            _log.warning("The store can't be read for /metrics: %s", error)
             up.add_metric([], 0)
             return [up]
         for stats in all_stats:

@@ -19,6 +19,7 @@ from fmq.log import configure, shorten
 from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
+from fmq.threads import StopGuard, supervise_others
 from fmq.upkeep import Upkeep
 from fmq_listener import client_id as client_ids
 from fmq_listener.admission import Admission
@@ -58,21 +59,13 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     """Run a listener until SIGTERM or SIGINT, or until it has left. Returns the exit code."""
     shutdown = Shutdown()
     shutdown.install()
+    supervise_others(shutdown)
     if settings.mqtt_version != "5":
-        if shared := [one.text for one in settings.filters if one.text != one.name]:
-            _log.warning(
-                "MQTT 3.1.1 can't say whether the broker has shared subscriptions: one that has none sends nothing for %s",
-                ", ".join(map(shorten, shared)),
-            )
-        for mine, theirs in settings.overlaps:
-            _log.warning(
-                "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
-                shorten(mine),
-                shorten(theirs),
-            )
+        _warn_of_3_1_1(settings)
     full = settings.store_options(Durability.FULL)
     beside = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
     with ExitStack() as stack:
+        stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         queue = stack.enter_context(open_queue(settings.queue_url, full))
         for one in settings.filters:
             queue.declare(one.name)
@@ -95,7 +88,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             metrics.subscribed.labels(one.name).set_function(partial(session.holds, one.name))
         show_process(registry, service="listener")
         if settings.broker_stats:
-            stats = BrokerStats(settings, client_id=client_id)
+            stats = BrokerStats(settings, client_id=client_id, shutdown=shutdown)
             registry.register(BrokerCollector(lambda: stats.figures))
             stats.start()
             stack.callback(stats.close)
@@ -137,7 +130,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             wrong = "; ".join(f"{name}: {what}" for name, what in ready().items() if what)
             return wrong or f"subscribed at {settings.broker}"
 
-        stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
+        stack.callback(_serve_http(settings, registry, heartbeat, ready, shutdown).close)
         stack.enter_context(upkeep)
         reporter = Reporter(
             ServiceManager(os.environ),
@@ -149,22 +142,47 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         stack.enter_context(reporter).ready()
         if not leaving:
             ingest.run()
-            return 0
+            return EXIT_FAULT if shutdown.failure else 0
         fine = leave(settings, client_id, ingest=ingest, queue=queue, heartbeat=heartbeat, shutdown=shutdown)
-        return 0 if fine else EXIT_FAULT
+        return 0 if fine and not shutdown.failure else EXIT_FAULT
+
+
+def _warn_of_3_1_1(settings: ListenerSettings) -> None:
+    """What MQTT 3.1.1 can't do or say, and these settings need."""
+    if shared := [one.text for one in settings.filters if one.text != one.name]:
+        _log.warning(
+            "MQTT 3.1.1 can't say whether the broker has shared subscriptions: one that has none sends nothing for %s",
+            ", ".join(map(shorten, shared)),
+        )
+    for mine, theirs in settings.overlaps:
+        _log.warning(
+            "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
+            shorten(mine),
+            shorten(theirs),
+        )
 
 
 def _serve_http(
-    settings: ListenerSettings, registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+    settings: ListenerSettings,
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat,
+    ready: Callable[[], Checks],
+    shutdown: Shutdown,
 ) -> HealthServer:
     host, port = settings.http_host, settings.http_port
     try:
         server = HealthServer(
-            host=host, port=port, usual_port=_USUAL_PORT, registry=registry, heartbeat=heartbeat, ready=ready
+            host=host,
+            port=port,
+            usual_port=_USUAL_PORT,
+            registry=registry,
+            heartbeat=heartbeat,
+            ready=ready,
+            shutdown=shutdown,
         )
     except OSError as error:
         raise SettingsError(f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}") from error
-    _log.info("Metrics and health are served on http://%s:%d", host, server.port, extra={"port": server.port})
+    _log.info("Metrics and health are served on %s", server.url, extra={"port": server.port})
     return server
 
 

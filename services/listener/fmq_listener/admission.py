@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from fmq.message import Incoming, Receipt, Terms
 from fmq.queue import NO_TERMS
-from fmq_listener.asking import Asking, key_of
+from fmq_listener.asking import Asking
 from fmq_listener.batch import Batch
 from fmq_listener.greeting import Greeting
+from fmq_listener.keys import key_of
 from fmq_listener.redelivery import Receipts, Redelivery
 from fmq_listener.retained import Retained
 from fmq_listener.settings import ListenerSettings

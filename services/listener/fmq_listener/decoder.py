@@ -19,17 +19,15 @@ from typing import Any
 
 from paho.mqtt.exception import MQTTException
 
-from fmq.message import Incoming, Properties
-from fmq.topics import QUARANTINE
-from fmq_listener.batch import Batch, Oversized, Quarantined
+from fmq.message import Incoming
+from fmq_listener.batch import Batch, Oversized
 from fmq_listener.exactly_once import ExactlyOnce
 from fmq_listener.filters import Router
-from fmq_listener.properties import Section, decode_properties, variable_length
+from fmq_listener.meanings import Known, Meanings, count_apart
+from fmq_listener.properties import end_of_section, variable_length
 
 _LARGEST = 268_435_460
 """Bytes of the largest packet that there can be, with its header (MQTT 5, section 2.1.4)."""
-_KEPT = 4_096
-_LONGEST_KEPT = 512
 _KEY = 5
 """How many bytes tell the flags, the length (of one or two bytes) and the length of the topic."""
 _SHAPES = 2_048
@@ -38,11 +36,6 @@ _MALFORMED = (struct.error, IndexError, KeyError, ValueError, MQTTException)
 
 _WHOLE = 1024 * 1024
 """Bytes. What is left behind a larger packet is copied, so that the packet itself is freed before its commit."""
-
-_Known = tuple[tuple[str, ...], str, Properties | None, str | None, int]
-"""What a property section and a topic mean: the queues, the topic as text, the properties to keep, the reason why it is
-a dead letter, and 0, or what it is counted as beside."""
-_UNROUTABLE, _FAULTY = 1, 2
 
 _Shape = tuple[Callable[[bytes, int], tuple[Any, ...]], int, int, bool, int]
 """Of packets that begin with the same bytes: what takes them apart, their size, QoS, retain flag, and size of properties."""
@@ -54,7 +47,6 @@ Other = Callable[[int, bytes], bool]
 RECEIVED = 0x1000_0000
 """Marks a packet identifier to be answered by PUBREC instead of PUBACK; it is the bit in which their headers differ."""
 _TOO_SHORT = "a PUBLISH too short for its topic and packet identifier"
-_NO_SECTION = Section((), None, 0)
 
 
 class Malformed(Exception):
@@ -79,13 +71,12 @@ class Decoder:
         self.most_packet_bytes = most_packet_bytes
         self._marking = marking
         self._other = other
-        self._router = Router((), (), {})
+        self._meanings = Meanings(v5=v5)
         self._data = b""
         self._position = 0
         self._part = bytearray()  # a packet whose end has not come yet
         self._needed = 0  # how many bytes it will have at least
         self._passing = 0  # how many bytes of a packet that is too large are still to come
-        self._known: dict[tuple[bytes, bytes], _Known] = {}
         self._shapes: dict[bytes, _Shape] = {}
 
     def start(self) -> None:
@@ -94,8 +85,7 @@ class Decoder:
 
     def route(self, router: Router) -> None:
         """Find queues by ``router`` from now on."""
-        self._router = router
-        self._known.clear()
+        self._meanings.route(router)
 
     @property
     def ready(self) -> bool:
@@ -122,7 +112,7 @@ class Decoder:
     ) -> None:
         """Decode into ``batch`` until nothing whole is left or the batch has reached a limit. Raises Malformed."""
         data, position, end = self._data, self._position, len(self._data)
-        v5, seen, shapes = self._v5, self._known, self._shapes
+        v5, seen, shapes = self._v5, self._meanings.known, self._shapes
         add_message, add_packet_id, make = batch.messages.append, batch.packet_ids.append, tuple.__new__
         add_mark = batch.marks.append if self._marking else None
         room = most_messages - batch.packets
@@ -194,12 +184,12 @@ class Decoder:
                         raise Malformed(_TOO_SHORT)
                     section = b""
                     if v5:
-                        after = _end_of_section(data, at, stop)
+                        after = end_of_section(data, at, stop)
                         section = data[at:after]
                         at = after
                     known = seen.get((section, raw_topic))
                     if known is None:
-                        known, weight = self._learn(section, raw_topic)
+                        known, weight = self._meanings.learn(section, raw_topic)
                         size += weight
                     payload = data[at:stop]
                     if qos == 2:
@@ -221,7 +211,7 @@ class Decoder:
                 for queue in queues:
                     add_message(make(Incoming, (queue, topic, payload, now, qos, retain, properties, reason)))
                 if apart:
-                    _count_apart(batch, known)
+                    count_apart(batch, known)
                 size += stop - position
                 room -= 1
                 self._position = position = stop
@@ -233,7 +223,7 @@ class Decoder:
                 self._data, self._position = data[position:], 0
 
     def _receive_exactly_once(
-        self, batch: Batch, known: _Known, payload: bytes, now: float, packet_id: int, first: int
+        self, batch: Batch, known: Known, payload: bytes, now: float, packet_id: int, first: int
     ) -> None:
         """The first half of QoS 2: stored like the others, unless it was stored already and not released yet."""
         queues, topic, properties, reason, apart = known
@@ -241,7 +231,7 @@ class Decoder:
         if self._exactly_once.repeats(batch, packet_id, messages[0]):
             messages = []
         elif apart:
-            _count_apart(batch, known)
+            count_apart(batch, known)
         if self._marking:
             batch.marks.append((packet_id, first & 0x08 != 0, len(batch.messages), len(messages)))
         batch.packet_ids.append(packet_id | RECEIVED)
@@ -268,50 +258,3 @@ class Decoder:
         self._part = bytearray(self._data[position:])
         self._needed = needed
         self._data, self._position = b"", 0
-
-    def _learn(self, section: bytes, raw_topic: bytes) -> tuple[_Known, int]:
-        """What these bytes mean, and how many bytes of memory the properties take."""
-        topic = raw_topic.decode(errors="backslashreplace")  # stored, whatever it is
-        found = decode_properties(section) if self._v5 else _NO_SECTION
-        fault = found.fault
-        if not raw_topic and fault is None:
-            fault = f"no topic, but topic alias {found.alias}" if found.alias else "no topic"
-        if fault is not None:
-            # Not remembered: where such a section ends, its own length does not tell.
-            return ((QUARANTINE,), topic, found.kept, fault, _FAULTY), found.weight
-        router = self._router
-        queues = router.by_identifiers(found.identifiers, topic) if found.identifiers else router.by_topic(topic)
-        known: _Known = (queues, topic, found.kept, None, 0)
-        if not queues:
-            queues = router.unmatched
-            reason = "it matches no topic filter of this listener" if queues == (QUARANTINE,) else None
-            known = (queues, topic, found.kept, reason, _UNROUTABLE)
-        if len(self._known) >= _KEPT:
-            self._known.clear()
-        if len(section) + len(raw_topic) <= _LONGEST_KEPT:
-            self._known[section, raw_topic] = known
-        return known, found.weight
-
-
-def _count_apart(batch: Batch, known: _Known) -> None:
-    queues, topic, _, reason, apart = known
-    if apart == _UNROUTABLE:
-        batch.unroutable.append((topic, queues[0]))
-    if reason is not None:
-        batch.quarantined.append(Quarantined(topic, reason))
-
-
-def _end_of_section(data: bytes, at: int, stop: int) -> int:
-    """Where the properties end that begin at ``at``: at the end of the packet if their length says nothing else."""
-    if at >= stop:
-        return stop
-    length, after = data[at], at + 1
-    if length > 127:
-        try:
-            length, after = variable_length(data[at : min(at + 4, stop)], 0)
-        except ValueError:
-            return stop
-        if not after:
-            return stop
-        after += at
-    return min(after + length, stop)

@@ -13,7 +13,6 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import QueueError, StoreRefused
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
-from fmq.log import shorten
 from fmq.message import Incoming
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
@@ -158,21 +157,10 @@ class Ingest:
             if count > duplicates[name]:
                 self._metrics.last_stored.labels(name).set(now)
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
-        self._tell_apart(batch)
-
-    def _tell_apart(self, batch: Batch) -> None:
-        """Count and log what was not stored as a message of its topic's queue."""
         self._metrics.unroutable.inc(len(batch.unroutable))
-        for topic, queue in batch.unroutable:
-            self._notices.unroutable.note(f"{shorten(topic)} (now in {shorten(queue)})")
         self._metrics.quarantined.inc(len(batch.quarantined))
-        for topic, reason in batch.quarantined:
-            self._notices.quarantined.note(f"{shorten(topic)}: {shorten(reason)}")
         self._metrics.oversized.inc(len(batch.oversized))
-        for one in batch.oversized:
-            notice = self._notices.discarded if one.qos == 0 else self._notices.oversized
-            notice.note(f"{shorten(one.topic)} ({one.size} bytes)")
-        self._notices.tell_if_due()
+        self._notices.take(batch)
 
     def _connect(self) -> bool:
         """Connect, however often it takes. False if the shutdown came first."""

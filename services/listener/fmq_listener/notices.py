@@ -3,7 +3,9 @@
 import logging
 
 from fmq.clock import Clock
+from fmq.log import shorten
 from fmq.topics import QUARANTINE
+from fmq_listener.batch import Batch
 
 _log = logging.getLogger(__name__)
 _SECONDS = 10.0
@@ -43,25 +45,36 @@ class Notices:
     def __init__(self, clock: Clock, *, most_packet_bytes: int) -> None:
         self._clock = clock
         larger = f"larger than FMQ_MAX_PACKET_BYTES={most_packet_bytes}"
-        self.unroutable = Notice(
+        self._unroutable = Notice(
             logging.WARNING,
             "Stored messages that match no topic filter ({}); the broker rewrites topics, or another program has subscribed "
             "with this client id:",
         )
-        self.quarantined = Notice(
+        self._quarantined = Notice(
             logging.ERROR,
             f"Stored messages as dead letters ({{}}), which no handler gets; look at them with fmq dead list '{QUARANTINE}':",
         )
-        self.oversized = Notice(
+        self._oversized = Notice(
             logging.ERROR,
             f"Passed over messages {larger} ({{}}), neither stored nor acknowledged: the broker keeps them; raise the setting "
             "and the memory limit:",
         )
-        self.discarded = Notice(
+        self._discarded = Notice(
             logging.ERROR,
             f"DISCARDED messages of QoS 0 {larger} ({{}}); raise the setting and the memory limit:",
         )
-        self._due = dict.fromkeys((self.unroutable, self.quarantined, self.oversized, self.discarded), 0.0)
+        self._due = dict.fromkeys((self._unroutable, self._quarantined, self._oversized, self._discarded), 0.0)
+
+    def take(self, batch: Batch) -> None:
+        """Take note of what of a batch, now stored, is to be told, and tell it if that is due."""
+        for topic, queue in batch.unroutable:
+            self._unroutable.note(f"{shorten(topic)} (now in {shorten(queue)})")
+        for topic, reason in batch.quarantined:
+            self._quarantined.note(f"{shorten(topic)}: {shorten(reason)}")
+        for one in batch.oversized:
+            notice = self._oversized if one.qos else self._discarded
+            notice.note(f"{shorten(one.topic)} ({one.size} bytes)")
+        self.tell_if_due()
 
     def tell_if_due(self) -> None:
         """Log the kinds of which nothing was logged for a while."""

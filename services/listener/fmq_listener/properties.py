@@ -89,6 +89,22 @@ def variable_length(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a length of more than four bytes")
 
 
+def end_of_section(data: bytes, at: int, stop: int) -> int:
+    """Where the properties end that begin at ``at``: at the end of the packet if their length can't be right."""
+    if at >= stop:
+        return stop
+    length, after = data[at], at + 1
+    if length > 127:
+        try:
+            length, after = variable_length(data[at : min(at + 4, stop)], 0)
+        except ValueError:
+            return stop
+        if not after:
+            return stop
+        after += at
+    return min(after + length, stop)
+
+
 def _fields(section: bytes, identifiers: list[int]) -> dict[str, Any]:
     at = _begin(section)
     end = len(section)

@@ -17,6 +17,7 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError, SettingsError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
+from fmq.resolving import Resolver
 from fmq_listener import sockets
 from fmq_listener.batch import Batch
 from fmq_listener.connection import NO_MQTT_5, explain_refusal, make_client, open_connection
@@ -70,6 +71,7 @@ class Session:
         self._client_id = client_id
         self._queue = queue
         self._shutdown = shutdown
+        self._resolver = Resolver(shutdown)
         self._clock = clock
         self._on_begin = on_begin
         self._names = tuple(one.name for one in settings.filters)
@@ -126,6 +128,7 @@ class Session:
         self._leaving = False
         self._subscriptions.reset()
         try:
+            self._resolver.require(self._settings.broker.host, self._settings.broker.port)
             open_connection(self._client, self._settings)
         except (OSError, ValueError) as error:
             raise ConnectionFailed(explain_error(error)) from error

@@ -8,8 +8,8 @@ from fmq.broker import BrokerSettings
 from fmq.settings import Names, setting
 from fmq.topics import TopicFilter
 from fmq.upkeep import RetentionSettings
-from fmq_listener.asking import key_of
 from fmq_listener.filters import overlapping, parse_all
+from fmq_listener.keys import key_of
 
 _WEEK = 7 * 24 * 3600
 _NEVER_EXPIRES = 0xFFFFFFFF

@@ -1,5 +1,6 @@
 """Which queue to claim from next, and when to look again."""
 
+import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,8 @@ class Intake:
         self._line: deque[str] = deque()
         self._missing: set[str] = set()
         self._look_at = 0.0
+        self._due: list[float] = []
+        """When something will be due; a heap."""
         self._refresh_at = 0.0
 
     @property
@@ -59,8 +62,10 @@ class Intake:
         return changed or self._clock.steady() >= self._look_at
 
     def look_within(self, seconds: float) -> None:
-        """Look again in ``seconds`` at the latest: something will be due then."""
-        self._look_at = min(self._look_at, self._clock.steady() + seconds)
+        """Look again in ``seconds`` at the latest, whatever other looks there are: something will be due then."""
+        at = self._clock.steady() + seconds
+        self._look_at = min(self._look_at, at)
+        heapq.heappush(self._due, at)
 
     def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
         """Claim from queue after queue until ``room`` is filled or all were asked; ``most`` at once.
@@ -70,6 +75,8 @@ class Intake:
         A suspect message ends it: nothing is to be in hand beside it.
         """
         now = self._clock.steady()
+        while self._due and self._due[0] <= now:
+            heapq.heappop(self._due)
         if now >= self._refresh_at:
             self._refresh(now)
         left = len(self._line)
@@ -78,15 +85,17 @@ class Intake:
             if not left:
                 left = self._refresh(now)  # queues made since the last look
                 if not left:
-                    self._look_at = now + (self._sleep if self._gate.is_open and not is_more else 0.0)
-                    return
+                    if self._gate.is_open and not is_more:
+                        self._look_at = min([now + self._sleep, *self._due[:1]])
+                        return
+                    break
             left -= 1
             limit = min(room, most)
             claims = self._claim(limit, most_bytes)
             if claims is None:
                 break
             if claims:
-                is_more |= len(claims) == limit
+                is_more = True  # also after fewer than asked for: the next one may have been too large
                 room -= len(claims)
                 most_bytes -= size_of(claims)
                 yield claims

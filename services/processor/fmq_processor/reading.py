@@ -60,7 +60,7 @@ def reading(handler: Handler, *, decode: Decode | None, admitted: Filter | None,
 
 def _reader(decode: Decode | None, admitted: Filter | None) -> _Read:
     def read(message: Message, share: Share) -> _Found:
-        before = share.held
+        before = share.begin()
         once: list[Message] = []
 
         def decoded() -> Message:

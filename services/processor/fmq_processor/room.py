@@ -22,13 +22,13 @@ class Room:
         """The share of one call; to be ended with it."""
         return Share(self)
 
-    def take(self, size: int, *, refuse: bool = True) -> bool:
-        """Take ``size`` bytes if there is room. The first one gets more than there is: it is alone then.
+    def take(self, size: int, *, own: int = 0, refuse: bool = True) -> bool:
+        """Take ``size`` bytes if there is room. Who has all that is held, ``own``, gets more than there is, and is alone.
 
         With ``refuse``, no room means that nothing more is granted until all is given back.
         """
         with self._lock:
-            if self._held and (self._is_full or self._held + size > self._most):
+            if self._held > own and (self._is_full or self._held + size > self._most):
                 self._is_full |= refuse
                 return False
             self._held += size
@@ -47,7 +47,13 @@ class Share:
 
     def __init__(self, room: Room | None) -> None:
         self._room = room
+        self._before = 0
         self.held = 0
+
+    def begin(self) -> int:
+        """Begin with another value. Returns what is held before it."""
+        self._before = self.held
+        return self.held
 
     def take(self, size: int, exactly: Callable[[], int] | None = None) -> None:
         """Take room for a value of ``size`` bytes at most; ``exactly`` tells it better, and is asked if there is too little.
@@ -56,9 +62,10 @@ class Share:
         """
         if self._room is None:
             return
-        if not self._room.take(size, refuse=exactly is None):
+        own = self.held - self._before
+        if not self._room.take(size, own=own, refuse=exactly is None):
             size = min(size, exactly()) if exactly else size
-            if exactly is None or not self._room.take(size):
+            if exactly is None or not self._room.take(size, own=own):
                 raise NoRoom
         self.held += size
 

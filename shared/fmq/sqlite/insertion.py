@@ -17,7 +17,7 @@ _LONG_TEXT = 4_096
 _NO_TERMS = Terms()
 
 _Values = tuple[str, bytes, float, int, bool, str | None]
-_DEAD = "INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at, processed, dead_at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3, 1, ?7, ?8)"
+_DEAD = "INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at, processed, dead_at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9)"
 
 
 def store(
@@ -32,10 +32,12 @@ def store(
             _at_once(messages, into)
         if receipt:
             _keep(receipt, into)
+    into.require_presence()  # whoever called acknowledges these messages next
     return duplicates
 
 
 def _at_once(messages: Sequence[Incoming], into: Store) -> None:
+    now = into.now()
     groups: dict[str, list[Incoming]] = defaultdict(list)
     for message in messages:
         groups[message[0]].append(message)
@@ -48,22 +50,22 @@ def _at_once(messages: Sequence[Incoming], into: Store) -> None:
             rows: list[_Values] = []
             for _, topic, payload, received_at, qos, retain, properties, reason in group[start : start + _ROWS]:
                 text = None if properties is None else _encoded(properties, encoded)
-                row = (topic, payload, received_at, qos, retain, text)
+                row: _Values = (topic, payload, received_at, qos, retain, text)
                 if reason is None and len(payload) < _LARGE_ROW and (text is None or len(text) < _LARGE_ROW):
                     rows.append(row)
                     continue
                 # Ids follow the order of arrival: what came before goes first.
-                into.sql.executemany(single, rows)
+                into.sql.executemany(single, ((*one, now) for one in rows))
                 rows = []
                 if reason is None:
-                    into.sql.execute(single, row)
+                    into.sql.execute(single, (*row, now))
                 else:
                     dead += 1
-                    into.sql.execute(_DEAD.format(table=table), (*row, into.wall(), reason))
+                    into.sql.execute(_DEAD.format(table=table), (*row, now, into.wall(), reason))
             if len(rows) == _ROWS:
-                into.sql.execute(many, tuple(chain.from_iterable(rows)))
+                into.sql.execute(many, (*chain.from_iterable(rows), now))
             else:
-                into.sql.executemany(single, rows)
+                into.sql.executemany(single, ((*one, now) for one in rows))
         _count(name, len(group), dead, into)
 
 
@@ -78,7 +80,7 @@ def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: 
         if asked.key is not None and not _is_new(queue, asked, now, into):
             duplicates.append(position)
             continue
-        values = (topic, payload, received_at, qos, retain, encode_properties(properties))
+        values = (topic, payload, received_at, qos, retain, encode_properties(properties), now)
         if reason is not None:
             into.sql.execute(_DEAD.format(table=into.table(queue)), (*values, into.wall(), reason))
             dead[queue] += 1
@@ -142,8 +144,9 @@ def _encoded(properties: Properties, encoded: dict[int, str | None]) -> str | No
 
 @lru_cache(maxsize=1_024)
 def _statement(table: str, rows: int) -> str:
+    now = rows * 6 + 1
     values = (
-        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{at + 3})" for at in range(0, rows * 6, 6)
+        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{now})" for at in range(0, rows * 6, 6)
     )
     return (
         f"INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at) VALUES "

@@ -1,5 +1,6 @@
 """Memory for decoded values: what they take is not more than was taken for them, and whoever has to wait gets a turn."""
 
+import gzip
 import json
 import threading
 import tracemalloc
@@ -85,6 +86,18 @@ def test_the_first_one_is_granted_whatever_it_takes() -> None:
     assert (first.held, second.held) == (0, 1)
 
 
+def test_one_value_in_several_steps_is_still_the_first() -> None:
+    """What is unpacked and then decoded takes twice; another value of the same call does not come in beside it."""
+    share = Room(100).share()
+    assert share.begin() == 0
+    share.take(1_000)
+    share.shrink(500)
+    share.take(2_000)
+    assert share.begin() == 2_500
+    with pytest.raises(NoRoom):
+        share.take(1)
+
+
 def test_a_large_one_gets_its_turn() -> None:
     """Small ones that come later don't keep it waiting: after a refusal all that is held has to end first."""
     room = Room(100)
@@ -104,6 +117,7 @@ def test_a_size_is_looked_at_closely_only_where_it_matters() -> None:
     room = Room(100)
     share = room.share()
     share.take(60, lambda: pytest.fail("there is room"))
+    share.begin()
     share.take(80, lambda: 30)
     assert share.held == 90
 
@@ -112,8 +126,9 @@ def _has(items: list[int], count: int) -> bool:
     return len(items) == count
 
 
+@pytest.mark.parametrize("decode", ["json", "gzip,json"])
 @pytest.mark.parametrize("batch", [False, True])
-def test_bombs_are_decoded_one_after_the_other(tmp_path: Path, *, batch: bool) -> None:
+def test_bombs_are_decoded_one_after_the_other(tmp_path: Path, decode: str, *, batch: bool) -> None:
     """However many calls may run, or stand in a batch; each comes to the handler once and costs no attempt."""
     seen: list[int] = []
     running: set[int] = set()
@@ -133,7 +148,9 @@ def test_bombs_are_decoded_one_after_the_other(tmp_path: Path, *, batch: bool) -
         seen.extend(message.id for message in messages)
 
     bomb = json.dumps([[] for _ in range(1_000)]).encode()
-    settings = {"decode": "json", "batch": 10, "concurrency": 1 if batch else 8, "batch_bytes": 200_000}
+    if decode != "json":
+        bomb = gzip.compress(bomb)
+    settings = {"decode": decode, "batch": 10, "concurrency": 1 if batch else 8, "batch_bytes": 200_000}
     with Workbench(tmp_path, handle_batch if batch else handle, handler_timeout=0, **settings) as bench:
 
         def is_running() -> bool:

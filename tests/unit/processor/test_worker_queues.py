@@ -136,6 +136,13 @@ def test_ordered_goes_on_at_once(tmp_path: Path) -> None:
     assert seen == sorted(seen)
 
 
+def test_what_was_too_large_comes_at_once(tmp_path: Path) -> None:
+    """A claim that ends early at the limit in bytes is followed by the next one; the clock stands still here."""
+    with Workbench(tmp_path, lambda _: None, batch=10, batch_bytes=150, sleep=3600) as bench:
+        bench.put(*[b"x" * 100] * 5)
+        bench.turn_until(lambda: bench.stats().done == 5)
+
+
 def test_the_bytes_in_hand_are_bounded(tmp_path: Path) -> None:
     """However many calls may run, nothing more is claimed once the payloads held have reached the limit."""
     go_on = threading.Event()
