@@ -12,6 +12,10 @@ class SettingsError(FmqError):
     """The settings are wrong."""
 
 
+class WrongOrder(SettingsError):
+    """The queue is delivered in order and the processor does not ask for it, or the other way round."""
+
+
 class HandlerError(FmqError):
     """The handler can't be loaded."""
 

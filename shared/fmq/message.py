@@ -8,12 +8,18 @@ from uuid import UUID, uuid5
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+LATEST_MOMENT = 253_402_300_800
+"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Properties:
     """The MQTT 5 properties of a PUBLISH that outlive its delivery (MQTT 5, section 3.3.2.3).
 
     Topic alias and subscription identifier belong to one connection and are not kept.
+
+    ``raw`` is set only where a listener could not take the properties apart (docs/adr/0016): all of them as they came, from
+    the property length on (section 2.2.2). The other fields then hold what stands before the fault.
     """
 
     payload_format_indicator: int | None = None
@@ -22,6 +28,7 @@ class Properties:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    raw: bytes | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -52,7 +59,10 @@ NO_PROPERTIES = Properties()
 
 
 class Incoming(NamedTuple):
-    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet."""
+    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet.
+
+    With a ``reason`` it is stored as a dead letter: no handler gets it before an operator requeues it.
+    """
 
     queue: str
     topic: str
@@ -61,6 +71,7 @@ class Incoming(NamedTuple):
     qos: int = 1
     retain: bool = False
     properties: Properties | None = None
+    reason: str | None = None
 
 
 class Terms(NamedTuple):
@@ -148,13 +159,16 @@ class Claim(NamedTuple):
     """A message lent to one worker until ``lease_until`` (seconds of the store's own steady time).
 
     ``attempt`` counts from 1. ``suspect`` tells that the last attempt ended with its lease running out, so
-    this message may be what killed or hung its worker: handle it with nothing else in hand.
+    this message may be what killed or hung its worker: handle it with nothing else in hand. ``waited``: how many seconds the
+    message had been in the store when it was lent, whatever the wall clock did meanwhile; only of one with properties, whose
+    Message Expiry Interval counts from there.
     """
 
     message: Message
     token: int
     lease_until: float
     suspect: bool = False
+    waited: float = 0.0
 
     @property
     def attempt(self) -> int:

@@ -3,11 +3,11 @@
 import base64
 import binascii
 import json
-import math
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
-from fmq.message import DeadLetter, Incoming, Message, Properties
+from fmq.message import LATEST_MOMENT, DeadLetter, Incoming, Message, Properties
+from fmq.topics import parse
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -33,11 +33,11 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 
 def property_fields(properties: Properties) -> dict[str, Any]:
-    """What is set of the MQTT 5 properties; ``correlation_data`` in base64, ``user_properties`` as pairs."""
-    fields = {name: value for name, value in asdict(properties).items() if value not in (None, ())}
-    if "correlation_data" in fields:
-        fields["correlation_data"] = _base64(fields["correlation_data"])
-    return fields
+    """What is set of the MQTT 5 properties; ``correlation_data`` and ``raw`` in base64, ``user_properties`` as pairs."""
+    values = {name: getattr(properties, name) for name in _PROPERTY_KINDS}
+    return {
+        name: _base64(value) if name in _BINARY else value for name, value in values.items() if value not in (None, ())
+    }
 
 
 def letter_fields(letter: DeadLetter) -> dict[str, Any]:
@@ -57,26 +57,26 @@ def message_json(message: Message) -> str:
 def read_message_json(line: str | bytes) -> Incoming:
     """The message in a line of ``message_json``, to be stored again; what else stands there is not looked at.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError that names each wrong field.
     """
-    fields = json.loads(line)
+    try:
+        fields = json.loads(line)
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - like everything else that is wrong with the line
-    values = {name: _field(fields, name, kind) for name, kind in _KINDS.items()}
-    if values["qos"] not in (0, 1, 2):
-        raise ValueError(f"qos is {values['qos']!r}, and would be 0, 1 or 2")
-    if not math.isfinite(values["received_at"]):
-        raise ValueError(f"received_at is {values['received_at']!r}, and would be Unix seconds")
-    return Incoming(**values, payload=_payload(fields), properties=_properties(fields.get("properties", {})))
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, read in _READ.items():
+        try:
+            values[name] = read(fields, name)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return Incoming(**values)
 
 
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "queue": str,
-    "topic": str,
-    "received_at": (int, float),
-    "qos": int,
-    "retain": bool,
-}
 _PROPERTY_KINDS: dict[str, type] = {
     "payload_format_indicator": int,
     "message_expiry_interval": int,
@@ -84,21 +84,46 @@ _PROPERTY_KINDS: dict[str, type] = {
     "response_topic": str,
     "correlation_data": str,
     "user_properties": list,
+    "raw": str,
 }
+_BINARY = ("correlation_data", "raw")
 
 
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - of that kind
     value = fields.get(name)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name} is missing" if value is None else f"{name} is {value!r}, which is of a wrong kind")
+        raise ValueError(
+            f"{name} is missing" if value is None else f"{name} is {_shown(value)}, which is of a wrong kind"
+        )
     return value
 
 
-def _payload(fields: dict[str, Any]) -> bytes:
-    if fields.get("payload") is not None:
-        text: str = _field(fields, "payload", str)
-        return text.encode()
-    return _bytes(fields, "payload_base64")
+def _text(fields: dict[str, Any], name: str) -> str:
+    return str(_field(fields, name, str))
+
+
+def _moment(fields: dict[str, Any], name: str) -> float:
+    value = _field(fields, name, (int, float))
+    if not 0 <= value < LATEST_MOMENT:
+        hint = " (milliseconds?)" if LATEST_MOMENT <= value < 1_000 * LATEST_MOMENT else ""
+        raise ValueError(f"{name} is {_shown(value)}{hint}: expected Unix seconds, from 0 up to the year 9999")
+    return float(value)
+
+
+def _qos(fields: dict[str, Any], name: str) -> int:
+    value: int = _field(fields, name, int)
+    if value not in (0, 1, 2):
+        raise ValueError(f"{name} is {_shown(value)}: expected 0, 1 or 2")
+    return value
+
+
+def _payload(fields: dict[str, Any], name: str) -> bytes:
+    if fields.get(name) is None:
+        return _bytes(fields, f"{name}_base64")
+    try:
+        return _text(fields, name).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} is text that no UTF-8 holds (a lone surrogate)") from None
 
 
 def _bytes(fields: dict[str, Any], name: str) -> bytes:
@@ -108,20 +133,49 @@ def _bytes(fields: dict[str, Any], name: str) -> bytes:
         raise ValueError(f"{name} is no base64: {error}") from None
 
 
-def _properties(fields: object) -> Properties | None:
-    if not isinstance(fields, dict):
-        raise ValueError(f"properties is {fields!r}, which is of a wrong kind")  # noqa: TRY004 - as everything wrong here
+def _properties(message: dict[str, Any], name: str) -> Properties | None:
+    fields: dict[str, Any] = _field({name: {}, **message}, name, dict)
     if unknown := fields.keys() - _PROPERTY_KINDS:
         raise ValueError(f"{', '.join(sorted(unknown))}: no property of MQTT 5 that is kept")
     values = {name: _field(fields, name, _PROPERTY_KINDS[name]) for name in fields}
-    if "correlation_data" in values:
-        values["correlation_data"] = _bytes(fields, "correlation_data")
+    for binary in _BINARY:
+        if binary in values:
+            values[binary] = _bytes(fields, binary)
     if "user_properties" in values:
         pairs = values["user_properties"]
         if not all(isinstance(pair, list) and [type(part) for part in pair] == [str, str] for pair in pairs):
-            raise ValueError(f"user_properties is {pairs!r}, and would be pairs of texts")
+            raise ValueError(f"user_properties is {_shown(pairs)}: expected pairs of texts")
         values["user_properties"] = tuple(tuple(pair) for pair in pairs)
+    for limited, most in _LIMITS.items():
+        if not 0 <= values.get(limited, 0) <= most:
+            raise ValueError(f"{limited} is {_shown(values[limited])}: expected a whole number from 0 to {most}")
     return Properties(**values) if values else None
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.60}"
+
+
+_READ: dict[str, Callable[[dict[str, Any], str], Any]] = {
+    "queue": _text,
+    "topic": _text,
+    "payload": _payload,
+    "received_at": _moment,
+    "qos": _qos,
+    "retain": lambda fields, name: _field(fields, name, bool),
+    "properties": _properties,
+}
+_LIMITS = {"payload_format_indicator": 1, "message_expiry_interval": 2**32 - 1}
+"""MQTT 5, sections 3.3.2.3.2 and 3.3.2.3.3."""
+
+
+def require_storable(message: Incoming) -> None:
+    """Raise ValueError unless a store takes ``message``: its queue is a topic filter, its topic UTF-8."""
+    parse(message.queue)
+    try:
+        message.topic.encode()
+    except UnicodeEncodeError:
+        raise ValueError("topic is text that no UTF-8 holds (a lone surrogate)") from None
 
 
 JSON_BEGINS = '{"id":'

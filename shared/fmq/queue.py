@@ -72,7 +72,7 @@ class Queue(Protocol):
         terms: Mapping[int, Terms] = NO_TERMS,
         receipt: Receipt | None = None,
     ) -> Sequence[int]:
-        """Store all messages, of any queues, in one commit, with ``receipt``.
+        """Store all messages, of any queues, in one commit, with ``receipt``. Those with a reason become dead letters.
 
         ``terms`` are those of the messages at these positions. Returns the positions of the messages that were not
         stored, being duplicates by their key.
@@ -96,8 +96,19 @@ class Queue(Protocol):
         not read.
 
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
-        unsettled message of a concrete topic is lent, and no other of that topic until it is settled.
+        unsettled message of a concrete topic is lent, and no other of that topic until it is settled; nor is an older one
+        that an operator has requeued meanwhile.
+
+        The first claim decides whether the queue is claimed in order; one of the other kind raises WrongOrder.
         """
+        ...
+
+    def ordered(self, name: str) -> bool | None:
+        """Whether the queue is claimed in order; None before its first claim."""
+        ...
+
+    def set_order(self, name: str, *, ordered: bool) -> None:
+        """Have the queue claimed in order from now on, or without. Raises QueueError while messages are lent."""
         ...
 
     def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
@@ -250,6 +261,18 @@ def set_aside(url: str) -> str:
     from fmq.sqlite.aside import set_file_aside  # noqa: PLC0415 - as above
 
     return set_file_aside(url)
+
+
+def guard_locks(url: str) -> None:
+    """Refuse, from now on and in this process, what would take the locks of the store away: other code opening its files.
+
+    For a process that runs code of its users' own. It can't be taken back.
+    """
+    _require_sqlite(url)
+    from fmq.sqlite.guard import path_of  # noqa: PLC0415 - as above
+    from fmq.sqlite.own_locks import guard_locks as guard  # noqa: PLC0415 - as above
+
+    guard(path_of(url))
 
 
 def same_store(url: str, other: str) -> bool:

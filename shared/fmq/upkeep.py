@@ -1,19 +1,19 @@
 """The store's upkeep, beside a service's work: retention, giving space back, and trying whether it can be written."""
 
 import logging
-import threading
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field
 
-from fmq.errors import QueueError
+from fmq.errors import QueueError, StoreRefused
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue, Retention
 from fmq.settings import Settings, setting
+from fmq.threads import SupervisedThread
 
 _log = logging.getLogger(__name__)
-_REST_SECONDS = 1.0
-_PROBE_EVERY = 5
+_REST_SECONDS = 0.5  # so that a service notices within a second that its database was replaced
+_PROBE_EVERY = 10
 _BREATH_SECONDS = 0.02
 
 
@@ -52,21 +52,32 @@ class Upkeep:
         self._retention = retention
         self._shutdown = shutdown
         self._rounds = 0
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = SupervisedThread(self._run, name="upkeep", shutdown=shutdown)
         self.problem: str | None = None
+        self._refusal: StoreRefused | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Raises StoreRefused if that is what ended the service."""
         self._shutdown.request()  # or what ended in another way would wait for ever
         self._thread.join()
+        if self._refusal is not None and kind is None:
+            raise self._refusal
 
     def _run(self) -> None:
         while not self._shutdown.wait(_REST_SECONDS):
             try:
                 self._round()
+            except StoreRefused as error:
+                # Nothing that is stored from here on would last: the service must not go on.
+                self.problem = str(error)
+                self._refusal = error
+                _log.error("The store can't be used any more, stopping: %s", error)
+                self._shutdown.request()
+                return
             except QueueError as error:
                 if self.problem is None:
                     _log.warning("Upkeep of the store pauses: %s", error)

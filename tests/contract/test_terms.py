@@ -52,7 +52,7 @@ class TestTerms:
         fill(queue, clock, "4")
         assert payloads(queue) == ["4"]
         clock.advance(1)
-        assert payloads(queue, ordered=True) == ["2"]
+        assert payloads(queue) == ["2"]
         clock.advance(4)
         assert payloads(queue) == ["0"]
 

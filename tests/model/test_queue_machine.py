@@ -4,10 +4,12 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from fmq.errors import QueueError, WrongOrder
 from fmq.message import Claim, Incoming
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue, Retention, StoreOptions, open_queue
@@ -29,7 +31,8 @@ class _Row:
     due: float = 0.0  # pending: when it may be claimed; claimed: when its lease ends
     failed: int = 0
     token: int | None = None
-    changed: float = 0.0  # as retention sees it: when it was received, and then settled
+    changed: float | None = 0.0
+    """As retention sees it, by the steady clock: when it was received, and then settled. None: somebody inserted it by hand."""
 
 
 @dataclass
@@ -39,9 +42,9 @@ class _Reference:
     rows: dict[str, dict[int, _Row]] = field(default_factory=lambda: {name: {} for name in _QUEUES})
     last: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_QUEUES, 0))
 
-    def add(self, name: str, topic: str, now: float, wall: float) -> None:
+    def add(self, name: str, topic: str, now: float) -> None:
         self.last[name] += 1
-        self.rows[name][self.last[name]] = _Row(topic, due=now, changed=wall)
+        self.rows[name][self.last[name]] = _Row(topic, due=now, changed=now)
 
     def figures(self, name: str) -> tuple[int, int, int, int]:
         states = [row.state for row in self.rows[name].values()]
@@ -54,10 +57,16 @@ class _Reference:
             if row.state in ("pending", "claimed") and row.due <= now
         }
 
-    def head_of_topic(self, name: str, topic: str) -> int:
-        return min(
-            n for n, row in self.rows[name].items() if row.topic == topic and row.state in ("pending", "claimed")
-        )
+    def heads(self, name: str, now: float) -> set[int]:
+        """What may be lent in order: the oldest unsettled one of each topic of which none is lent."""
+        heads: dict[str, int] = {}
+        lent: set[str] = set()
+        for number, row in sorted(self.rows[name].items()):
+            if row.state in ("pending", "claimed"):
+                heads.setdefault(row.topic, number)
+            if row.state == "claimed" and row.due > now:
+                lent.add(row.topic)
+        return {n for topic, n in heads.items() if topic not in lent} & set(self.claimable(name, now))
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -71,6 +80,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.reference = _Reference()
         self.held: list[Claim] = []
         self.paused: set[str] = set()
+        self.ordered: dict[str, bool] = {}
         self.connections: list[Queue] = []
 
     @initialize()
@@ -96,7 +106,7 @@ class QueueMachine(RuleBasedStateMachine):
     def put(self, who: int, batch: list[tuple[str, str]]) -> None:
         self.connections[who].put([Incoming(name, topic, b"p", self.clock.wall()) for name, topic in batch])
         for name, topic in batch:
-            self.reference.add(name, topic, self.now, self.clock.wall())
+            self.reference.add(name, topic, self.now)
 
     @rule(
         who=st.integers(0, _CONNECTIONS - 1),
@@ -105,6 +115,14 @@ class QueueMachine(RuleBasedStateMachine):
         ordered=st.booleans(),
     )
     def claim(self, who: int, name: str, limit: int, *, ordered: bool) -> None:
+        """The first claim decides the order; one of the other kind gets nothing, and changes nothing."""
+        if ordered != self.ordered.setdefault(name, ordered):
+            with pytest.raises(WrongOrder):
+                self.connections[who].claim(name, limit, lease=_LEASE, ordered=ordered)
+        else:
+            self._claim(who, name, limit, ordered=ordered)
+
+    def _claim(self, who: int, name: str, limit: int, *, ordered: bool) -> None:
         claimable = self.reference.claimable(name, self.now)
         claims = self.connections[who].claim(name, limit, lease=_LEASE, ordered=ordered)
         numbers = [claim.message.id for claim in claims]
@@ -115,9 +133,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(numbers) <= limit
         assert set(numbers) <= set(claimable)
         if ordered:
-            heads = {
-                number for number in claimable if number == self.reference.head_of_topic(name, claimable[number].topic)
-            }
+            heads = self.reference.heads(name, self.now)
             assert set(numbers) <= heads
             assert bool(numbers) == bool(heads)
         else:
@@ -143,9 +159,12 @@ class QueueMachine(RuleBasedStateMachine):
         ),
     )
     def settle(self, who: int, data: st.DataObject, outcome: Settlement) -> None:
-        if not self.held:
-            return
-        claims = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4, unique_by=id))
+        if self.held:
+            self._settle(
+                who, data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4, unique_by=id)), outcome
+            )
+
+    def _settle(self, who: int, claims: list[Claim], outcome: Settlement) -> None:
         fresh = [claim for claim in claims if self._holds(claim)]
         stale = self.connections[who].settle([(claim, outcome) for claim in claims])
         assert sorted(map(_key, stale)) == sorted(_key(claim) for claim in claims if claim not in fresh)
@@ -154,9 +173,9 @@ class QueueMachine(RuleBasedStateMachine):
             row.token = None
             match outcome:
                 case Done():
-                    row.state, row.changed = "done", self.clock.wall()
+                    row.state, row.changed = "done", self.now
                 case Dead():
-                    row.state, row.changed = "dead", self.clock.wall()
+                    row.state, row.changed = "dead", self.now
                 case GiveBack(delay):
                     row.state, row.due = "pending", 0.0 if delay is None else self.now + delay
                 case RetryLater(delay):
@@ -194,7 +213,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert found.ids or not done or found.after_id is not None
         assert self.connections[who].requeue_done(name, found.ids) == len(found.ids)
         for number in found.ids:
-            self.reference.rows[name][number] = _Row(self.reference.rows[name][number].topic, due=self.now)
+            old = self.reference.rows[name][number]
+            self.reference.rows[name][number] = _Row(old.topic, due=self.now, changed=old.changed)
 
     @rule(who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), step=st.integers(1, 5))
     def look(self, who: int, name: str, step: int) -> None:
@@ -218,11 +238,13 @@ class QueueMachine(RuleBasedStateMachine):
     def maintain(self, who: int, seconds: float) -> None:
         while self.connections[who].maintain(Retention(done_seconds=seconds), limit=3):
             pass
-        for rows in self.reference.rows.values():
-            for number in [
-                n for n, row in rows.items() if row.state == "done" and row.changed <= self.clock.wall() - seconds
-            ]:
-                del rows[number]
+        for name, rows in self.reference.rows.items():
+            left = {number for (number,) in query(self.path, f"SELECT id FROM {self._table(name)}")}  # noqa: S608
+            for number, row in [(n, row) for n, row in rows.items() if row.state == "done"]:
+                if row.changed is not None:
+                    assert (number in left) == (row.changed > self.now - seconds)
+                if number not in left:
+                    del rows[number]
 
     @rule(
         name=st.sampled_from(_QUEUES),
@@ -253,11 +275,49 @@ class QueueMachine(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(gone)) if again and gone else last + 1
         statement = "INSERT INTO {} (id, topic, payload, received_at) VALUES (?, 'x', 'p', ?)"
         execute(self.path, statement.format(self._table(name)), number, self.clock.wall())
-        rows[number] = _Row("x", changed=self.clock.wall())
+        rows[number] = _Row("x", changed=None)
         self.reference.last[name] = max(last, number)
 
     def _table(self, name: str) -> str:
         return str(query(self.path, "SELECT table_name FROM fmq_queue WHERE name = ?", name)[0][0])
+
+    @rule(
+        name=st.sampled_from(_QUEUES),
+        outcome=st.sampled_from([Done(), GiveBack(), RetryLater(5.0), Dead("x")]),
+        who=st.permutations(range(_CONNECTIONS)),
+    )
+    def outlive_the_lease(self, name: str, outcome: Settlement, who: list[int]) -> None:
+        """Claim, let the lease end, have another one claim the same messages, and settle the old claims."""
+        ordered = self.ordered.setdefault(name, False)
+        before = len(self.held)
+        self._claim(who[0], name, 2, ordered=ordered)
+        old = self.held[before:]
+        self.clock.advance(_LEASE)
+        for _ in range(20):
+            before = len(self.held)
+            self._claim(who[1], name, 2, ordered=ordered)
+            if len(self.held) == before:
+                break
+        if old:
+            self._settle(who[2], old, outcome)
+
+    @rule(who=st.integers(0, _CONNECTIONS - 1), name=st.sampled_from(_QUEUES), ordered=st.booleans())
+    def set_order(self, who: int, name: str, *, ordered: bool) -> None:
+        """An operator changes the order, when nothing is lent."""
+        store = self.connections[who]
+        assert store.ordered(name) == self.ordered.get(name)
+        if any(row.state == "claimed" and row.due > self.now for row in self.reference.rows[name].values()):
+            with pytest.raises(QueueError, match="hold"):
+                store.set_order(name, ordered=ordered)
+        else:
+            store.set_order(name, ordered=ordered)
+            self.ordered[name] = ordered
+
+    @rule(seconds=st.sampled_from([-1e9, -30.0, 30.0, 1e9]))
+    def set_the_clock(self, seconds: float) -> None:
+        """Somebody sets the wall clock: nothing follows."""
+        if 0 < self.clock.wall() + seconds < 4e9:
+            self.clock.jump(seconds)
 
     @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
     def wait(self, seconds: float) -> None:

@@ -1,12 +1,13 @@
 """The processor's part of `fmq doctor`."""
 
+import sys
 from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 
 from fmq import inventory
 from fmq.errors import HandlerError, SettingsError
-from fmq.finding import Finding, ok, problem
+from fmq.finding import Finding, ok, problem, warning
 from fmq_processor.choice import choose
 from fmq_processor.settings import ProcessorSettings
 
@@ -22,5 +23,20 @@ def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
                 advice = "FMQ_HANDLER is a built-in or package.module:function, importable from here."
                 yield problem("handler", line.strip(), advice)
         return
+    if uses := _own_sqlite(handler.name):
+        yield warning(
+            "handler",
+            f"{handler.name} uses {uses}",
+            "Never open the queue's own database with it: docs/handlers.md says how to read that.",
+        )
     kind = "async" if handler.is_async else "plain"
     yield ok("handler", f"{handler.name} can be loaded ({kind}{', takes batches' if handler.is_batch else ''})")
+
+
+def _own_sqlite(name: str) -> str | None:
+    """Another SQLite that the module of a user's handler has imported, if any."""
+    module = sys.modules.get(name.partition(":")[0])
+    if ":" not in name or module is None:
+        return None
+    used = {getattr(value, "__name__", None) for value in vars(module).values()}
+    return next((one for one in ("sqlite3", "aiosqlite", "sqlalchemy", "pysqlite3") if one in used), None)

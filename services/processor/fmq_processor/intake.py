@@ -10,6 +10,7 @@ from fmq.errors import UnknownQueue
 from fmq.log import shorten
 from fmq.message import Claim
 from fmq.queue import Queue
+from fmq.topics import QUARANTINE
 from fmq_processor.gate import Gate
 from fmq_processor.job import size_of
 
@@ -34,7 +35,7 @@ class Intake:
         ordered: bool = False,
         on_new: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Serve the queues ``wanted``, else all there are; ``on_new`` is told the name of each one found."""
+        """Serve the queues ``wanted``, else all but the quarantine; ``on_new`` is told the name of each one found."""
         self._queue = queue
         self._gate = gate
         self._clock = clock
@@ -125,7 +126,8 @@ class Intake:
                 self._missing.add(name)
                 _log.info("Waiting for the queue %s: no listener has made it yet", shorten(name))
         self._missing -= there
-        new = [name for name in (self._wanted or names) if name in there and name not in self._line]
+        served = self._wanted or [name for name in names if name != QUARANTINE]
+        new = [name for name in served if name in there and name not in self._line]
         for name in reversed(new):
             self._line.appendleft(name)
             self._on_new(name)

@@ -87,13 +87,13 @@ class Judge:
         """What follows without an attempt, if ``claim`` has expired or used up its attempts without a settlement.
 
         A message expires its Message Expiry Interval after its receipt (MQTT 5, section 3.3.2.3.3: the broker has taken
-        off what it had waited there).
+        off what it had waited there), by the store's own time: the wall clock may have been set meanwhile.
         """
         if self._policy.exhausted(claim.attempt - 1):
             reason = f"its worker died or hung in each of {claim.attempt - 1} attempts"
             return self._bury(claim, Dead(reason, Cause.WORKER_DIED))
         seconds = claim.message.properties.message_expiry_interval
-        if seconds is None or not self._expiry or self._clock.wall() < claim.message.received_at + seconds:
+        if seconds is None or not self._expiry or claim.waited < seconds:
             return None
         return _EXPIRED
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from fmq.clock import Clock
+from fmq.errors import WrongOrder
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.message import Claim
@@ -73,11 +74,18 @@ class Worker:
         return self._messages_held + len(self._settler)
 
     def run(self, shutdown: Shutdown) -> str | None:
-        """Work until the shutdown, then drain. Returns what was wrong, if the process has to be restarted."""
+        """Work until the shutdown, then drain. Returns what was wrong, if the process has to be restarted.
+
+        Raises StoreRefused, and WrongOrder if a queue is delivered in another way than this processor works.
+        """
         trouble: str | None = None
-        while not shutdown.requested and trouble is None:
-            self.turn()
-            trouble = self._runner.trouble(self._clock.steady())
+        try:
+            while not shutdown.requested and trouble is None:
+                self.turn()
+                trouble = self._runner.trouble(self._clock.steady())
+        except WrongOrder:
+            self.drain()  # of other queues
+            raise
         if trouble:
             _log.error("The processor has to be restarted: %s", trouble)
         left = self.drain()

@@ -27,5 +27,10 @@ def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[s
 
 
 def moment(at: float | None) -> str:
-    """Unix seconds as a time in UTC, or a dash."""
-    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """Unix seconds as a time in UTC, or a dash; the number itself, if there is no such date."""
+    if at is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g}"

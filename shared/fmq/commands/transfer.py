@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +20,13 @@ from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
 from fmq.errors import FmqError
 from fmq.message import Incoming
-from fmq.message_json import letter_fields, message_fields, read_message_json
+from fmq.message_json import letter_fields, message_fields, read_message_json, require_storable
 from fmq.queue import Durability, Queue, open_queue
 from fmq.selection import Selection, State
 from fmq.settings import StoreSettings
 
 _READ = 100
+_WRONG_SHOWN = 20
 _PUT = 500
 _PUT_BYTES = 8 * 1024 * 1024
 
@@ -104,23 +107,66 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
 def import_(file: BinaryIO, *, into: str | None, dry_run: bool, **flags: object) -> None:
     """Store the messages of FILE (JSON lines of `fmq export`; - is standard input), pending, with no attempts counted.
 
-    A queue that is not there is made. A second import of the same file stores everything a second time. At a line that
-    is wrong it ends with exit 1: what stands before it is stored.
+    A queue that is not there is made. A second import of the same file stores everything a second time. The whole file is
+    read first: if any line is wrong, nothing is stored, and the exit code is 1.
     """
     stored: Counter[str] = Counter()
-    try:
-        if dry_run:
-            for batch in _batches(file, into):
-                stored.update(one.queue for one in batch)
-        else:
-            settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
-            with open_queue(settings.queue_url, settings.store_options(Durability.FULL)) as store:
-                _store(store, file, into, stored)
-    finally:
-        verb = "would store" if dry_run else "stored"
-        for name, count in sorted(stored.items()):
-            click.echo(f"{verb} {count:,} messages of {name}")
-        click.echo(f"{verb} {stored.total():,} messages")
+    with _read_twice(file) as again:
+        _require_right(again, into)
+        try:
+            if dry_run:
+                for batch in _batches(again, into):
+                    stored.update(one.queue for one in batch)
+            else:
+                settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
+                with open_queue(settings.queue_url, settings.store_options(Durability.FULL)) as store:
+                    _store(store, again, into, stored)
+        finally:
+            _tell(stored, dry_run=dry_run)
+
+
+@contextmanager
+def _read_twice(file: BinaryIO) -> Iterator[BinaryIO]:
+    """``file``, or a copy on the disk of what comes through a pipe."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield copy
+
+
+def _require_right(file: BinaryIO, into: str | None) -> None:
+    """Read all lines, and come back to where they begin. Raises FmqError that names each wrong field of each wrong line."""
+    begin = file.tell()
+    wrong: list[str] = []
+    more = 0
+    for number, line in enumerate(file, 1):
+        try:
+            if line.strip():
+                require_storable(_message(line, into))
+        except ValueError as error:
+            if len(wrong) < _WRONG_SHOWN:
+                wrong.append(f"line {number} is no exported message: {error}")
+            else:
+                more += 1
+    if wrong:
+        rest = [f"and {more:,} more"] if more else []
+        raise FmqError("\n".join(["Nothing was stored.", *wrong, *rest]))
+    file.seek(begin)
+
+
+def _message(line: bytes, into: str | None) -> Incoming:
+    one = read_message_json(line)
+    return one if into is None else one._replace(queue=into)
+
+
+def _tell(stored: Counter[str], *, dry_run: bool) -> None:
+    verb = "would store" if dry_run else "stored"
+    for name, count in sorted(stored.items()):
+        click.echo(f"{verb} {count:,} messages of {name}")
+    click.echo(f"{verb} {stored.total():,} messages")
 
 
 def _store(store: Queue, file: BinaryIO, into: str | None, stored: Counter[str]) -> None:
@@ -137,16 +183,10 @@ def _store(store: Queue, file: BinaryIO, into: str | None, stored: Counter[str])
 def _batches(file: BinaryIO, into: str | None, told: Any = lambda _bytes: None) -> Iterator[list[Incoming]]:  # noqa: ANN401
     batch: list[Incoming] = []
     size = 0
-    for number, line in enumerate(file, 1):
+    for line in file:
         size += len(line)
-        try:
-            if line.strip():
-                one = read_message_json(line)
-                batch.append(one if into is None else one._replace(queue=into))
-        except ValueError as error:
-            if batch:
-                yield batch
-            raise FmqError(f"line {number} is no exported message: {error}") from error
+        if line.strip():
+            batch.append(_message(line, into))
         if len(batch) >= _PUT or size >= _PUT_BYTES:
             yield batch
             told(size)

@@ -2,32 +2,46 @@
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
 from fmq.sqlite.codec import (
+    ANY_COLUMNS,
     MESSAGE_COLUMNS,
     MOST_AT_SIGHT,
     PROPERTIES_FACTOR,
     TOPIC_FACTOR,
+    as_number,
     decode_message,
     held_bytes,
 )
 from fmq.sqlite.connection import Store
+from fmq.sqlite.order import Order
+from fmq.sqlite.schema import ONE_MORE
 from fmq.sqlite.topics import Topics
 
-_TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES = 1, 2, 3, 7  # among MESSAGE_COLUMNS
-_AT_SIGHT = MESSAGE_COLUMNS
-for _column in ("payload", "properties"):
-    _length = f"octet_length({_column})"  # SQLite knows it from the row's header, without reading the value
-    _AT_SIGHT = _AT_SIGHT.replace(_column, f"iif({_length} > {MOST_AT_SIGHT}, {_length}, {_column})")
+_TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 1, 2, 3, 7, 8  # among MESSAGE_COLUMNS
+
+
+def _at_sight(columns: str) -> str:
+    """``columns`` with its length in place of a long payload or properties: SQLite knows it from the row's header."""
+    for column in ("payload", "properties"):
+        value = (
+            f"iif(typeof({column}) = 'text', CAST({column} AS BLOB), {column})" if columns == ANY_COLUMNS else column
+        )
+        length = f"octet_length({column})"
+        columns = columns.replace(value, f"iif({length} > {MOST_AT_SIGHT}, {length}, {value})")
+    return columns
+
+
+_AT_SIGHT, _ANY_AT_SIGHT = _at_sight(MESSAGE_COLUMNS), _at_sight(ANY_COLUMNS)
 
 
 class _Again(NamedTuple):
-    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size`` is what it holds."""
+    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size``: bytes of memory."""
 
     due_at: float
     id: int
@@ -41,30 +55,37 @@ class _Chosen(NamedTuple):
     ``large``: the ids of those rows in which a length stands for what is long.
     """
 
-    fresh: Sequence[tuple[Any, ...]]
+    fresh: list[tuple[Any, ...]]
     again: Sequence[int]
     head: int
     suspect: bool = False
-    large: Sequence[int] = ()
+    large: Collection[int] = ()
 
 
 class Claims:
     """The lending half of a queue."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, order: Order) -> None:
         self._store = store
+        self._order = order
         self._topics = Topics(store)
 
     def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
         """See Queue.claim."""
         store = self._store
+        if limit < 1:
+            return []
+        self._order.require(name, ordered=ordered)
         with store.read():
-            if limit < 1 or not self._any_due(name):
+            if not self._any_due(name, ordered=ordered):
                 return []
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
-            ((head, paused_at),) = store.rows("SELECT head, paused_at FROM fmq_queue WHERE name = ?", (name,))
+            head, paused_at, mode = store.rows(
+                "SELECT head, paused_at, ordered FROM fmq_queue WHERE name = ?", (name,)
+            )[0]
+            self._order.compare(name, mode, ordered=ordered)
             if paused_at is not None:
                 return []
             chosen = (
@@ -75,7 +96,7 @@ class Claims:
             ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
             token = self._lend(name, ids, until=now + lease) if ids else 0
             if chosen.suspect:
-                store.rows(f"UPDATE {store.table(name)} SET retry_count = retry_count + 1 WHERE id = ?", ids)
+                store.rows(f"UPDATE {store.table(name)} SET {ONE_MORE} WHERE id = ?", ids)
             count = 0 if chosen.suspect else len(ids)
             if count or chosen.head != head:
                 store.rows(
@@ -83,27 +104,35 @@ class Claims:
                     (chosen.head, count, name),
                 )
             rows = chosen.fresh
-            unread = [*chosen.again, *chosen.large]
-            if unread:
-                known = [row for row in rows if row[0] not in chosen.large]
-                rows = known + store.rows(
-                    f"SELECT {MESSAGE_COLUMNS} FROM {store.table(name)} WHERE id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(unread),),
-                )
+            if unread := [*chosen.again, *chosen.large]:
+                rows = [row for row in rows if row[0] not in chosen.large] + store.messages(name, unread)
                 rows.sort(key=itemgetter(0))
         until, suspect = now + lease, chosen.suspect
-        return [Claim._make((decode_message(name, row), token, until, suspect)) for row in rows]
+        return [
+            Claim._make(
+                (
+                    decode_message(name, row),
+                    token,
+                    until,
+                    suspect,
+                    0.0 if row[_PROPERTIES] is None else now - _since(row),
+                )
+            )
+            for row in rows
+        ]
 
-    def _any_due(self, name: str) -> bool:
-        """Whether a look with the lock held is worth while."""
-        found = self._store.rows(
-            "SELECT (SELECT paused_at FROM fmq_queue WHERE name = :name) IS NULL AND "
+    def _any_due(self, name: str, *, ordered: bool) -> bool:
+        """Whether a look with the lock held is worth while. Raises WrongOrder."""
+        ((mode, due),) = self._store.rows(
+            "SELECT (SELECT ordered FROM fmq_queue WHERE name = :name), "
+            "(SELECT paused_at FROM fmq_queue WHERE name = :name) IS NULL AND "
             f"(EXISTS (SELECT 1 FROM {self._store.table(name)} "
             "WHERE id > (SELECT head FROM fmq_queue WHERE name = :name) AND processed = 0) "
             f"OR EXISTS (SELECT 1 FROM {self._store.lent(name)} WHERE due_at <= :now))",
             {"name": name, "now": self._store.now()},
         )
-        return bool(found[0][0])
+        self._order.compare(name, mode, ordered=ordered)
+        return bool(due)
 
     def _lend(self, name: str, ids: Sequence[int], *, until: float) -> int:
         """Note who holds these messages; the token of the claim."""
@@ -122,18 +151,22 @@ class Claims:
             _Again(*row)
             for row in self._store.rows(
                 "SELECT due_at, id, token IS NOT NULL, "
-                f"(SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id) "
+                f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
                 f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
                 (now, limit),
             )
         ]
-        unread = self._store.sql.execute(
-            f"SELECT {_AT_SIGHT} FROM {table} AS message WHERE id > ? AND processed = 0 "
-            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?",
-            (head, limit),
+        unread = (
+            "SELECT {} "
+            f"FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
         )
-        with closing(unread):
-            return self._choose(name, again, unread, limit, head, most_bytes)
+        try:
+            with closing(self._store.sql.execute(unread.format(_AT_SIGHT), (head, limit))) as rows:
+                return self._choose(name, again, rows, limit, head, most_bytes)
+        except UnicodeDecodeError:  # somebody's own INSERT
+            with closing(self._store.sql.execute(unread.format(_ANY_AT_SIGHT), (head, limit))) as rows:
+                return self._choose(name, again, rows, limit, head, most_bytes)
 
     def _choose(
         self,
@@ -146,7 +179,7 @@ class Claims:
     ) -> _Chosen:
         fresh: list[tuple[Any, ...]] = []
         ids: list[int] = []
-        large: list[int] = []
+        large: set[int] = set()
         room = limit
         left = float("inf") if most_bytes is None else most_bytes
         line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
@@ -154,22 +187,22 @@ class Claims:
             if again and type(one) is _Again:
                 if one.expired:
                     if not fresh and not ids:
-                        return _Chosen((), [one.id], head, suspect=True)
+                        return _Chosen([], [one.id], head, suspect=True)
                     continue  # the next claim begins with it
                 left -= one.size
                 if left < 0 and (fresh or ids):
                     break
                 ids.append(one.id)
             else:
-                number, topic, payload, _, _, _, _, properties = one
+                number, topic, payload, _, _, _, _, properties, _ = one
                 try:
                     left -= len(payload) + TOPIC_FACTOR * len(topic)
                     if properties is not None:
                         left -= PROPERTIES_FACTOR * len(properties)
-                except TypeError:  # of what is long, the length stands there
+                except TypeError:  # the length of what is long, or somebody's own INSERT
                     left -= _held_by_large(one)
                     if left >= 0 or not (fresh or ids):
-                        large.append(number)
+                        large.add(number)
                 if left < 0 and (fresh or ids):
                     break
                 fresh.append(one)
@@ -184,7 +217,7 @@ class Claims:
 
     def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         ids, suspect = self._topics.heads(name, limit, now, most_bytes)
-        return _Chosen((), ids, self._past_settled(name, head), suspect)
+        return _Chosen([], ids, self._past_settled(name, head), suspect)
 
     def _past_settled(self, name: str, head: int) -> int:
         """How far the head may go, so that nobody walks through what is settled: up to what was never lent."""
@@ -200,10 +233,18 @@ class Claims:
 
 def _held_by_large(row: tuple[Any, ...]) -> int:
     payload, properties = (
-        one if isinstance(one, int) else len(one or b"") for one in (row[_PAYLOAD], row[_PROPERTIES])
+        max(one, 0) if isinstance(one, int) else _length(one) for one in (row[_PAYLOAD], row[_PROPERTIES])
     )
-    return payload + TOPIC_FACTOR * len(row[_TOPIC]) + PROPERTIES_FACTOR * properties
+    return payload + TOPIC_FACTOR * _length(row[_TOPIC]) + PROPERTIES_FACTOR * properties
+
+
+def _length(value: object) -> int:
+    return len(value if isinstance(value, bytes | str) else str(value))
 
 
 def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent
-    return float(one.due_at if type(one) is _Again else one[_RECEIVED_AT])
+    """Since when it could be lent, in the store's time; a row that somebody has inserted goes by its date."""
+    if type(one) is _Again:
+        return float(one.due_at)
+    since = one[_CHANGED_AT]
+    return since if type(since) is float else as_number(one[_RECEIVED_AT])

@@ -2,17 +2,33 @@
 
 import base64
 import json
+import logging
+from contextlib import suppress
 from typing import Any
 
 from fmq.message import NO_PROPERTIES, Message, Properties
 
-MESSAGE_COLUMNS = "id, topic, payload, received_at, qos, retain, retry_count, properties"
+MESSAGE_COLUMNS = "id, topic, payload, received_at, qos, retain, retry_count, properties, changed_at"
+ANY_COLUMNS = ", ".join(
+    f"iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name})" for name in MESSAGE_COLUMNS.split(", ")
+)
+"""The same, for rows whose text may not be UTF-8: each text as its bytes."""
+NUMBER = "iif(typeof({0}) IN ('real', 'integer'), {0}, NULL)"
 
 TOPIC_FACTOR, PROPERTIES_FACTOR = 4, 20
 MOST_AT_SIGHT = 64 * 1024
 """The longest payload or properties, in bytes, that are read before it is known whether their message is wanted."""
 
+_log = logging.getLogger(__name__)
+_KINDS: dict[str, type] = {
+    "payload_format_indicator": int,
+    "message_expiry_interval": int,
+    "content_type": str,
+    "response_topic": str,
+}
 _PLAIN = ("payload_format_indicator", "message_expiry_interval", "content_type", "response_topic")
+
+_BINARY = ("correlation_data", "raw")
 
 
 def held_bytes(row: str) -> str:
@@ -32,8 +48,9 @@ def encode_properties(properties: Properties | None) -> str | None:
     if properties is None or properties == NO_PROPERTIES:
         return None
     encoded: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(properties, name)) is not None}
-    if properties.correlation_data is not None:
-        encoded["correlation_data"] = base64.b64encode(properties.correlation_data).decode("ascii")
+    for name in _BINARY:
+        if (data := getattr(properties, name)) is not None:
+            encoded[name] = base64.b64encode(data).decode("ascii")
     if properties.user_properties:
         encoded["user_properties"] = properties.user_properties
     return json.dumps(encoded, separators=(",", ":"))  # ASCII, so that any string a broker sends can be stored
@@ -44,26 +61,61 @@ def decode_properties(text: str | None) -> Properties:
     if text is None:
         return NO_PROPERTIES
     decoded = json.loads(text)
-    correlation = decoded.pop("correlation_data", None)
+    for name in _BINARY:
+        if name in decoded:
+            decoded[name] = base64.b64decode(decoded[name])
     users = decoded.pop("user_properties", ())
-    return Properties(
-        **decoded,
-        correlation_data=None if correlation is None else base64.b64decode(correlation),
-        user_properties=tuple((key, value) for key, value in users),
-    )
+    return Properties(**decoded, user_properties=tuple((key, value) for key, value in users))
 
 
 def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
-    """A row of ``MESSAGE_COLUMNS`` as a message."""
-    number, topic, payload, received_at, qos, retain, retry_count, properties = row
+    """A row of ``MESSAGE_COLUMNS`` or ``ANY_COLUMNS`` as a message.
+
+    Never fails: rows may have been written by somebody's own SQL, into tables of older versions, which let every type pass.
+    """
+    number, topic, payload, received_at, qos, retain, retry_count, properties, _ = row
+    if type(topic) is str and type(received_at) is float and type(retry_count) is int and type(payload) is bytes:
+        return Message(
+            number,
+            queue,
+            topic,
+            payload,
+            received_at,
+            1 if qos is None else qos,
+            retain == 1,
+            retry_count,
+            NO_PROPERTIES if properties is None else _readable_properties(properties),
+        )
     return Message(
         number,
         queue,
-        topic,
-        payload if isinstance(payload, bytes) else str(payload).encode(),  # somebody's own INSERT
-        received_at,
-        1 if qos is None else qos,
+        as_text(topic),
+        payload if isinstance(payload, bytes) else str(payload).encode(),
+        as_number(received_at),
+        qos if qos in (0, 1, 2) else 1,
         retain == 1,
-        retry_count,
-        NO_PROPERTIES if properties is None else decode_properties(properties),
+        retry_count if isinstance(retry_count, int) else 0,
+        NO_PROPERTIES if properties is None else _readable_properties(properties),
     )
+
+
+def as_text(value: object) -> str:
+    """Whatever stands in a column of text; what is not UTF-8 in it is replaced."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def as_number(value: object) -> float:
+    """Whatever stands in a column of numbers; 0 if it is none."""
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _readable_properties(text: object) -> Properties:
+    """What ``encode_properties`` wrote; none, if it was somebody else."""
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        found = decode_properties(as_text(text))
+        if all(isinstance(getattr(found, name), kind | None) for name, kind in _KINDS.items()) and all(
+            isinstance(part, str) for pair in found.user_properties for part in pair
+        ):
+            return found
+    _log.warning("A message's properties can't be read, and are left out: %.100r", text)
+    return NO_PROPERTIES

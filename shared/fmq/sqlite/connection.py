@@ -1,5 +1,6 @@
 """One connection: opening it, its transactions, its clock. Nothing else begins, commits or rolls back."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,26 +12,19 @@ import apsw
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from fmq.clock import Clock
-from fmq.errors import StoreDamaged, StoreRefused, StoreUnavailable, UnknownQueue
+from fmq.errors import QueueError, StoreDamaged, StoreRefused, UnknownQueue
 from fmq.queue import StoreOptions
-from fmq.sqlite import guard, schema
+from fmq.sqlite import guard, schema, timekeeping
+from fmq.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS
 from fmq.sqlite.names import quoted
+from fmq.sqlite.presence import Presence
+from fmq.sqlite.translating import damage, translated
 
 _log = logging.getLogger(__name__)
 _CHECKED_BYTES = 256 * 1024 * 1024
 _PAGE_BYTES = 8_192
 _CACHE_BYTES = 8 * 1024 * 1024  # a large batch fits, so that none of its pages is written twice
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
-_UNAVAILABLE = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NoMemError,
-    apsw.ReadOnlyError,
-)
-_DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 
 class Store:
@@ -41,12 +35,14 @@ class Store:
         guard.require_good_place(path)
         self.path = path
         self._clock = clock
+        self._time = timekeeping.StoreTime(clock)
         self._tables: dict[str, str] = {}
+        self._presence: Presence | None = None
         _make_private_file(path)
-        with _told(path):
+        with translated(path):
             self.sql = apsw.Connection(str(path))
         try:
-            with _told(path):
+            with translated(path):
                 self._prepare(options)
         except BaseException:
             self.sql.close()
@@ -85,7 +81,8 @@ class Store:
         if self._version() < schema.LATEST_VERSION:
             with self.write():
                 schema.migrate(sql, self._version())
-        self._offset = self._set_clock()
+        self._set_clock()
+        self._presence = Presence(self.path)
 
     def _version(self) -> int:
         return int(self.sql.pragma("user_version"))
@@ -115,37 +112,61 @@ class Store:
             return
         found = [str(row[0]) for row in self.sql.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
-            raise StoreDamaged(_damage(self.path, " ".join(" ".join(found).split())))
+            raise StoreDamaged(damage(self.path, " ".join(" ".join(found).split())))
 
-    def _set_clock(self) -> float:
-        """Set the store's time up: it runs like the steady clock and began, in this boot, at the wall clock's time.
-
-        In a new boot steady times of the last one mean nothing: all leases are over (so are their holders) and
-        all retries due.
-        """
-        boot = self._clock.boot_id()
-        known = self.note("boot_id")
-        offset = self.note("clock_offset")
-        if known == boot and offset is not None:
-            return float(offset)
+    def _set_clock(self) -> None:
+        """Go on with the store's time. In a new boot all leases are over: so are their holders."""
+        if self._same_boot():
+            return
         with self.write():
-            if self.note("boot_id") == boot:
-                return float(self.note("clock_offset") or 0.0)
-            fresh = self._clock.wall() - self._clock.steady()
-            self.set_note("boot_id", boot)
-            self.set_note("clock_offset", repr(fresh))
-            now = fresh + self._clock.steady()
+            if self._same_boot():
+                return
+            self._time.begin(self.note(timekeeping.SEEN))
+            self.set_note(timekeeping.BOOT, self._clock.boot_id())
+            self.set_note(timekeeping.OFFSET, repr(self._time.offset))
+            self.see_clocks()
             for (table,) in self.rows("SELECT table_name FROM fmq_queue"):
-                self.sql.execute(f"UPDATE {schema.lent_table(table)} SET due_at = ?1 WHERE due_at > ?1", (now,))
-        return fresh
+                self.rows(
+                    f"UPDATE {schema.lent_table(table)} SET due_at = ?1 WHERE token IS NOT NULL AND due_at > ?1",
+                    (self.now(),),
+                )
+
+    def _same_boot(self) -> bool:
+        offset = timekeeping.number(self.note(timekeeping.OFFSET))
+        if offset is None or self.note(timekeeping.BOOT) != self._clock.boot_id():
+            return False
+        self._time.go_on(offset, self.note(timekeeping.SEEN))
+        return True
+
+    def see_clocks(self) -> None:
+        """Note both clocks, for the next boot to go on from. Within ``write``."""
+        stood = self._time.stood(self.note(timekeeping.SEEN), self.note(timekeeping.STOOD))
+        if stood is not None:
+            self.set_note(timekeeping.STOOD, stood)
+        self.set_note(timekeeping.SEEN, self._time.see())
+
+    def see_if_set(self) -> None:
+        """Note both clocks if somebody has set the wall clock. Begins a transaction of its own."""
+        if self._time.was_set:
+            with self.write():
+                self.see_clocks()
+
+    def ago(self, seconds: float) -> float:
+        """The moment of the store's time that lies ``seconds`` back."""
+        return self._time.ago(seconds, self.note(timekeeping.STOOD))
 
     def now(self) -> float:
-        """The store's time in seconds: steady within a boot, near to Unix time."""
-        return self._clock.steady() + self._offset
+        """The store's time in seconds: steady within a boot, and going on over the next one."""
+        return self._time.now()
 
     def wall(self) -> float:
         """Unix time in seconds."""
-        return self._clock.wall()
+        return self._time.wall()
+
+    @property
+    def shift(self) -> float:
+        """Seconds that turn a moment of the store's time into Unix time."""
+        return self._time.shift
 
     @property
     def clock(self) -> Clock:
@@ -157,7 +178,7 @@ class Store:
 
         A deferred one would get SQLITE_BUSY at its first write, whatever the timeout, if another wrote meanwhile.
         """
-        with _told(self.path):
+        with translated(self.path):
             self.sql.execute("BEGIN IMMEDIATE")
             try:
                 yield self.sql
@@ -166,16 +187,34 @@ class Store:
                 with suppress(apsw.Error):  # some errors have rolled back already
                     self.sql.execute("ROLLBACK")
                 raise
+            if self._presence:
+                self._presence.require_now_and_then()
 
     @contextmanager
     def read(self) -> Iterator[apsw.Connection]:
         """Statements that only read, with their errors told as fmq's."""
-        with _told(self.path):
+        with translated(self.path):
+            if self._presence:
+                self._presence.require_now_and_then()
             yield self.sql
+
+    def require_presence(self) -> None:
+        """Raise StoreRefused if the path names other files than those that are open, so that a commit is lost."""
+        if self._presence:
+            self._presence.require()
 
     def rows(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a statement, read before anything else runs."""
         return self.sql.execute(statement, values).fetchall()
+
+    def messages(self, queue: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """The rows of these messages, as ``decode_message`` takes them."""
+        statement = f"FROM {self.table(queue)} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        values = (json.dumps(list(ids)),)
+        try:
+            return self.rows(f"SELECT {MESSAGE_COLUMNS} {statement}", values)
+        except UnicodeDecodeError:  # somebody's own INSERT
+            return self.rows(f"SELECT {ANY_COLUMNS} {statement}", values)
 
     def table(self, queue: str) -> str:
         """The name, quoted for SQL, of the queue's table. Raises UnknownQueue."""
@@ -189,7 +228,8 @@ class Store:
         """The name of the queue's table. Raises UnknownQueue."""
         known = self._tables.get(queue)
         if known is None:
-            row = self.sql.execute("SELECT table_name FROM fmq_queue WHERE name = ?", (queue,)).fetchone()
+            with translated(self.path):
+                row = self.sql.execute("SELECT table_name FROM fmq_queue WHERE name = ?", (queue,)).fetchone()
             if row is None:
                 raise UnknownQueue(f"there is no queue {queue!r} in {self.path}: has its listener run yet?")
             known = self._tables[queue] = str(row[0])
@@ -207,33 +247,20 @@ class Store:
         )
 
     def close(self) -> None:
-        with _told(self.path):
+        if self._presence:
+            with suppress(QueueError):
+                self.see_if_set()
+        with translated(self.path):
             self.sql.close()
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """SQLite's errors as fmq's."""
-    try:
-        yield
-    except _DAMAGED as error:
-        raise StoreDamaged(_damage(path, str(error))) from error
-    except _UNAVAILABLE as error:
-        raise StoreUnavailable(f"{path}: {error}") from error
-
-
-def _damage(path: Path, what: str) -> str:
-    return (
-        f"{path} is damaged or no SQLite database ({what}): it was left untouched. Restore a backup, or keep it aside "
-        f"and begin a new one with: fmq set-aside"
-    )
 
 
 def _make_private_file(path: Path) -> None:
     """Make the file before SQLite does: not for everybody to read. Its -wal and -shm take the same mode."""
+    if path.exists():
+        return
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
     except FileExistsError:
-        pass  # as usual
+        pass  # another process was faster
     except OSError as error:
         raise StoreRefused(f"{path} can't be made: {error.strerror}") from error

@@ -11,6 +11,7 @@ import apsw
 from fmq.errors import StoreRefused
 from fmq.finding import Finding, ok, problem, warning
 from fmq.sqlite import guard, schema
+from fmq.sqlite.file_systems import file_system
 
 MIB = 1024 * 1024
 _CHECKED_BYTES = 256 * MIB
@@ -64,7 +65,7 @@ def diagnose_file(url: str, *, thorough: bool) -> Iterator[Finding]:
 
 
 def _folder(path: Path) -> Finding:
-    kind = guard.file_system(path.parent) or "unknown"
+    kind = file_system(path.resolve().parent) or "unknown"
     if kind in _PASSING:
         return warning(
             "folder", f"{path.parent} is on {kind}: {_PASSING[kind]}", "Put the database on a volume or a local disk."

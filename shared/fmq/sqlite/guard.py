@@ -8,30 +8,8 @@ from urllib.parse import unquote
 import apsw
 
 from fmq.errors import SettingsError, StoreRefused, StoreUnavailable
+from fmq.sqlite.file_systems import MOUNTS, file_system, is_shared
 from fmq.sqlite.schema import APPLICATION_ID
-
-_NETWORK_TYPES = frozenset(
-    {
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.cephfs",
-        "fuse.glusterfs",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "smb3",
-        "smbfs",
-    }
-)
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def require_fixed_library(version: str) -> None:
@@ -75,15 +53,15 @@ def is_ours(path: Path) -> bool:
         raise StoreUnavailable(f"{path}: {error}") from error
 
 
-def require_good_place(path: Path, *, mounts: Path = _MOUNTS) -> None:
-    """Refuse a folder that is missing, read-only or on a network file system, whose locks SQLite can't rely on."""
+def require_good_place(path: Path, *, mounts: Path = MOUNTS) -> None:
+    """Refuse a folder that is missing, read-only or on a network or shared file system, whose locks SQLite can't rely on."""
     folder = path.parent
     if not folder.is_dir():
         raise StoreRefused(f"the folder {folder} of the database does not exist: make it, or mount the volume there")
     if path.is_dir():
         raise StoreRefused(f"{path} is a folder: the database would be a file in it, such as {path / 'mqtt_queue.db'}")
-    kind = file_system(folder, mounts=mounts)
-    if kind in _NETWORK_TYPES:
+    kind = file_system(path.resolve().parent, mounts=mounts)  # the file may be a link to another folder
+    if is_shared(kind):
         raise StoreRefused(
             f"{folder} is on a network file system ({kind}), where SQLite's locks and shared memory don't work and "
             "messages would be lost: put the database on a local or block volume"
@@ -95,23 +73,6 @@ def require_good_place(path: Path, *, mounts: Path = _MOUNTS) -> None:
         raise StoreRefused(
             f"{path} can't be written by this user: every service that shares it needs the same user or group"
         )
-
-
-def file_system(folder: Path, *, mounts: Path = _MOUNTS) -> str:
-    """The type of the file system that holds ``folder`` (proc(5), mountinfo), or "" where that can't be told."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return ""
-    best, kind = -1, ""
-    resolved = folder.resolve()
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = Path(left.split(" ")[4].encode("latin-1", "backslashreplace").decode("unicode_escape"))
-        # A later line covers an earlier one at the same place.
-        if resolved.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), right.split(" ")[0]
-    return kind
 
 
 def library_version() -> str:

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from fmq.errors import UnknownQueue
 from fmq.message import DeadLetter, Message, Pause
 from fmq.selection import Found, Selection, State
-from fmq.sqlite.codec import MESSAGE_COLUMNS, decode_message
+from fmq.sqlite.codec import ANY_COLUMNS, NUMBER, as_number, as_text, decode_message
 from fmq.sqlite.connection import Store
 
 _THESE = "id IN (SELECT value FROM json_each(:ids))"
 _SETTLED = {State.DEAD: "dead_at IS NOT NULL", State.DONE: "processed = 1 AND dead_at IS NULL"}
 # What one step reads: id, topic, since when, and whether the reason fits.
-_LOOK = "id, topic, {since}, instr(lower(ifnull(reason, '')), lower(:reason))"
+_LOOK = (
+    "id, CAST(topic AS BLOB) AS topic, "
+    + NUMBER.format("{since}")
+    + ", instr(lower(ifnull(reason, '')), lower(:reason))"
+)
 _WALKS = {
     State.DEAD: f"SELECT {_LOOK.format(since='dead_at')} FROM {{table}} "
     "WHERE dead_at IS NOT NULL AND id > :after ORDER BY id LIMIT :within",
     # Along the ids, whatever each row is: an index of the handled ones would cost every settlement something.
-    State.DONE: f"SELECT {_LOOK.format(since='ifnull(changed_at, received_at)')}, processed = 1 AND dead_at IS NULL "
+    State.DONE: f"SELECT {_LOOK.format(since='ifnull(changed_at + :shift, received_at)')}, processed = 1 AND dead_at IS NULL "
     "FROM {table} WHERE id > :after ORDER BY id LIMIT :within",
     # Those that were lent and wait again, and those that were never lent; either walk goes by ids.
     State.PENDING: f"""
@@ -46,9 +50,15 @@ class Operations:
         with self._store.read():
             rows = self._store.rows(
                 _WALKS[which.state].format(table=self._store.table(name), lent=self._store.lent(name)),
-                {"name": name, "after": after_id, "within": within, "reason": which.reason or ""},
+                {
+                    "name": name,
+                    "after": after_id,
+                    "within": within,
+                    "reason": which.reason or "",
+                    "shift": self._store.shift,
+                },
             )
-        ids = which.among([row[:3] for row in rows if row[3] and all(row[4:])])
+        ids = which.among([(row[0], as_text(row[1]), as_number(row[2])) for row in rows if row[3] and all(row[4:])])
         if len(ids) > limit:
             ids = ids[:limit]
             return Found(ids, next(count for count, row in enumerate(rows, 1) if row[0] == ids[-1]), ids[-1])
@@ -57,20 +67,18 @@ class Operations:
     def messages(self, name: str, ids: Sequence[int]) -> Sequence[Message]:
         """See Queue.messages."""
         with self._store.read():
-            rows = self._store.rows(
-                f"SELECT {MESSAGE_COLUMNS} FROM {self._store.table(name)} WHERE {_THESE} ORDER BY id", _ids(ids)
-            )
+            rows = self._store.messages(name, ids)
         return [decode_message(name, row) for row in rows]
 
     def dead_letters(self, name: str, ids: Sequence[int] | None, *, limit: int, after_id: int) -> Sequence[DeadLetter]:
         """See Queue.dead_letters."""
         with self._store.read():
             rows = self._store.rows(
-                f"SELECT dead_at, reason, {MESSAGE_COLUMNS} FROM {self._store.table(name)} "
+                f"SELECT {NUMBER.format('dead_at')}, CAST(reason AS BLOB), {ANY_COLUMNS} FROM {self._store.table(name)} "
                 f"WHERE dead_at IS NOT NULL AND id > :after {'' if ids is None else f'AND {_THESE}'} ORDER BY id LIMIT :limit",
                 {"after": after_id, "limit": limit, **_ids(ids or ())},
             )
-        return [DeadLetter(decode_message(name, row[2:]), row[0], row[1] or "") for row in rows]
+        return [DeadLetter(decode_message(name, row[2:]), as_number(row[0]), as_text(row[1] or b"")) for row in rows]
 
     def requeue(self, name: str, state: State, ids: Sequence[int] | None, *, limit: int) -> int:
         """Make settled messages pending: those of ``ids`` that are in ``state``, else the first ``limit`` of all."""

@@ -13,9 +13,11 @@ from fmq.queue import NO_TERMS, Retention, StoreOptions
 from fmq.selection import Found, Selection, State
 from fmq.sqlite import guard, insertion
 from fmq.sqlite.claims import Claims
+from fmq.sqlite.codec import NUMBER
 from fmq.sqlite.connection import Store
 from fmq.sqlite.names import table_name
 from fmq.sqlite.operate import Operations
+from fmq.sqlite.order import Order
 from fmq.sqlite.schema import create_queue_table
 from fmq.sqlite.settlements import Settlements
 from fmq.sqlite.upkeep import Upkeep
@@ -26,7 +28,8 @@ class SqliteQueue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._claims = Claims(store)
+        self._order = Order(store)
+        self._claims = Claims(store, self._order)
         self._settlements = Settlements(store)
         self._upkeep = Upkeep(store)
         self._operations = Operations(store)
@@ -67,6 +70,12 @@ class SqliteQueue:
     ) -> Sequence[Claim]:
         return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
 
+    def ordered(self, name: str) -> bool | None:
+        return self._order.mode(name)
+
+    def set_order(self, name: str, *, ordered: bool) -> None:
+        self._order.change(name, ordered=ordered)
+
     def extend(self, claims: Sequence[Claim], *, lease: float) -> Sequence[Claim]:
         return self._settlements.extend(claims, lease=lease)
 
@@ -96,10 +105,10 @@ class SqliteQueue:
         """When the oldest pending message was received: the first that was never lent, or one that waits again."""
         table, lent = self._store.table(name), self._store.lent(name)
         found = self._store.rows(
-            f"SELECT (SELECT received_at FROM {table} AS message "
+            f"SELECT (SELECT {NUMBER.format('received_at')} FROM {table} AS message "
             "WHERE id > (SELECT head FROM fmq_queue WHERE name = ?) AND processed = 0 "
             f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT 1), "
-            f"(SELECT min(received_at) FROM {lent} WHERE token IS NULL)",
+            f"(SELECT {NUMBER.format('oldest')} FROM (SELECT min(received_at) AS oldest FROM {lent} WHERE token IS NULL))",
             (name,),
         )[0]
         return min((at for at in found if at is not None), default=None)
@@ -107,24 +116,19 @@ class SqliteQueue:
     def store_stats(self) -> StoreStats:
         path = self._store.path
         wal = path.with_name(path.name + "-wal")
-        disk = os.statvfs(path.parent)
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise StoreRefused(
-                f"{path} was removed or renamed while it was in use, and what is in it now would be lost: "
-                "put it back or begin a new one, and start again"
-            ) from None
-        return StoreStats(
-            database_bytes=size,
-            wal_bytes=wal.stat().st_size if wal.exists() else 0,
-            free_disk_bytes=disk.f_bavail * disk.f_frsize,
-        )
+        with self._store.read():
+            self._store.require_presence()
+            disk = os.statvfs(path.parent)
+            return StoreStats(
+                database_bytes=path.stat().st_size,
+                wal_bytes=wal.stat().st_size if wal.exists() else 0,
+                free_disk_bytes=disk.f_bavail * disk.f_frsize,
+            )
 
     def probe(self) -> None:
         # Really written, and more than a page: a full disk shows only when something has to grow.
         with self._store.write():
-            self._store.set_note("probe", str(self._store.wall()))
+            self._store.see_clocks()
 
     def dead_letters(
         self, name: str, ids: Sequence[int] | None = None, *, limit: int = 100, after_id: int = 0

@@ -11,18 +11,50 @@ turn (docs/adr/0011). Always:
 * A message with ``processed = 0`` and an id up to ``head`` has a row among the lent ones. One above ``head`` may have one
   (ordered claims take messages from anywhere). No message with ``processed = 1`` has one.
 * A row among the lent ones is a claim if it has a ``token``; else its message waits to be lent again at ``due_at``.
+
+Whoever else writes into a table is held to the types and ranges that fmq reads: by CHECKs, and in tables of older versions,
+which have none, by a trigger on plain INSERTs. Rows are read as if neither existed (see fmq.sqlite.codec).
 """
+
+from collections.abc import Callable
 
 import apsw
 
 from fmq.clock import Clock
+from fmq.message import LATEST_MOMENT
 from fmq.sqlite.names import quoted
 
 APPLICATION_ID = 0x464D5131  # "FMQ1"
 FIRST_VERSION = 2
 """The schema of the first release: what ``MIGRATIONS[0]`` makes."""
 
-MIGRATIONS: tuple[str, ...] = (
+MOST_RETRIES = 2**31 - 1
+ONE_MORE = f"retry_count = min(retry_count + 1, {MOST_RETRIES})"
+"""What counts an attempt, whatever number somebody has set by hand."""
+_LAST_ID = 2**62
+"""The largest id that a plain INSERT may give: with 2**63 - 1 in the table, SQLite has none left for the next message."""
+
+
+def _know_order_and_ages(connection: apsw.Connection) -> None:
+    """Add a queue's mode and the marks of retention; hold plain INSERTs into existing tables to the right types."""
+    connection.execute(
+        """
+        ALTER TABLE fmq_queue ADD COLUMN ordered INTEGER CHECK (ordered IN (0, 1));
+        CREATE TABLE fmq_mark (
+            queue   TEXT NOT NULL,
+            at      REAL NOT NULL,
+            last_id INTEGER NOT NULL,
+            PRIMARY KEY (queue, at)
+        ) WITHOUT ROWID;
+        """
+    )
+    for name, table in connection.execute("SELECT name, table_name FROM fmq_queue").fetchall():
+        names = _names(str(name), str(table))
+        connection.execute("DROP TRIGGER {inserted}".format(**names))
+        connection.execute(_INSERTED.format(**names))
+
+
+MIGRATIONS: tuple[str | Callable[[apsw.Connection], None], ...] = (
     # 2: the registry of queues with their counters, and notes
     """
     CREATE TABLE fmq_queue (
@@ -67,12 +99,16 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (session, number)
     ) WITHOUT ROWID;
     """,
+    # 5: whether a queue is claimed in order (NULL: nobody has claimed yet), and up to which id messages came before a moment
+    # of the store's time
+    _know_order_and_ages,
 )
 LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 
 # payload stands last, so that reading any other column of a large message does not walk through its pages.
-# changed_at: Unix seconds, when the message was received, and then when it was settled. It is there from the start, so
-# that settling keeps the row's size: SQLite then writes the changed bytes only, and the payload stays where it is.
+# changed_at: when the message was received, and then when it was settled, in the store's time: the wall clock may have been
+# wrong at either moment (docs/adr/0019). It is there from the start, so that settling keeps the row's size: SQLite then
+# writes the changed bytes only, and the payload stays where it is.
 # reason: why the last attempt failed. dead_at: only on dead letters.
 # due_at: of a claim, when its lease ends; of another one, when it may be lent again. In the store's steady time.
 # received_at among the lent ones: of those that wait, so that the oldest one is found at once.
@@ -80,13 +116,31 @@ LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 # Who counts: put(), claims and settlements add a whole batch to the counters in one statement, where triggers would be
 # one a row. The triggers count everything else, by an operator's command or by somebody's own SQL. What tells them apart:
 # put() always sets qos, and a settlement always gives changed_at another value (docs/adr/0007).
+_INSERTED = """
+CREATE TRIGGER {inserted} AFTER INSERT ON {table} WHEN NEW.qos IS NULL BEGIN
+    SELECT RAISE(ABORT, 'topic is not text') WHERE typeof(NEW.topic) <> 'text';
+    SELECT RAISE(ABORT, 'received_at is not a time in Unix seconds')
+        WHERE typeof(NEW.received_at) <> 'real' OR NEW.received_at < 0 OR NEW.received_at >= {latest};
+    SELECT RAISE(ABORT, 'retry_count is not a count')
+        WHERE typeof(NEW.retry_count) <> 'integer' OR NEW.retry_count NOT BETWEEN 0 AND {retries};
+    SELECT RAISE(ABORT, 'id leaves no room for later ones') WHERE NEW.id > {last_id};
+    INSERT INTO {lent} (id, due_at, received_at) SELECT NEW.id, 0, NEW.received_at
+        WHERE NEW.processed = 0 AND NEW.id <= (SELECT head FROM fmq_queue WHERE name = {name});
+    UPDATE fmq_queue SET
+        stored  = stored + 1,
+        pending = pending + (NEW.processed = 0),
+        done    = done + (NEW.processed = 1 AND NEW.dead_at IS NULL),
+        dead    = dead + (NEW.dead_at IS NOT NULL)
+    WHERE name = {name};
+END;
+"""
 _QUEUE_TABLE = """
 CREATE TABLE {table} (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     topic        TEXT NOT NULL,
     received_at  REAL NOT NULL,
     processed    INTEGER NOT NULL DEFAULT 0 CHECK (processed IN (0, 1)),
-    retry_count  INTEGER NOT NULL DEFAULT 0 CHECK (retry_count >= 0),
+    retry_count  INTEGER NOT NULL DEFAULT 0,
     qos          INTEGER CHECK (qos BETWEEN 0 AND 2),
     retain       INTEGER NOT NULL DEFAULT 0 CHECK (retain IN (0, 1)),
     properties   TEXT,
@@ -94,7 +148,15 @@ CREATE TABLE {table} (
     dead_at      REAL,
     reason       TEXT,
     payload      BLOB NOT NULL,
-    CHECK (dead_at IS NULL OR processed = 1)
+    CHECK (dead_at IS NULL OR processed = 1),
+    CONSTRAINT "topic is not text" CHECK (typeof(topic) = 'text'),
+    CONSTRAINT "received_at is not a time in Unix seconds"
+        CHECK (typeof(received_at) = 'real' AND received_at >= 0 AND received_at < {latest}),
+    CONSTRAINT "retry_count is not a count" CHECK (typeof(retry_count) = 'integer' AND retry_count BETWEEN 0 AND {retries}),
+    CONSTRAINT "properties is not text" CHECK (typeof(properties) IN ('null', 'text')),
+    CONSTRAINT "changed_at is not a number" CHECK (typeof(changed_at) IN ('null', 'real')),
+    CONSTRAINT "dead_at is not a number" CHECK (typeof(dead_at) IN ('null', 'real')),
+    CONSTRAINT "reason is not text" CHECK (typeof(reason) IN ('null', 'text'))
 );
 CREATE INDEX {dead} ON {table} (id) WHERE dead_at IS NOT NULL;
 CREATE TABLE {lent} (
@@ -106,16 +168,6 @@ CREATE TABLE {lent} (
 );
 CREATE INDEX {due} ON {lent} (due_at, id);
 CREATE INDEX {waiting} ON {lent} (received_at) WHERE token IS NULL;
-CREATE TRIGGER {inserted} AFTER INSERT ON {table} WHEN NEW.qos IS NULL BEGIN
-    INSERT INTO {lent} (id, due_at, received_at) SELECT NEW.id, 0, NEW.received_at
-        WHERE NEW.processed = 0 AND NEW.id <= (SELECT head FROM fmq_queue WHERE name = {name});
-    UPDATE fmq_queue SET
-        stored  = stored + 1,
-        pending = pending + (NEW.processed = 0),
-        done    = done + (NEW.processed = 1 AND NEW.dead_at IS NULL),
-        dead    = dead + (NEW.dead_at IS NOT NULL)
-    WHERE name = {name};
-END;
 CREATE TRIGGER {updated} AFTER UPDATE OF processed, dead_at ON {table} WHEN NEW.changed_at IS OLD.changed_at BEGIN
     UPDATE fmq_queue SET
         pending = pending - (OLD.processed = 0 AND gone.claims = 0) + (NEW.processed = 0 AND kept.claims = 0),
@@ -146,14 +198,41 @@ END;
 
 def create_queue_table(connection: apsw.Connection, *, queue: str, table: str, clock: Clock) -> None:
     """Make a queue's tables and register it. Within the caller's write transaction."""
-    parts = ("dead", "due", "waiting", "inserted", "updated", "forgotten", "removed")
-    names = {part: quoted(f"fmq_{table}_{part}") for part in parts}
     connection.execute(
         "INSERT INTO fmq_queue (name, table_name, created_at) VALUES (?, ?, ?)", (queue, table, clock.wall())
     )
-    connection.execute(
-        _QUEUE_TABLE.format(table=quoted(table), lent=lent_table(table), name=apsw.format_sql_value(queue), **names)
-    )
+    for statements in (_QUEUE_TABLE, _INSERTED):
+        connection.execute(statements.format(**_names(queue, table)))
+
+
+def make_ordered(connection: apsw.Connection, table: str) -> None:
+    """Make what ordered claims look into. Within the caller's write transaction, whose commit comes before its use."""
+    for statement in (
+        "CREATE INDEX IF NOT EXISTS {topic} ON {table} (topic, id) WHERE processed = 0",
+        "CREATE INDEX IF NOT EXISTS {out} ON {lent} (id) WHERE token IS NOT NULL",
+    ):
+        connection.execute(statement.format(**_names("", table)))
+
+
+def make_unordered(connection: apsw.Connection, table: str) -> None:
+    """Drop what only ordered claims need, and every change pays for. Within the caller's write transaction."""
+    for index in (topic_index(table), claims_index(table)):
+        connection.execute(f"DROP INDEX IF EXISTS {index}")
+
+
+def _names(queue: str, table: str) -> dict[str, object]:
+    parts = ("dead", "due", "waiting", "inserted", "updated", "forgotten", "removed")
+    return {
+        "table": quoted(table),
+        "lent": lent_table(table),
+        "topic": topic_index(table),
+        "out": claims_index(table),
+        "name": apsw.format_sql_value(queue),
+        "latest": LATEST_MOMENT,
+        "retries": MOST_RETRIES,
+        "last_id": _LAST_ID,
+        **{part: quoted(f"fmq_{table}_{part}") for part in parts},
+    }
 
 
 def lent_table(table: str) -> str:
@@ -166,10 +245,18 @@ def topic_index(table: str) -> str:
     return quoted(f"fmq_{table}_topic")
 
 
+def claims_index(table: str) -> str:
+    """The name, quoted, of the index of what is out: ordered claims look there for the topics to leave alone."""
+    return quoted(f"fmq_{table}_out")
+
+
 def migrate(connection: apsw.Connection, version: int) -> None:
     """Apply the migrations after ``version`` (0: there is nothing yet). Within the caller's write transaction."""
     done = version - FIRST_VERSION + 1 if version else 0
-    for statements in MIGRATIONS[done:]:
-        connection.execute(statements)
+    for step in MIGRATIONS[done:]:
+        if isinstance(step, str):
+            connection.execute(step)
+        else:
+            step(connection)
     connection.pragma("application_id", APPLICATION_ID)
     connection.pragma("user_version", LATEST_VERSION)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from fmq.message import Claim
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.sqlite.connection import Store
+from fmq.sqlite.schema import ONE_MORE
 
 # Always another value than before, or the trigger would count too (see schema).
-_CHANGED = "changed_at = iif(changed_at = :wall, :wall - 0.000001, :wall)"
+_CHANGED = "changed_at = iif(changed_at = :now, :now - 0.000001, :now)"
 _OF_THESE = "WHERE id IN (SELECT value FROM json_each(:ids))"
 
 
@@ -66,7 +67,7 @@ class Settlements:
         ids = self._held(name, token, claims, "DELETE FROM {}")
         self._store.rows(
             f"UPDATE {self._store.table(name)} SET processed = 1, {_CHANGED}, reason = NULL {_OF_THESE}",
-            {"wall": self._store.wall(), "ids": json.dumps(ids)},
+            {"now": self._store.now(), "ids": json.dumps(ids)},
         )
         self._count(name, claimed=-len(ids), done=len(ids))
         return ids
@@ -75,7 +76,7 @@ class Settlements:
         ids = self._held(name, token, [claim], "DELETE FROM {}")
         self._store.rows(
             f"UPDATE {self._store.table(name)} SET processed = 1, {_CHANGED}, dead_at = :wall, reason = :reason {_OF_THESE}",
-            {"wall": self._store.wall(), "ids": json.dumps(ids), "reason": reason},
+            {"now": self._store.now(), "wall": self._store.wall(), "ids": json.dumps(ids), "reason": reason},
         )
         self._count(name, claimed=-len(ids), dead=len(ids))
         return ids
@@ -83,7 +84,7 @@ class Settlements:
     def _retry(self, name: str, token: int, claim: Claim, settlement: RetryLater) -> Sequence[int]:
         ids = self._wait(name, token, [claim], due_at=self._store.now() + settlement.delay)
         self._store.rows(
-            f"UPDATE {self._store.table(name)} SET retry_count = retry_count + 1, reason = :reason {_OF_THESE}",
+            f"UPDATE {self._store.table(name)} SET {ONE_MORE}, reason = :reason {_OF_THESE}",
             {"ids": json.dumps(ids), "reason": settlement.reason},
         )
         return ids

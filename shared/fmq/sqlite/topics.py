@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fmq.sqlite.codec import held_bytes
 from fmq.sqlite.connection import Store
-from fmq.sqlite.schema import topic_index
+from fmq.sqlite.schema import claims_index, topic_index
 
 
 class Topics:
@@ -12,8 +12,7 @@ class Topics:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._last_topic: dict[str, str] = {}
-        self._indexed: set[str] = set()
+        self._last_topic: dict[str, bytes] = {}
 
     def heads(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[Sequence[int], bool]:
         """The ids to lend, and whether they are one suspect: going round the topics, from the last one on.
@@ -21,11 +20,10 @@ class Topics:
         Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
         Within a write transaction.
         """
-        self._index(name)
-        after = self._last_topic.get(name, "")
+        after = self._last_topic.get(name)
         rows = self._due_heads(name, limit, now, above=after, upto=None)
-        if len(rows) < limit and after:
-            rows += self._due_heads(name, limit - len(rows), now, above="", upto=after)
+        if len(rows) < limit and after is not None:
+            rows += self._due_heads(name, limit - len(rows), now, above=None, upto=after)
         suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
         if suspects:
             # Alone if it is the first; else what stands before it, and the next claim begins with it.
@@ -35,35 +33,37 @@ class Topics:
         return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
 
     def _due_heads(
-        self, name: str, limit: int, now: float, *, above: str, upto: str | None
-    ) -> list[tuple[int, str, bool, int]]:
-        table = f"{self._store.table(name)} INDEXED BY {topic_index(self._store.bare_table(name))}"
+        self, name: str, limit: int, now: float, *, above: bytes | None, upto: bytes | None
+    ) -> list[tuple[int, bytes, bool, int]]:
+        bare = self._store.bare_table(name)
+        table = f"{self._store.table(name)} INDEXED BY {topic_index(bare)}"
+        lent = self._store.lent(name)
+        first = ">=" if above is None else ">"
+        # A topic is its bytes: somebody's own INSERT may have written one that is not UTF-8.
         return self._store.rows(
             f"""
             WITH RECURSIVE waiting (topic) AS (
-                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > :above)
+                SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic {first} CAST(:above AS TEXT))
                 UNION ALL
                 SELECT (SELECT min(topic) FROM {table} WHERE processed = 0 AND topic > waiting.topic)
-                FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < :upto)
+                FROM waiting WHERE topic IS NOT NULL AND (:upto IS NULL OR topic < CAST(:upto AS TEXT))
+            ),
+            busy (topic) AS MATERIALIZED (
+                SELECT topic FROM {lent} AS out INDEXED BY {claims_index(bare)}
+                JOIN {self._store.table(name)} AS message ON message.id = out.id
+                WHERE out.token IS NOT NULL AND out.due_at > :now
             )
-            SELECT head.id, head.topic, lent.token IS NOT NULL, {held_bytes("head")}
+            SELECT head.id, CAST(head.topic AS BLOB), lent.token IS NOT NULL, {held_bytes("head")}
             FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )
-            LEFT JOIN {self._store.lent(name)} AS lent ON lent.id = head.id
-            WHERE ifnull(lent.due_at, 0) <= :now AND (:upto IS NULL OR head.topic <= :upto)
+            LEFT JOIN {lent} AS lent ON lent.id = head.id
+            WHERE ifnull(lent.due_at, 0) <= :now AND (:upto IS NULL OR head.topic <= CAST(:upto AS TEXT))
+            AND head.topic NOT IN (SELECT topic FROM busy)
             LIMIT :limit
             """,
-            {"above": above, "upto": upto, "now": now, "limit": limit},
+            {"above": above or b"", "upto": upto, "now": now, "limit": limit},
         )
-
-    def _index(self, name: str) -> None:
-        if name not in self._indexed:
-            table = self._store.bare_table(name)
-            self._store.rows(
-                f"CREATE INDEX IF NOT EXISTS {topic_index(table)} ON {self._store.table(name)} (topic, id) WHERE processed = 0"
-            )
-            self._indexed.add(name)
 
 
 def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:

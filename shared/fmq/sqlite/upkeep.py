@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import apsw
 
 from fmq.queue import Retention
+from fmq.sqlite.codec import NUMBER
 from fmq.sqlite.connection import Store
 
 _log = logging.getLogger(__name__)
@@ -15,10 +16,14 @@ _VACUUM_PAGES = 512
 _WAL_SOFT_BYTES = 8 * 1024 * 1024
 _WAL_HARD_BYTES = 64 * 1024 * 1024
 _BRIEFLY_MS = 50
+_LAST_ID = 2**63 - 1
+_SHORTEST_MARK_SECONDS = 1.0
 
-_PAST = """processed = 1 AND CASE
-    WHEN dead_at IS NULL THEN coalesce(changed_at, received_at) <= :done
-    ELSE dead_at <= :dead END"""
+_MARKS = 64
+"""How many marks a retention period has: the sweep goes through a part of it more than it deletes from."""
+# By the store's time. Of a row that somebody has inserted as handled, only the date is known.
+_AGED = f"coalesce(changed_at, {NUMBER.format('received_at')} - :shift)"
+_PAST = f"processed = 1 AND {_AGED} <= iif(dead_at IS NULL, :done, :dead)"
 
 
 class Upkeep:
@@ -30,32 +35,59 @@ class Upkeep:
 
     def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
         """See Queue.maintain."""
+        self._store.see_if_set()
+        self._mark(names, retention)
         deleted = sum(self._sweep(name, retention, limit) for name in names) + self._forget_keys(limit)
         if not deleted:
             self._give_space_back()
         self._checkpoint()
         return deleted
 
+    def _mark(self, names: Sequence[str], retention: Retention) -> None:
+        """Note now and then which ids there were at a moment: what has a larger one came later, whatever its date says."""
+        periods = [one for one in (retention.done_seconds, retention.dead_seconds) if one is not None]
+        if not periods:
+            return
+        every = max(_SHORTEST_MARK_SECONDS, min(periods) / _MARKS)
+        for name in names:
+            now = self._store.now()
+            with self._store.read():
+                last = self._store.rows("SELECT max(at) FROM fmq_mark WHERE queue = ?", (name,))[0][0]
+            if last is not None and last <= now < last + every:
+                continue
+            with self._store.write():
+                now = self._store.now()
+                self._store.rows("DELETE FROM fmq_mark WHERE queue = ? AND at <= ?", (name, now - min(periods)))
+                self._store.rows(
+                    "INSERT OR REPLACE INTO fmq_mark (queue, at, last_id) "
+                    f"SELECT ?, ?, ifnull(max(id), 0) FROM {self._store.table(name)}",
+                    (name, now),
+                )
+
     def _sweep(self, name: str, retention: Retention, limit: int) -> int:
         """Delete up to ``limit`` rows past retention.
 
         Walks along the ids, a chunk at a time, without an index of its own that every settlement would pay for;
-        only a chunk in which something is to be deleted takes the write lock.
+        only a chunk in which something is to be deleted takes the write lock. It ends at the first mark within retention.
         """
-        now = self._store.wall()
         never = float("-inf")
-        values: dict[str, float] = {
-            "done": never if retention.done_seconds is None else now - retention.done_seconds,
-            "dead": never if retention.dead_seconds is None else now - retention.dead_seconds,
-        }
+        with self._store.read():
+            values: dict[str, float] = {
+                "done": never if retention.done_seconds is None else self._store.ago(retention.done_seconds),
+                "dead": never if retention.dead_seconds is None else self._store.ago(retention.dead_seconds),
+                "shift": self._store.shift,
+                "limit": limit,
+            }
         table = self._store.table(name)
         for _ in range(_CHUNKS):
             after = values["after"] = self._swept.get(name, 0)
             with self._store.read():
-                last, earliest, past = self._store.rows(
-                    f"SELECT max(id), min(received_at), count(*) FILTER (WHERE {_PAST}) FROM "
-                    f"(SELECT id, received_at, changed_at, dead_at, processed FROM {table} WHERE id > :after ORDER BY id LIMIT :limit)",
-                    {**values, "limit": limit},
+                last, past = self._store.rows(
+                    f"SELECT max(id), count(*) FILTER (WHERE {_PAST}) FROM "
+                    f"(SELECT id, received_at, changed_at, dead_at, processed FROM {table} WHERE id > :after AND id <= ifnull("
+                    "(SELECT last_id FROM fmq_mark WHERE queue = :name AND at > max(:done, :dead) ORDER BY at LIMIT 1), :end) "
+                    "ORDER BY id LIMIT :limit)",
+                    {**values, "name": name, "end": _LAST_ID},
                 )[0]
             if past:
                 self._swept[name] = last
@@ -64,7 +96,7 @@ class Upkeep:
                         f"DELETE FROM {table} WHERE id > :after AND id <= :last AND {_PAST}", {**values, "last": last}
                     )
                     return sql.changes()
-            if last is None or earliest > max(values["done"], values["dead"]):
+            if last is None:
                 # Nothing later can be past retention: begin again, now if this sweep left something out.
                 self._swept[name] = 0
                 if not after:

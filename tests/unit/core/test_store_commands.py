@@ -195,12 +195,29 @@ class TestTransfer:
         assert not file.exists()
 
     def test_a_wrong_line(self, path: Path, tmp_path: Path) -> None:
-        """It is named, and what stands before it is stored; blank lines are nothing."""
+        """Each wrong field of each wrong line is named, and nothing at all is stored; blank lines are nothing."""
         lines = run(path, "export", "a/#").stdout_bytes.splitlines(keepends=True)
-        target = tmp_path / "other.db"
-        with pytest.raises(FmqError, match=r"line 3 is no exported message: topic is missing"):
-            run(target, "import", "-", stdin=b"".join([lines[0], b"\n", b'{"queue": "q"}\n', lines[1]]))
-        assert counted(target)["a/#"] == (1, 0, 0, 0)
+        odd = [
+            {"queue": "a/#/b", "received_at": 1, "qos": 1, "retain": False, "topic": "t", "payload": ""},
+            {"queue": "q", "received_at": 1764367200000, "qos": 3, "retain": 0, "topic": "t"},
+            {"queue": "q", "received_at": 1, "qos": 1, "retain": False, "topic": "\ud800", "payload": ""},
+        ]
+        text = b"".join([lines[0], b"\n", *(json.dumps(one).encode() + b"\n" for one in odd), lines[1]])
+        for file in (tmp_path / "in.jsonl", None):  # a file, and a pipe
+            if file:
+                file.write_bytes(text)
+            with pytest.raises(FmqError) as told:
+                run(tmp_path / "other.db", "import", str(file or "-"), stdin=text)
+            assert str(told.value).splitlines() == [
+                "Nothing was stored.",
+                "line 3 is no exported message: 'a/#/b' has # before its last level",
+                (
+                    "line 4 is no exported message: payload_base64 is missing; received_at is 1764367200000 (milliseconds?): expected "
+                    "Unix seconds, from 0 up to the year 9999; qos is 3: expected 0, 1 or 2; retain is 0, which is of a wrong kind"
+                ),
+                "line 5 is no exported message: topic is text that no UTF-8 holds (a lone surrogate)",
+            ]
+        assert not (tmp_path / "other.db").exists()
 
     def test_only_what_is_meant(self, path: Path) -> None:
         """Filters hold for an export too."""

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.support.certificates import Certificates
 
 from fmq.errors import SettingsError
 from fmq.tls import TlsFiles
+from support.certificates import Certificates
 
 
 def _files(certificates: Certificates) -> TlsFiles:

@@ -1,11 +1,12 @@
 """What is refused before a database is touched."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fmq.errors import SettingsError, StoreRefused
-from fmq.sqlite import guard
+from fmq.sqlite import file_systems, guard
 
 
 @pytest.mark.parametrize("version", ["3.51.2", "3.50.6", "3.44.5", "3.45.1", "3.40.1", "3.7.0"])
@@ -26,7 +27,24 @@ def test_the_bundled_library_is_fixed() -> None:
     guard.require_fixed_library(guard.library_version())
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre"),
+        *("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "drvfs"),
+        *(
+            "fuse",
+            "fuse.sshfs",
+            "fuse.s3fs",
+            "fuse.gcsfuse",
+            "fuse.glusterfs",
+            "fuse.ceph-fuse",
+            "fuse.rclone",
+            "fuse.grpcfuse",
+        ),
+        "fuse.whatever-comes-next",
+    ],
+)
 def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
     """The reason is given, and a mount below or beside it does not matter."""
     mounts = tmp_path / "mountinfo"
@@ -38,8 +56,38 @@ def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
     )
     with pytest.raises(StoreRefused, match=rf"network file system \({kind}\)"):
         guard.require_good_place(share / "queue.db", mounts=mounts)
-    assert guard.file_system(share / "sub", mounts=mounts) == "ext4"
-    assert guard.file_system(tmp_path, mounts=mounts) == "ext4"
+    assert file_systems.file_system(share / "sub", mounts=mounts) == "ext4"
+    assert file_systems.file_system(tmp_path, mounts=mounts) == "ext4"
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs"])
+def test_a_local_file_system_is_taken(tmp_path: Path, kind: str) -> None:
+    """Disks of this machine, and the few kinds of FUSE that are."""
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:1 / / rw - {kind} /dev/x rw\n")
+    guard.require_good_place(tmp_path / "queue.db", mounts=mounts)
+
+
+def test_a_link_to_a_network_file_system_is_refused(tmp_path: Path) -> None:
+    """What counts is where the file is, not where its name is."""
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "queue.db").touch()
+    (tmp_path / "queue.db").symlink_to(share / "queue.db")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / {share} rw - nfs4 server:/x rw\n")
+    with pytest.raises(StoreRefused, match=r"network file system \(nfs4\)"):
+        guard.require_good_place(tmp_path / "queue.db", mounts=mounts)
+
+
+def test_without_mounts_the_kernel_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc is not mounted, the number that statfs(2) gives tells the kind, and of an unknown one nothing is said."""
+    nowhere = tmp_path / "none"
+    guard.require_good_place(tmp_path / "queue.db", mounts=nowhere)
+    told = subprocess.run(["stat", "-f", "-c", "%t", tmp_path], capture_output=True, check=True, text=True).stdout
+    monkeypatch.setattr(file_systems, "_MAGIC", {int(told, 16): "nfs"})
+    with pytest.raises(StoreRefused, match=r"network file system \(nfs\)"):
+        guard.require_good_place(tmp_path / "queue.db", mounts=nowhere)
 
 
 def test_places(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from fmq.outcome import Done, RetryLater
 from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue, set_aside
 from fmq.sqlite import schema
 from support.clock import FakeClock
-from support.counting import query
+from support.counting import counted, counters, query
+from support.schema_4 import make_schema_4
 
 
 def opened(path: Path, **options: object) -> Queue:
@@ -63,8 +64,11 @@ class TestMigration:
         """A file of any older version is brought up to date, and then works."""
         sql = apsw.Connection(str(path))
         sql.execute("BEGIN IMMEDIATE")
-        for statements in schema.MIGRATIONS[: version and version - schema.FIRST_VERSION + 1]:
-            sql.execute(statements)
+        for step in schema.MIGRATIONS[: version and version - schema.FIRST_VERSION + 1]:
+            if isinstance(step, str):
+                sql.execute(step)
+            else:
+                step(sql)
         if version:
             sql.pragma("application_id", schema.APPLICATION_ID)
         sql.pragma("user_version", version)
@@ -74,6 +78,27 @@ class TestMigration:
             put(queue, 1)
             assert queue.stats("q").pending == 1
         assert query(path, "PRAGMA user_version") == [(schema.LATEST_VERSION,)]
+
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_with_queues_of_schema_4(self, path: Path, *, ordered: bool) -> None:
+        """Every message is where it was, its times go on, and the queue takes the order that is asked for first."""
+        make_schema_4(path)
+        clock = FakeClock()
+        with open_queue(f"sqlite:///{path}", clock=clock) as queue:
+            assert counters(path) == counted(path) == {"a/#": (3, 1, 1, 1), "plain": (0, 0, 0, 0)}
+            assert queue.ordered("a/#") is None
+            claims = [*queue.claim("a/#", 9, lease=600, ordered=ordered)]
+            assert [claim.message.id for claim in claims] == ([] if ordered else [5, 6])  # those wait behind 3 and 4
+            clock.advance(30)
+            claims += queue.claim("a/#", 9, lease=600, ordered=ordered)
+            assert claims[-1].message.id == 3
+            queue.settle([(claim, Done()) for claim in claims])
+            put(queue, 3)
+            clock.advance(86_400)
+            while queue.maintain(Retention()):
+                pass
+        assert counters(path) == counted(path)
+        assert [row[0] for row in query(path, "SELECT id FROM msg_a__ WHERE processed = 1")] == [2]  # the dead letter
 
     @pytest.mark.parametrize(("version", "told"), [(99, "a newer fmq"), (1, "before its first release")])
     def test_an_unknown_schema_is_refused(self, path: Path, version: int, told: str) -> None:
@@ -223,9 +248,9 @@ def test_the_cost_does_not_grow_with_the_backlog(path: Path, *, ordered: bool) -
     for more in (200, 19_800):
         with opened(path) as queue:
             put(queue, more)
-            for claim in queue.claim("q", 50, lease=60):
+            for claim in queue.claim("q", 50, lease=60, ordered=ordered):
                 queue.settle([(claim, RetryLater(1e6))])  # some that wait for their retry, too
-            queue.claim("q", 1, lease=60, ordered=ordered)  # warm up: the index of ordered claims is made once
+            queue.claim("q", 1, lease=60, ordered=ordered)
             ticks: list[None] = []
             queue._store.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
             claims = queue.claim("q", 10, lease=60, ordered=ordered)
