@@ -1,7 +1,7 @@
 """`fmq dead`: look at dead letters, give them another chance, or delete them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from fmq.commands.choosing import (
     change,
     count,
     open_store,
+    read_letters,
     selection_options,
     store_options,
     until_now,
@@ -43,14 +44,11 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection
     """List dead letters, the oldest id first."""
     with open_store(flags) as store:
         letters = _letters(store, queue, which, limit=limit, after=after)
-        total = store.stats(queue).dead
-    if as_json:
-        for letter in letters:
-            click.echo(json.dumps(letter_fields(letter)))
-        return
-    print_table(
-        ("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"),
-        [
+        if as_json:
+            for letter in letters:
+                click.echo(json.dumps(letter_fields(letter)))
+            return
+        rows = [
             (
                 one.message.id,
                 shorten(one.message.topic, 60),
@@ -60,20 +58,21 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection
                 shorten(one.reason.partition("\n")[0], 100),
             )
             for one in letters
-        ],
-    )
-    click.echo(f"\n{len(letters)} of {total:,} dead letters of {queue}")
+        ]
+        total = store.stats(queue).dead
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"), rows)
+    click.echo(f"\n{len(rows)} of {total:,} dead letters of {queue}")
 
 
-def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Sequence[DeadLetter]:
+def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Iterator[DeadLetter]:
     if which.everything:
-        return store.dead_letters(name, limit=limit, after_id=after)
+        return read_letters(store, name, None, limit=limit, after_id=after)
     ids: list[int] = []
     for found in walk(store, name, which, limit=limit, after_id=after):
         ids += found.ids
         if len(ids) >= limit:
             break
-    return store.dead_letters(name, ids[:limit], limit=limit)
+    return read_letters(store, name, ids[:limit], limit=limit)
 
 
 @dead.command()
@@ -159,7 +158,9 @@ def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selec
 
 
 def _count(store: Queue, name: str, ids: tuple[int, ...], meant: Selection | None) -> int:
-    return len(store.dead_letters(name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+    return (
+        sum(1 for _ in read_letters(store, name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+    )
 
 
 def _apply(

@@ -2,7 +2,7 @@
 
 import click
 
-from fmq.commands.choosing import open_store, selection_options, store_options, walk
+from fmq.commands.choosing import open_store, read_messages, selection_options, store_options, walk
 from fmq.commands.parameters import QUEUE
 from fmq.commands.table import moment, print_table
 from fmq.log import shorten
@@ -25,20 +25,18 @@ def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: ob
             ids += found.ids
             if len(ids) >= limit:
                 break
-        messages = store.messages(queue, ids[:limit])
-        total = store.stats(queue).pending
-    if as_json:
-        for message in messages:
-            click.echo(message_json(message))
-        return
-    print_table(
-        ("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"),
-        [
+        messages = read_messages(store, queue, ids[:limit])
+        if as_json:
+            for message in messages:
+                click.echo(message_json(message))
+            return
+        rows = [
             (one.id, shorten(one.topic, 60), one.retry_count, moment(one.received_at), len(one.payload), _shown(one))
             for one in messages
-        ],
-    )
-    click.echo(f"\n{len(messages)} of {total:,} pending messages of {queue}")
+        ]
+        total = store.stats(queue).pending
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"), rows)
+    click.echo(f"\n{len(rows)} of {total:,} pending messages of {queue}")
 
 
 def _shown(message: Message) -> str:
