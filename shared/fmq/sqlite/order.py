@@ -14,15 +14,14 @@ class Order:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, bool] = {}
+        self.known: dict[str, bool] = {}
+        """What this connection has seen, so that a claim need not look before it holds the lock."""
 
     def require(self, name: str, *, ordered: bool) -> None:
         """Have the queue claimed this way, if nobody has claimed from it yet. Raises WrongOrder, UnknownQueue.
 
         The mode, and the indexes that ordered claims look into, are committed before any claim relies on them.
         """
-        if self._known.get(name) == ordered:
-            return
         mode = self.mode(name)
         if mode is None:
             with self._store.write():
@@ -30,18 +29,18 @@ class Order:
                 if mode is None:
                     mode = ordered
                     self._change(name, ordered=ordered)
-        self.compare(name, mode, ordered=ordered)
-        self._known[name] = ordered
-
-    def compare(self, name: str, mode: int | None, *, ordered: bool) -> None:
-        """Raise WrongOrder if a claim of the one kind finds a queue of the other."""
         if mode != ordered:
-            self._known.pop(name, None)
-            raise WrongOrder(
-                f"The queue {name!r} is delivered {_CALLED[not ordered]}, and this processor has "
-                f"FMQ_ORDERED={_SETTING[ordered]}. Set FMQ_ORDERED={_SETTING[not ordered]}, or stop the processors of the "
-                f"queue and change it: fmq order {name!r} {_WORD[ordered]}"
-            )
+            raise self.wrong(name, ordered=ordered)
+        self.known[name] = ordered
+
+    def wrong(self, name: str, *, ordered: bool) -> WrongOrder:
+        """The error of a claim of the one kind that finds a queue of the other."""
+        self.known.pop(name, None)
+        return WrongOrder(
+            f"The queue {name!r} is delivered {_CALLED[not ordered]}, and this processor has "
+            f"FMQ_ORDERED={_SETTING[ordered]}. Set FMQ_ORDERED={_SETTING[not ordered]}, or stop the processors of the "
+            f"queue and change it: fmq order {name!r} {_WORD[ordered]}"
+        )
 
     def mode(self, name: str) -> bool | None:
         """See Queue.ordered."""
