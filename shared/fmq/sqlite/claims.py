@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fmq.message import Claim
 from fmq.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS, as_number, decode_message
 from fmq.sqlite.connection import Store
-from fmq.sqlite.order import Order
+from fmq.sqlite.order import Order, wrong_order
 from fmq.sqlite.schema import ONE_MORE
 from fmq.sqlite.topics import Topics
 
@@ -47,11 +47,8 @@ class Claims:
         store = self._store
         if limit < 1:
             return []
-        if self._order.known.get(name) is not ordered:
-            self._order.require(name, ordered=ordered)
-        with store.read():
-            if not self._any_due(name):
-                return []
+        if not self._any_due(name, ordered=ordered):
+            return []
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
             now = store.now()
@@ -59,7 +56,7 @@ class Claims:
                 "SELECT head, paused_at, ordered FROM fmq_queue WHERE name = ?", (name,)
             )[0]
             if mode != ordered:
-                raise self._order.wrong(name, ordered=ordered)
+                raise wrong_order(name, ordered=ordered)
             if paused_at is not None:
                 return []
             chosen = (
@@ -96,16 +93,21 @@ class Claims:
             for row in rows
         ]
 
-    def _any_due(self, name: str) -> bool:
-        """Whether a look with the lock held is worth while."""
-        found = self._store.rows(
-            "SELECT (SELECT paused_at FROM fmq_queue WHERE name = :name) IS NULL AND "
-            f"(EXISTS (SELECT 1 FROM {self._store.table(name)} "
-            "WHERE id > (SELECT head FROM fmq_queue WHERE name = :name) AND processed = 0) "
-            f"OR EXISTS (SELECT 1 FROM {self._store.lent(name)} WHERE due_at <= :now))",
-            {"name": name, "now": self._store.now()},
-        )
-        return bool(found[0][0])
+    def _any_due(self, name: str, *, ordered: bool) -> bool:
+        """Whether a look with the lock held is worth while. Raises WrongOrder."""
+        store = self._store
+        with store.read():
+            mode, is_due = store.rows(
+                "SELECT ordered, paused_at IS NULL AND "
+                f"(EXISTS (SELECT 1 FROM {store.table(name)} WHERE id > head AND processed = 0) "
+                f"OR EXISTS (SELECT 1 FROM {store.lent(name)} WHERE due_at <= :now)) FROM fmq_queue WHERE name = :name",
+                {"name": name, "now": store.now()},
+            )[0]
+        if mode is None:
+            self._order.begin(name, ordered=ordered)
+        elif mode != ordered:
+            raise wrong_order(name, ordered=ordered)
+        return bool(is_due)
 
     def _lend(self, name: str, ids: Sequence[int], *, until: float) -> int:
         """Note who holds these messages; the token of the claim."""
