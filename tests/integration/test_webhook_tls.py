@@ -10,7 +10,8 @@ import trustme
 from fmq.errors import SettingsError
 from fmq.outcome import Reject, Retry, Unavailable
 from support.target import Target
-from support.webhook import always, kind_and_reason, make_handler, result_of
+from support.tls_server import handshakes
+from support.webhook import always, deliver, kind_and_reason, make_handler, message, result_of
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,19 @@ def test_a_client_certificate(authority: trustme.CA, server_tls: ssl.SSLContext,
         assert isinstance(result_of(target, ca_file=ca_file), Retry)
     with pytest.raises(SettingsError, match=r"FMQ_WEBHOOK_CERT_FILE=.*not a PEM file"):
         make_handler(target.url, cert_file=ca_file, key_file=ca_file)
+
+
+def test_a_missing_client_certificate_is_named(server_tls: ssl.SSLContext, ca_file: Path) -> None:
+    """In TLS 1.3 the target refuses it after the handshake: that is no fault of the message."""
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    with handshakes(server_tls) as port:
+        handler = make_handler(f"https://127.0.0.1:{port}/hook", ca_file=ca_file)
+        (result,) = deliver(handler, message())
+    kind, reason = kind_and_reason(result)
+    assert kind is Unavailable
+    assert reason == (
+        f"TLS with https://127.0.0.1:{port} failed: it requires a client certificate (certificate required)"
+    )
 
 
 def test_https_does_not_fall_back_to_http(server_tls: ssl.SSLContext, ca_file: Path) -> None:

@@ -5,6 +5,7 @@ Everything happens in the thread that calls: paho runs without a thread of its o
 
 import logging
 import select
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from fmq.errors import FmqError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq.resolving import Resolver
+from fmq.tls import failure_of
 from fmq_listener import sockets
 from fmq_listener.batch import Batch
 from fmq_listener.connection import explain_refusal, make_client, open_connection
@@ -71,6 +73,7 @@ class Session:
         self._generation = 0
         self._connack: tuple[ConnectFlags, ReasonCode, Properties | None] | None = None
         self._ended = ""
+        self._tls_failure: ssl.SSLError | None = None
         self._leaving = False
         v5 = settings.mqtt_version == "5"
         self._client = client = make_client(settings, client_id)
@@ -245,9 +248,12 @@ class Session:
             self._ended = f"another client has connected with the same client id {self._client_id}: set FMQ_CLIENT_ID"
         elif flags.is_disconnect_packet_from_server:
             self._ended = f"the broker ended it: {reason.getName()}"
+        elif self._tls_failure is not None:
+            self._ended = explain_error(self._tls_failure)
         else:
             self._ended = "the broker or the network ended it without a word"
 
     def _on_socket_close(self, _client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401 - one of paho's three kinds
+        self._tls_failure = failure_of(sock)
         if self._leaving:
             sockets.linger(sock)
