@@ -16,6 +16,7 @@ from fmq.cli import read_settings
 from fmq.commands.choosing import open_store, selection_options, store_options, walk
 from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
+from fmq.commands.table import say
 from fmq.errors import FmqError
 from fmq.message import Incoming
 from fmq.message_json import letter_fields, message_fields, read_message_json
@@ -57,7 +58,7 @@ def export(queue: str, *, states: tuple[str, ...], output: Path | None, which: S
                     total += len(lines)
                     bar.update(looked_at)
         left = f"; {stats.claimed:,} that processors held were left out" if stats.claimed else ""
-        click.echo(f"exported {total:,} messages of {queue}{left}", err=True)
+        say(f"exported {total:,} messages of {queue}{left}", err=True)
 
 
 def _lines(store: Queue, name: str, which: Selection) -> Iterator[tuple[list[bytes], int]]:
@@ -119,8 +120,8 @@ def import_(file: BinaryIO, *, into: str | None, dry_run: bool, **flags: object)
     finally:
         verb = "would store" if dry_run else "stored"
         for name, count in sorted(stored.items()):
-            click.echo(f"{verb} {count:,} messages of {name}")
-        click.echo(f"{verb} {stored.total():,} messages")
+            say(f"{verb} {count:,} messages of {name}")
+        say(f"{verb} {stored.total():,} messages")
 
 
 def _store(store: Queue, file: BinaryIO, into: str | None, stored: Counter[str]) -> None:
