@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, Self
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fmq.clock import SYSTEM_CLOCK, Clock
@@ -19,6 +18,7 @@ from fmq.finding import Finding
 from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
 from fmq.outcome import Settlement
 from fmq.selection import Found, Selection
+from fmq.text import without_password
 
 NO_TERMS: Mapping[int, Terms] = MappingProxyType({})
 
@@ -294,7 +294,7 @@ def same_store(url: str, other: str) -> bool:
 
 
 def _require_sqlite(url: str) -> None:
-    if urlsplit(url).scheme != "sqlite":
+    if url.partition(":")[0] != "sqlite":
         raise SettingsError(
-            f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
+            f"{without_password(url)!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )

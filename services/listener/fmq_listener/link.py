@@ -1,14 +1,17 @@
 """Reading from a connection, writing to it, and how it ends: paho's sockets without a thread of paho's."""
 
 import select
+import ssl
 from typing import Any
 
 from paho.mqtt.client import Client, DisconnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fmq.broker import explain_error
 from fmq.clock import Clock
 from fmq.lifecycle import Shutdown
+from fmq.tls import failure_of
 from fmq_listener import sockets
 from fmq_listener.wire import WireClient
 
@@ -30,6 +33,7 @@ class Link:
         self._clock = clock
         self._generation = 0
         self._leaving = False
+        self._tls_failure: ssl.SSLError | None = None
         self.ended = ""
         self.explained = False
         # With a callback for it, paho leaves every write to loop_write: PUBACKs of a batch go out together.
@@ -42,7 +46,7 @@ class Link:
         """Another connection is about to be made: forget what is left of the last one."""
         self._generation = generation
         self._client.begin(generation)
-        self.ended, self.explained, self._leaving = "", False, False
+        self.ended, self.explained, self._leaving, self._tls_failure = "", False, False, None
 
     def wait(self, timeout: float) -> None:
         sock: Any = self._client.socket()
@@ -99,14 +103,18 @@ class Link:
         _properties: Properties | None,
     ) -> None:
         self.explained = True
+        failure = self._tls_failure
         if reason.value == _TAKEN_OVER:
             self.ended = f"another client has connected with the same client id {self._client_id}: set FMQ_CLIENT_ID"
         elif flags.is_disconnect_packet_from_server:
             self.ended = f"the broker closed it: {reason.getName()}"
+        elif failure is not None:
+            self.ended = explain_error(failure)
         else:
             self.ended = "the connection closed without a reason from the broker"
             self.explained = False
 
     def _on_socket_close(self, _client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401 - one of paho's three kinds
+        self._tls_failure = failure_of(sock)
         if self._leaving:
             sockets.linger(sock)

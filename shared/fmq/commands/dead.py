@@ -19,7 +19,7 @@ from fmq.commands.choosing import (
 )
 from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
-from fmq.commands.table import moment, print_table
+from fmq.commands.table import moment, print_table, say
 from fmq.errors import FmqError
 from fmq.log import shorten
 from fmq.message import DeadLetter
@@ -61,7 +61,8 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection
         ]
         total = store.stats(queue).dead
     print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"), rows)
-    click.echo(f"\n{len(rows)} of {total:,} dead letters of {queue}")
+    click.echo()
+    say(f"{len(rows)} of {total:,} dead letters of {queue}")
 
 
 def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Iterator[DeadLetter]:
@@ -118,10 +119,10 @@ def requeue(
     meant = _meant(ids, which, everything=everything)
     with open_store(flags) as store:
         if dry_run:
-            click.echo(f"{_count(store, queue, ids, meant):,} dead letters of {queue} would be requeued")
+            say(f"{_count(store, queue, ids, meant):,} dead letters of {queue} would be requeued")
             return
         total = _apply(store, queue, ids, meant, store.requeue_dead, label="requeuing", pace=Pace(rate))
-        click.echo(f"requeued {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
+        say(f"requeued {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
 @dead.command()
@@ -143,11 +144,11 @@ def purge(
         if dry_run or not yes:
             number = _count(store, queue, ids, meant)
             if dry_run:
-                click.echo(f"{number:,} dead letters of {queue} would be deleted")
+                say(f"{number:,} dead letters of {queue} would be deleted")
                 return
             click.confirm(f"Delete {number:,} dead letters of {queue} for good?", abort=True, err=True)
         total = _apply(store, queue, ids, meant, store.purge_dead, label="purging", pace=Pace(None))
-        click.echo(f"purged {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
+        say(f"purged {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
 def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selection | None:

@@ -4,11 +4,12 @@ import click
 
 from fmq.commands.choosing import open_store, read_messages, selection_options, store_options, walk
 from fmq.commands.parameters import QUEUE
-from fmq.commands.table import moment, print_table
+from fmq.commands.table import moment, print_table, say
 from fmq.log import shorten
 from fmq.message import Message
 from fmq.message_json import message_json
 from fmq.selection import Selection, State
+from fmq.text import plain
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,7 +37,8 @@ def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: ob
         ]
         total = store.stats(queue).pending
     print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"), rows)
-    click.echo(f"\n{len(rows)} of {total:,} pending messages of {queue}")
+    click.echo()
+    say(f"{len(rows)} of {total:,} pending messages of {queue}")
 
 
 def _shown(message: Message) -> str:
@@ -45,5 +47,5 @@ def _shown(message: Message) -> str:
         text = message.text
     except UnicodeDecodeError:
         return repr(message.payload[:30]) + ("…" if len(message.payload) > 30 else "")
-    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text[:61])
-    return plain[:60] + ("…" if len(plain) > 60 else "")
+    escaped = plain(text[:61])
+    return escaped[:60] + ("…" if len(escaped) > 60 else "")

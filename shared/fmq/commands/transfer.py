@@ -25,6 +25,7 @@ from fmq.commands.choosing import (
 )
 from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
+from fmq.commands.table import say
 from fmq.errors import FmqError
 from fmq.message import Incoming
 from fmq.message_json import letter_fields, message_fields, read_message_json, require_storable
@@ -68,7 +69,7 @@ def export(queue: str, *, states: tuple[str, ...], output: Path | None, which: S
                         total += 1
                     bar.update(looked_at)
         left = f"; {stats.claimed:,} that processors held were left out" if stats.claimed else ""
-        click.echo(f"exported {total:,} messages of {queue}{left}", err=True)
+        say(f"exported {total:,} messages of {queue}{left}", err=True)
 
 
 def _lines(store: Queue, name: str, which: Selection) -> Iterator[tuple[Iterator[bytes], int]]:
@@ -173,8 +174,8 @@ def _message(line: bytes, into: str | None) -> Incoming:
 def _tell(stored: Counter[str], *, dry_run: bool) -> None:
     verb = "would store" if dry_run else "stored"
     for name, count in sorted(stored.items()):
-        click.echo(f"{verb} {count:,} messages of {name}")
-    click.echo(f"{verb} {stored.total():,} messages")
+        say(f"{verb} {count:,} messages of {name}")
+    say(f"{verb} {stored.total():,} messages")
 
 
 def _store(store: Queue, file: BinaryIO, into: str | None, stored: Counter[str]) -> None:
