@@ -133,7 +133,7 @@ $(VENV)/.containers: $(VENV)/.installed requirements/containers.txt
 	touch $@
 
 .PHONY: test-brokers
-test-brokers: $(VENV)/.brokers ## Run fmq against RabbitMQ, NATS, rumqttd and two Mosquittos, and write docs/brokers.md (8 minutes, as root).
+test-brokers: $(VENV)/.brokers ## Run fmq against RabbitMQ, NATS, rumqttd and two Mosquittos, and write docs/brokers.md (7 minutes, as root).
 	@tests/support/system-packages mosquitto
 	tests/support/brokers/install build/brokers
 	$(BIN)/pytest -n 2 --dist loadgroup tests/brokers --timeout 300 --write-table

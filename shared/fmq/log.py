@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Hashable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
 from fmq.clock import Clock
+from fmq.text import plain
 
 _MOST_KEYS = 100
 
@@ -44,12 +45,16 @@ class _TextFormatter(logging.Formatter):
     def __init__(self, service: str, subject: str) -> None:
         super().__init__()
         verb = {"listener": "LISTEN", "processor": "PROCESS"}.get(service, service.upper())
-        self._prefix = f"{verb}-{subject}" if subject else verb
+        self._prefix = plain(f"{verb}-{subject}" if subject else verb)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         at = time.strftime("%Y-%m-%d %H:%M:%S", datetime.fromtimestamp(record.created, UTC).astimezone().timetuple())
         level = "" if record.levelno == logging.INFO else f"{record.levelname}: "
-        return f"[{at}] [{self._prefix}] {level}{record.message}"
+        return f"[{at}] [{self._prefix}] {level}{plain(record.message)}"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - as logging has it
+        """Indented, so that no text of an exception looks like a line of the log."""
+        return "\n".join(f"  {plain(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def shorten(text: str, limit: int = 200) -> str:

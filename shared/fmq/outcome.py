@@ -13,7 +13,7 @@ from fmq.backoff import Backoff
 REASON_LIMIT = 4_000
 """The longest reason kept with a message, in characters."""
 LONGEST_DELAY = 365 * 86_400.0
-"""The longest delay before a retry, in seconds; a longer one is shortened to it."""
+"""The longest delay before a retry, in seconds: beyond it a handler has rather passed a time than a delay."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -121,7 +121,7 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
 
     ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
     anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason and cause. A delay
-    that is not a number of seconds has no effect, and the reason says so.
+    that ``delay_seconds`` does not take has no effect, and the reason says so.
     """
     delay: object = None
     match result:
@@ -142,19 +142,18 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
             return Done()
     seconds = delay_seconds(delay)
     if delay is not None and seconds is None:
-        reason = _shorten(f"{reason} (its delay of {_text(delay, repr)[:50]} is not a number of seconds)")
+        reason = _shorten(f"{reason} (its delay of {_text(delay, repr)[:50]} is not a number of seconds up to a year)")
     if policy.exhausted(attempt):
         return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"), cause)
     return RetryLater(policy.backoff.delay(attempt, rng) if seconds is None else seconds, reason, cause)
 
 
 def delay_seconds(given: object) -> float | None:
-    """``given`` as a delay from 0 to LONGEST_DELAY; None if it is not a finite number."""
-    if isinstance(given, bool) or not isinstance(given, int | float) or given in (math.inf, -math.inf):
+    """``given`` as a delay from 0 to LONGEST_DELAY (a negative one is 0); None if it is more, or no number."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
         return None
-    if given != given:  # noqa: PLR0124 - NaN; math.isnan raises OverflowError on a large int
-        return None
-    return float(min(max(given, 0), LONGEST_DELAY))
+    # Compared, not converted: float() and math.isnan raise OverflowError on a large int. NaN is in no range.
+    return max(0.0, given) if -math.inf < given <= LONGEST_DELAY else None
 
 
 def describe(error: BaseException) -> str:

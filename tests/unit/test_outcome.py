@@ -105,15 +105,24 @@ def test_a_delay_that_is_no_number_of_seconds_is_that_of_the_backoff(after: obje
     outcome = outcome_of(Retry(after=after, reason="busy"))  # type: ignore[arg-type]
     assert isinstance(outcome, RetryLater)
     assert 0 <= outcome.delay < 100
-    assert outcome.reason == f"busy (its delay of {after!r} is not a number of seconds)"
+    assert outcome.reason == f"busy (its delay of {after!r} is not a number of seconds up to a year)"
+
+
+@pytest.mark.parametrize("after", [10**400, 1e308, LONGEST_DELAY + 1, 1764367200])
+def test_a_delay_of_more_than_a_year_is_that_of_the_backoff(after: float) -> None:
+    """Such as a time in place of a delay: nobody would see the message again."""
+    for result in (Retry(after=after), Unavailable(after=after), RetryLater(after)):
+        outcome = outcome_of(result)
+        assert isinstance(outcome, RetryLater)
+        assert 0 <= outcome.delay < 100
+        assert "is not a number of seconds up to a year" in outcome.reason
 
 
 @pytest.mark.parametrize(
-    ("after", "delay"),
-    [(10**400, LONGEST_DELAY), (1e308, LONGEST_DELAY), (-(10**400), 0.0), (-1e308, 0.0), (0, 0.0), (7, 7.0)],
+    ("after", "delay"), [(-(10**400), 0.0), (-1e308, 0.0), (0, 0.0), (7, 7.0), (LONGEST_DELAY, LONGEST_DELAY)]
 )
-def test_a_delay_is_kept_within_a_year(after: float, delay: float) -> None:
-    """Whatever the number, as a Retry, an Unavailable or an outcome."""
+def test_other_delays_are_followed(after: float, delay: float) -> None:
+    """A negative one is none."""
     for result in (Retry(after=after), Unavailable(after=after), RetryLater(after)):
         outcome = outcome_of(result)
         assert isinstance(outcome, RetryLater)

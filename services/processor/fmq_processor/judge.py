@@ -118,9 +118,11 @@ class Judge:
             return outcome
         if isinstance(result, Dead | Reject):  # so the handler says of the message, whatever the target
             self._breaker.inconclusive(claim.message)
-        elif is_mistake(result):  # so the handler's code is wrong, and its target may be well
+        elif (
+            is_mistake(result) or outcome.cause is Cause.BAD_RESULT
+        ):  # the handler's code is wrong, its target may be well
             self._breaker.inconclusive(claim.message)
-            self._mistakes.tell(claim, cast("Exception", result))
+            self._mistakes.tell(claim, cast("Exception", result), outcome.reason)
         else:
             delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
             if delay is not None:
