@@ -11,35 +11,22 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[0] = str(_TESTS)  # in place of this folder, so that its modules are chaos.…
 
 from chaos import report  # noqa: E402
+from chaos.parts import PARTS  # noqa: E402
 from chaos.scenario import Control, Findings, Result, Scenario, Setting  # noqa: E402
-from chaos.scenarios import brokers, clocks, controls, disks, hostile, kills, load, networks, power_cut  # noqa: E402
 
 _DOCUMENT = _TESTS.parent / "docs" / "reliability.md"
 
 
-_PARTS: Mapping[str, Sequence[Scenario]] = {
-    "power": power_cut.SCENARIOS,
-    "kills": kills.SCENARIOS,
-    "brokers": brokers.SCENARIOS,
-    "networks": networks.SCENARIOS,
-    "disks": disks.SCENARIOS,
-    "clocks": clocks.SCENARIOS,
-    "hostile": hostile.SCENARIOS,
-    "load": load.SCENARIOS,
-    "controls": controls.SCENARIOS,
-}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python tests/chaos", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--only", action="append", choices=_PARTS, help="Only this part; writes no document.")
+    parser.add_argument("--only", action="append", choices=PARTS, help="Only this part; writes no document.")
     parser.add_argument(
         "--scale", type=float, default=1.0, help="How much of everything; another than 1 writes no document."
     )
@@ -51,7 +38,7 @@ def main() -> int:
     end = time.monotonic() + arguments.hours * 3600
     fine = True
     while True:
-        found, facts = _run_all(seed, arguments.only or list(_PARTS), arguments.scale)
+        found, facts = _run_all(seed, arguments.only or list(PARTS), arguments.scale)
         sys.stdout.write(report.as_text(found))
         fine = fine and report.is_fine(found)
         if not arguments.only and arguments.scale == 1:
@@ -68,7 +55,7 @@ def _run_all(seed: int, parts: Sequence[str], scale: float) -> tuple[Findings, r
     began, busy = time.monotonic(), os.getloadavg()[0]
     found: list[Result | Control] = []
     for name in parts:
-        for number, scenario in enumerate(_PARTS[name]):
+        for number, scenario in enumerate(PARTS[name]):
             one = _run(scenario, f"{name} {number}", seed, scale)
             sys.stderr.write(f"{time.monotonic() - began:6.0f} s: {report.name_of(one)}, {one.seconds:.1f} s\n")
             found.append(one)

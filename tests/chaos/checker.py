@@ -47,11 +47,16 @@ def check_store(path: Path, published: int, *, ordered_topics: bool = True) -> S
 
 def missing(path: Path, published: int) -> int:
     """How many numbers below ``published`` are in no row."""
-    seen = bytearray(published)
-    for (table,) in query(path, "SELECT table_name FROM fmq_queue"):
-        for (head,) in query(path, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"'):  # noqa: S608
-            seen[int(head.partition(".")[0])] = 1
-    return published - sum(seen)
+    return len(set(range(published)) - numbers(path))
+
+
+def numbers(path: Path) -> set[int]:
+    """The numbers at the beginning of all payloads, in whatever queue."""
+    return {
+        int(head.partition(".")[0])
+        for (table,) in query(path, "SELECT table_name FROM fmq_queue")
+        for (head,) in query(path, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"')  # noqa: S608
+    }
 
 
 def check_file(path: Path) -> list[str]:

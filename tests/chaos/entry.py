@@ -19,6 +19,7 @@ from chaos.journal import Journal
 from chaos.plan import Plan, read_plan
 from fmq.cli import main
 from fmq.clock import SystemClock
+from fmq.errors import QueueError
 from fmq.message import Claim
 from fmq.sqlite.queue import SqliteQueue
 from fmq_listener.session import Session
@@ -117,6 +118,27 @@ def keep_journal(path: Path) -> None:
     _around(SqliteQueue, "settle", settling)
 
 
+def note_failures(path: Path) -> None:
+    """Note the names of the store's calls that fail."""
+
+    def noting(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def make(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - whatever the method takes
+                try:
+                    return real(*arguments, **more)
+                except QueueError:
+                    with path.open("a", encoding="ascii") as notes:
+                        notes.write(f"{name}\n")
+                    raise
+
+            return call
+
+        return make
+
+    for name in ("claim", "extend", "settle", "stats"):
+        _around(SqliteQueue, name, noting(name))
+
+
 def shift_clock(file: Path) -> None:
     """Add the seconds in ``file`` to the wall clock, as they are at each moment."""
 
@@ -140,6 +162,8 @@ def run(plan: Plan) -> None:
         set_points(plan.point)
     if plan.clock:
         shift_clock(Path(plan.clock))
+    if plan.struck:
+        note_failures(Path(plan.struck))
     if plan.pages:
         apsw.connection_hooks.append(lambda connection: void(connection.pragma("max_page_count", plan.pages)))
     with ExitStack() as stack:

@@ -33,6 +33,13 @@ def note_slowly(message: Message) -> None:
     note(message)
 
 
+def note_for_a_while(message: Message) -> None:
+    """Every 50th message takes longer than a lease of a second."""
+    if message.id % 50 == 0:
+        time.sleep(1.2)
+    note(message)
+
+
 def nothing(message: Message) -> None:
     """Done."""
     del message

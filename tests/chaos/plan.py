@@ -16,7 +16,7 @@ class Plan:
 
     ``point`` strikes it; ``power`` cuts its power (seed, after how many operations, where the disk's image goes);
     ``disk`` is a file whose text makes the disk fail; ``pages`` is the most that the database may have; ``clock`` is a file with seconds to add to the wall clock;
-    ``journal`` is where claims are noted; ``broken`` names the way in which a control run is wrong on purpose.
+    ``struck`` is a file for the names of the store's calls that fail; ``journal`` is where claims are noted; ``broken`` names the way in which a control run is wrong on purpose.
     """
 
     point: Point | None = None
@@ -24,6 +24,7 @@ class Plan:
     disk: str | None = None
     pages: int | None = None
     clock: str | None = None
+    struck: str | None = None
     journal: str | None = None
     broken: str | None = None
 

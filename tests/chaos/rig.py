@@ -122,6 +122,13 @@ class Rig:
         self.broker.stop()
 
 
+def end(result: Result, *processes: FmqProcess) -> None:
+    """Ask processes to end; another exit code than 0 is a fault."""
+    for process in processes:
+        if (code := process.terminate()) != 0:
+            result.faults.append(f"exit code {code}: {process.text[-400:]}")
+
+
 def quiet(count: Callable[[], int], seconds: float, deadline: float) -> int:
     """Wait until ``count`` has not changed for ``seconds``; returns it."""
     end = time.monotonic() + deadline

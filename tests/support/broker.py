@@ -89,6 +89,12 @@ class Broker:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
+    @property
+    def saved(self) -> bytes:
+        """What it has written of its sessions to its disk."""
+        file = self.folder / "mosquitto.db"
+        return file.read_bytes() if file.exists() else b""
+
     def start(self) -> Self:
         """Start it, and wait until it takes connections."""
         self._process = subprocess.Popen([self._program, "-c", str(self._config)], stdin=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""A disk between SQLite and the file system, as a VFS of apsw: it sees every write and sync, and can refuse or forget.
+"""A disk between SQLite and the file system, as a VFS of apsw: it sees every read, write and sync, and can refuse or forget.
 
 Installed as the default VFS of the process, so that fmq opens its files through it without knowing. Memory mapping of
 the database is off with it (a VFS written in Python has none); the shared memory of the -shm file is the system's own.
@@ -19,6 +19,8 @@ class Disk(Protocol):
 
     def opened(self, path: Path) -> None: ...
 
+    def read(self, path: Path) -> None: ...
+
     def write(self, path: Path, data: bytes, offset: int) -> None: ...
 
     def sync(self, path: Path) -> None: ...
@@ -33,6 +35,10 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
         self._disk = disk
         self._path = path
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - apsw's name
+        self._disk.read(self._path)
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - apsw's name
         self._disk.write(self._path, bytes(data), offset)

@@ -10,7 +10,7 @@ _LOOK_SECONDS = 0.02
 
 
 class FaultyDisk:
-    """``orders`` is a file with one word: full, failing, unsyncable, readonly, slow; anything else is a good disk.
+    """``orders`` is a file with words: full, failing, unsyncable, readonly, slow, unreadable. Anything else is a good disk.
 
     A full disk lets files be written over and not grow, as a real one does.
     """
@@ -23,6 +23,11 @@ class FaultyDisk:
 
     def opened(self, path: Path) -> None:
         self._sizes[path] = path.stat().st_size if path.exists() else 0
+
+    def read(self, path: Path) -> None:
+        del path
+        if "unreadable" in self._now():
+            raise apsw.IOError("the disk can't be read, as ordered")
 
     def write(self, path: Path, data: bytes, offset: int) -> None:
         end = offset + len(data)

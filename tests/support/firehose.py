@@ -39,7 +39,7 @@ class Peer:
         self.connected = threading.Event()
         self._more = threading.Condition()
 
-    def read(self, *, connack: bytes, suback: Callable[[int], int]) -> None:
+    def read(self, *, connack: bytes, suback: Callable[[bytes], int]) -> None:
         """Answer until the connection ends."""
         buffer = bytearray()
         try:
@@ -60,7 +60,7 @@ class Peer:
                 self._more.notify_all()
             self.close()
 
-    def _answer(self, kind: int, body: bytes, *, connack: bytes, suback: Callable[[int], int]) -> None:
+    def _answer(self, kind: int, body: bytes, *, connack: bytes, suback: Callable[[bytes], int]) -> None:
         match kind:
             case 1:
                 self._v5 = body[6] == 5
@@ -83,13 +83,13 @@ class Peer:
             self._more.notify_all()
 
     @staticmethod
-    def _suback(body: bytes, suback: Callable[[int], int], *, v5: bool) -> bytes:
+    def _suback(body: bytes, suback: Callable[[bytes], int], *, v5: bool) -> bytes:
         at = 2 + (1 + body[2] if v5 else 0)
-        count = 0
+        codes = bytearray()
         while at < len(body):
-            at += 3 + int.from_bytes(body[at : at + 2])
-            count += 1
-        codes = bytes(suback(number) for number in range(count))
+            end = at + 2 + int.from_bytes(body[at : at + 2])
+            codes.append(suback(body[at + 2 : end]))
+            at = end + 1
         answer = body[:2] + (b"\0" if v5 else b"") + codes
         return b"\x90" + remaining_length(len(answer)) + answer
 
@@ -114,7 +114,8 @@ def _acknowledgements(buffer: bytearray) -> Sequence[int]:
 
 
 class Firehose:
-    """Listens; gives each connection, once it is subscribed, to ``talk``. ``connack`` is sent instead of a good one.
+    """Listens; gives each connection, once it is subscribed, to ``talk``. ``connack`` is sent instead of a good one,
+    ``suback`` maps each topic filter to its reason code.
 
     Without ``needs_subscription`` it talks as soon as it has answered CONNECT.
     """
@@ -124,7 +125,7 @@ class Firehose:
         talk: Callable[[Peer], None],
         *,
         connack: bytes = b"",
-        suback: Callable[[int], int] = lambda _: 1,
+        suback: Callable[[bytes], int] = lambda _: 1,
         needs_subscription: bool = True,
     ) -> None:
         self._talk = talk

@@ -1,16 +1,15 @@
 """The broker goes: as an operator ends it, with its sessions kept; and killed, with nothing kept."""
 
 import random
-import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from chaos.acknowledged import Acknowledged
+from chaos.checker import numbers
 from chaos.plan import Plan
 from chaos.publisher import Publisher
-from chaos.rig import SUBSCRIBED, Rig, quiet, topics
+from chaos.rig import SUBSCRIBED, Rig, end, quiet, topics
 from chaos.scenario import Result, Scenario, Setting, timed
-from support.counting import query
-from support.proxy import PUBACK, PUBLISH, Packet, Proxy
+from support.proxy import Proxy
 from support.wait import wait_for
 
 _RESTARTS = 12
@@ -36,9 +35,7 @@ def _restarts(setting: Setting) -> Result:
                     listener.wait_to_say(SUBSCRIBED, 60, times=result.runs + 1)
             publisher.finish(_DEADLINE)
             rig.await_all(messages, _DEADLINE)
-        for process in (listener, processor):
-            if (code := process.terminate()) != 0:
-                result.faults.append(f"exit code {code}: {process.text[-400:]}")
+        end(result, listener, processor)
         rig.judge(result, messages)
     return result
 
@@ -52,30 +49,11 @@ def _moments(publisher: Publisher, messages: int, count: int, rng: random.Random
         yield
 
 
-class _Acknowledged:
-    """Watches which messages the listener has acknowledged; from then on they are fmq's to keep."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[int, int], int] = {}
-        self._lock = threading.Lock()
-        self.numbers: set[int] = set()
-
-    def __call__(self, packet: Packet) -> bytes:
-        with self._lock:
-            key = packet.connection, packet.packet_id
-            if packet.kind == PUBLISH and not packet.to_broker:
-                before = packet.body[: packet.body.rindex(b".")]
-                self._open[key] = int(before[len(before.rstrip(b"0123456789")) :])
-            elif packet.kind == PUBACK and packet.to_broker:
-                self.numbers.add(self._open.pop(key))
-        return packet.raw
-
-
 def _kills(setting: Setting) -> Result:
     """A broker that keeps nothing is killed: what it had not handed over is gone, what fmq acknowledged is not."""
     result = Result("broker killed, without persistence", what="kills")
     kills, messages = setting.scaled(_KILLS), setting.scaled(_MESSAGES)
-    seen = _Acknowledged()
+    seen = Acknowledged()
     with (
         Rig(setting.folder / "kills", broker_config=["persistence false"]) as rig,
         Proxy(rig.broker.port, seen) as proxy,
@@ -92,22 +70,15 @@ def _kills(setting: Setting) -> Result:
                     listener.wait_to_say(SUBSCRIBED, 60, times=result.runs + 1)
             publisher.finish(_DEADLINE)
             quiet(lambda: len(seen.numbers), 1.0, 60)
-        if (code := listener.terminate()) != 0:
-            result.faults.append(f"exit code {code}: {listener.text[-400:]}")
+        end(result, listener)
         result.faults += [f"the proxy failed: {error!r}" for error in proxy.errors]
-        there = _numbers(rig.database)
+        there = numbers(rig.database)
         result.lost = len(seen.numbers - there)
         result.notes.append(
             f"the broker itself lost {messages - len(seen.numbers | there)} of what it had acknowledged"
         )
     result.messages = len(seen.numbers)
     return result
-
-
-def _numbers(database: Path) -> set[int]:
-    (table,) = query(database, "SELECT table_name FROM fmq_queue")[0]
-    rows = query(database, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"')  # noqa: S608
-    return {int(head.partition(".")[0]) for (head,) in rows}
 
 
 SCENARIOS: Sequence[Scenario] = (_restarts, _kills)

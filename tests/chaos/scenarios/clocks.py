@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from chaos.plan import Plan
 from chaos.publisher import Publisher
-from chaos.rig import SUBSCRIBED, Rig, topics
+from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from fmq.message import Claim, Incoming
 from fmq.outcome import Done, RetryLater
@@ -43,9 +43,7 @@ def _processes(setting: Setting) -> Result:
                 replacement.rename(clock)
                 with timed(result):
                     rig.await_all(publisher.allowed, _DEADLINE)
-        for process in (listener, *workers):
-            if (code := process.terminate()) != 0:
-                result.faults.append(f"exit code {code}: {process.text[-400:]}")
+        end(result, listener, *workers)
         rig.judge(result, messages)
     result.runs = jumps
     return result

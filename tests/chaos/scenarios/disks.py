@@ -9,9 +9,8 @@ from pathlib import Path
 
 from chaos.plan import Plan
 from chaos.publisher import Publisher
-from chaos.rig import SUBSCRIBED, Rig, quiet, topics
+from chaos.rig import SUBSCRIBED, Rig, end, quiet, topics
 from chaos.scenario import Result, Scenario, Setting, timed
-from support.processes import FmqProcess
 from support.wait import wait_for
 
 _ROUNDS = 20
@@ -65,7 +64,7 @@ def _ordered_faults(setting: Setting) -> Result:
                     )
             publisher.finish(_DEADLINE)
             rig.await_all(messages, _DEADLINE)
-        _end(result, listener, processor)
+        end(result, listener, processor)
         rig.judge(result, messages)
     result.runs = rounds
     return result
@@ -117,7 +116,7 @@ def _full_file_system(setting: Setting) -> Result:
                 if not to_the_last_byte:
                     processor = rig.processor(Plan(journal=str(rig.journal)))
                     wait_for(lambda: not rig.unhandled(), _DEADLINE, what="the processor to drain a full disk")
-                    _end(result, processor)
+                    end(result, processor)
                     if rig.stored() > had:
                         result.faults.append("messages were stored on a full disk")
                 ballast.unlink()
@@ -126,7 +125,7 @@ def _full_file_system(setting: Setting) -> Result:
             publisher.finish(_DEADLINE)
             processor = rig.processor(Plan(journal=str(rig.journal)))
             rig.await_all(messages, _DEADLINE)
-        _end(result, listener, processor)
+        end(result, listener, processor)
         rig.judge(result, messages)
     result.runs = rounds
     return result
@@ -149,7 +148,7 @@ def _full_file(setting: Setting) -> Result:
             with timed(result):
                 wait_for(lambda: rig.stored() > had, _DEADLINE, what="intake again")
             wait_for(lambda: rig.stored() >= messages and not rig.unhandled(), _DEADLINE, what="all messages")
-        _end(result, listener, processor)
+        end(result, listener, processor)
         rig.judge_deeds(result, messages)
     result.runs = 1
     return result
@@ -173,17 +172,11 @@ def _read_only(setting: Setting) -> Result:
                 with timed(result):
                     listener = rig.listener()
                     wait_for(lambda goal=publisher.allowed: rig.stored() >= goal, _DEADLINE, what="intake")  # type: ignore[misc]
-                _end(result, listener)
+                end(result, listener)
             publisher.finish(_DEADLINE)
         rig.judge(result, messages, handled=False)
     result.runs = rounds
     return result
-
-
-def _end(result: Result, *processes: FmqProcess) -> None:
-    for process in processes:
-        if (code := process.terminate()) != 0:
-            result.faults.append(f"exit code {code}: {process.text[-400:]}")
 
 
 SCENARIOS: Sequence[Scenario] = (_ordered_faults, _full_file_system, _full_file, _read_only)

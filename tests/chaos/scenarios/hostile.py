@@ -27,6 +27,7 @@ _CONNACKS = (
     b"\x20\xff\xff\xff\xff\x01",  # a length of five bytes
     b"HTTP/1.1 400 Bad Request\r\n\r\n",
 )
+_SUBACKS = (0x80, 0x87, 0x8F, 0x97, 0xFF, 0, 1, 2)
 
 
 class _Fuzzer:
@@ -130,7 +131,8 @@ def _fuzz(setting: Setting) -> Result:
     fuzzer = _Fuzzer(rng)
     with Rig(setting.folder) as rig, Firehose(fuzzer) as broker:
         rig.url = broker.url
-        listener = rig.listener(FMQ_RECONNECT_MAX_SECONDS=0.02, FMQ_LOG_LEVEL="ERROR")
+        filters = (FILTER, "refused/#")
+        listener = rig.listener(None, *filters, FMQ_RECONNECT_MAX_SECONDS=0.02, FMQ_LOG_LEVEL="ERROR")
         wait_for(lambda: broker.connections > 0, 60, what="the listener to connect")
         before = resident_bytes(listener.pid) / MIB
         for number in range(len(_CONNACKS) * 2):  # wrong reason codes first
@@ -138,7 +140,8 @@ def _fuzz(setting: Setting) -> Result:
             had = broker.connections
             wait_for(lambda had=had: broker.connections > had, 30, what="another attempt")  # type: ignore[misc]
         broker.connack = b""
-        broker.suback = lambda _: rng.choice((0x80, 0x87, 0x8F, 0x97, 0xFF, 1, 1, 1))
+        # Not for every filter: one that is refused just before each end of a connection is asked for less and less often.
+        broker.suback = lambda text: 1 if text == FILTER.encode() else rng.choice(_SUBACKS)
         wait_for(lambda: fuzzer.turns >= wanted or not listener.running, _DEADLINE, what=f"{wanted} connections")
         peak = peak_bytes(listener.pid) / MIB if listener.running else 0.0
         if not listener.running:

@@ -10,7 +10,7 @@ import apsw
 
 from chaos.checker import check_file
 from chaos.publisher import Publisher
-from chaos.rig import SUBSCRIBED, Rig
+from chaos.rig import SUBSCRIBED, Rig, end
 from chaos.scenario import Result, Scenario, Setting, timed
 from fmq.message import Incoming
 from fmq.outcome import Done
@@ -147,9 +147,7 @@ def _flood(setting: Setting) -> Result:
             line for line in metrics.splitlines() if line.startswith("fmq_processed_total{") and '"done"' in line
         )
         result.lost += max(0, count - int(float(done.rpartition(" ")[2])))
-        for process in (listener, processor):
-            if (code := process.terminate()) != 0:
-                result.faults.append(f"exit code {code}: {process.text[-400:]}")
+        end(result, listener, processor)
         result.faults += check_file(rig.database)
     for who, (first, last) in memory.items():
         result.notes.append(f"{who} {first:.1f} MiB after {_FLOOD_BEGIN:,}, {last:.1f} MiB at the end")
@@ -189,8 +187,7 @@ def _reader(setting: Setting) -> Result:
             wait_for(lambda: wal.stat().st_size <= _WAL_LIMIT, 60, what="the log to shrink")
         result.notes.append(f"log {grown / MIB:.0f} MiB with the reader, {wal.stat().st_size / MIB:.0f} MiB after it")
         result.lost = max(0, count - rig.stored())
-        if listener.terminate() != 0:
-            result.faults.append(f"the listener failed: {listener.text[-400:]}")
+        end(result, listener)
         result.faults += check_file(rig.database)
     return result
 
@@ -207,8 +204,7 @@ def _filters(setting: Setting) -> Result:
             publisher.finish(_DEADLINE)
             with timed(result):
                 wait_for(lambda: rig.stored() >= count, _DEADLINE, what="all messages")
-        if listener.terminate() != 0:
-            result.faults.append(f"the listener failed: {listener.text[-400:]}")
+        end(result, listener)
         for name, table in query(rig.database, "SELECT name, table_name FROM fmq_queue"):
             if (others := query(rig.database, f'SELECT count(*) FROM "{table}" WHERE topic <> ?', name)[0][0]) != 0:  # noqa: S608
                 result.faults.append(f"{others} messages of other topics in {name}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from chaos.network import Network
 from chaos.plan import Plan
 from chaos.publisher import Publisher
-from chaos.rig import SUBSCRIBED, Rig, topics
+from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
@@ -51,9 +51,7 @@ def _faults(setting: Setting) -> Result:
                     )
             publisher.finish(_DEADLINE)
             rig.await_all(messages, _DEADLINE)
-        for process in (listener, processor):
-            if (code := process.terminate()) != 0:
-                result.faults.append(f"exit code {code}: {process.text[-400:]}")
+        end(result, listener, processor)
         rig.judge(result, messages)
         result.notes.append(
             f"{', '.join(_KINDS)} in turn; {network.cuts} cuts, {network.swallowed} PUBACKs swallowed, "
