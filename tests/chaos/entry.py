@@ -140,11 +140,22 @@ def note_failures(path: Path) -> None:
 
 
 def shift_clock(file: Path) -> None:
-    """Add the seconds in ``file`` to the wall clock, as they are at each moment."""
+    """Add the seconds in ``file`` to the wall clock, as they are at each moment.
+
+    Two more words there are the name of the boot and the moment at which its steady clock began. A machine boots while no
+    process of it runs: they hold for the life of a process.
+    """
+
+    def words() -> list[str]:
+        return file.read_text(encoding="ascii").split()
 
     def wall(_clock: SystemClock) -> float:
-        return time.time() + float(file.read_text(encoding="ascii") or 0)
+        return time.time() + float(words()[0])
 
+    if boot := words()[1:]:
+        real, began = SystemClock.steady, float(boot[1])
+        setattr(SystemClock, "steady", lambda clock: real(clock) - began)  # noqa: B010 - mypy takes no assignment to a method
+        setattr(SystemClock, "boot_id", lambda _: boot[0])  # noqa: B010
     setattr(SystemClock, "wall", wall)  # noqa: B010 - mypy takes no assignment to a method
 
 

@@ -15,8 +15,11 @@ from chaos.scenarios import (
     load,
     networks,
     power_cut,
+    properties,
     reads,
     refusals,
+    replaced,
+    wrong_clocks,
 )
 
 PARTS: Mapping[str, Sequence[Scenario]] = {
@@ -29,8 +32,11 @@ PARTS: Mapping[str, Sequence[Scenario]] = {
     "networks": networks.SCENARIOS,
     "disks": disks.SCENARIOS,
     "reads": reads.SCENARIOS,
+    "replaced": replaced.SCENARIOS,
     "clocks": clocks.SCENARIOS,
+    "wrong_clocks": wrong_clocks.SCENARIOS,
     "hostile": hostile.SCENARIOS,
+    "properties": properties.SCENARIOS,
     "load": load.SCENARIOS,
     "controls": controls.SCENARIOS,
 }

@@ -59,6 +59,7 @@ def as_text(found: Findings) -> str:
     rows = [_HEAD, *map(_row, results(found))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{one.scenario}: {'; '.join(one.notes)}" for one in results(found) if one.notes]
     lines += [f"control: {one.name}: {one.noticed or 'NOT NOTICED'}" for one in controls(found)]
     lines += [f"FAULT in {one.scenario}: {fault}" for one in results(found) for fault in one.faults]
     return "\n".join(lines) + "\n"

@@ -10,9 +10,8 @@ from chaos.checker import check_deeds, check_file, check_store, missing
 from chaos.journal import read_journal
 from chaos.plan import Plan
 from chaos.scenario import Result
-from fmq.message import QueueStats
-from fmq.queue import StoreOptions, open_queue
 from support.broker import Broker
+from support.counting import query
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
 
@@ -76,15 +75,17 @@ class Rig:
 
     def unhandled(self) -> int:
         """How many messages are stored and not settled."""
-        return sum(one.pending + one.claimed for one in self._stats())
+        return self._count("pending + claimed")
 
     def stored(self) -> int:
         """How many messages were ever stored."""
-        return sum(one.stored for one in self._stats())
+        return self._count("stored")
 
-    def _stats(self) -> list[QueueStats]:
-        with open_queue(f"sqlite:///{self.database}", StoreOptions(check_integrity=False)) as queue:
-            return [queue.stats(name) for name in queue.names()]
+    def _count(self, what: str) -> int:
+        """A sum over all queues. Only read: who opens a store takes part in its clock, which some scenarios move."""
+        if not self.database.exists():
+            return 0
+        return int(query(self.database, f"SELECT ifnull(sum({what}), 0) FROM fmq_queue")[0][0])  # noqa: S608
 
     def await_all(self, published: int, deadline: float) -> None:
         """Wait until everything is stored and nothing is left to handle."""

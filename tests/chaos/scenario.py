@@ -51,6 +51,14 @@ class Result:
         if seconds > self.within:
             self.faults.append(f"recovered only after {seconds:.1f} s; {self.within:g} s are allowed")
 
+    def add(self, part: "Result") -> None:
+        """Count in what a part of the scenario has found."""
+        self.runs += part.runs
+        self.messages += part.messages
+        self.lost += part.lost
+        self.duplicated += part.duplicated
+        self.faults += part.faults
+
     @property
     def is_fine(self) -> bool:
         return not self.lost and not self.faults

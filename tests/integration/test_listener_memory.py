@@ -1,33 +1,23 @@
 """The memory of a real listener stays below its shipped limit, whatever a broker sends."""
 
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from fmq.queue import open_queue
 from fmq.topics import QUARANTINE
 from fmq_listener.settings import ListenerSettings
+from support.memory import shipped_limit
 from support.processes import Processes
 from support.scripted_broker import SUBSCRIBE, Connection, ScriptedBroker, publish, user_property
 from support.wait import wait_for
 
-_ROOT = Path(__file__).parents[2]
 _LARGEST = int(ListenerSettings.model_fields["max_packet_bytes"].default)
 _BESIDE = 100
 """What a PUBLISH of the tests has beside what makes it large, or more."""
 _USERS = 150_000
-
-
-def shipped_limit() -> int:
-    """Bytes that the listener's container may have."""
-    compose = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
-    found = re.fullmatch(r"\$\{\w+:-(\d+)m\}", compose["services"]["listener"]["mem_limit"])
-    assert found
-    return int(found[1]) * 1024 * 1024
 
 
 def full_batch() -> list[bytes]:

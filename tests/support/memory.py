@@ -4,10 +4,13 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
+
 from support.processes import FmqProcess
 from support.wait import wait_for
 
 MIB = 1024 * 1024
+_COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
 def peak_bytes(pid: int) -> int:
@@ -37,3 +40,11 @@ def peak_until_end(process: FmqProcess, deadline: float) -> int:
 
     wait_for(has_ended, deadline, what="the end of the process")
     return peaks[0]
+
+
+def shipped_limit() -> int:
+    """Bytes that the listener's container may have, as docker-compose.yml says."""
+    compose = yaml.safe_load((_COMPOSE).read_text())
+    found = re.fullmatch(r"\$\{\w+:-(\d+)m\}", compose["services"]["listener"]["mem_limit"])
+    assert found
+    return int(found[1]) * 1024 * 1024

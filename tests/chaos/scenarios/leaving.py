@@ -1,7 +1,8 @@
 """Leaving a broker, and removing a filter, while network and store stand still, break and are slow in mid-backlog."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -27,6 +28,7 @@ _KEPT = "kept"
 _ENDS = ("leave", "removed filter")
 _FAULTS = ("stall", "cut", "cut within a packet", "slow store", "failing store")
 _BROKEN = "takes 3 s of silence for the end of a backlog"
+_AT_ONCE = 4
 _DEADLINE = 90.0
 
 
@@ -80,40 +82,54 @@ class _Way:
         return True
 
     def _stored(self) -> int:
-        return self._rig.stored() if self._rig.database.exists() else 0
+        return self._rig.stored()
 
 
 def _leaves(setting: Setting) -> Result:
     """Real brokers: each departure ends with everything stored, or with exit 1 and the rest for the next listener."""
     result = Result("leaving, and removing a filter, under stalls, cuts and a bad store", what="departures")
     rng = setting.rng(result.scenario)
-    ways = [(how, fault) for fault, how in product(_FAULTS, _ENDS)][: setting.scaled(10, least=4)]
+    ways = list(product(_FAULTS, _ENDS))[: setting.scaled(10, least=4)]
     messages = setting.scaled(_MESSAGES, least=1_000)
-    doubts = 0
-    for number, (how, fault) in enumerate(ways):
+
+    def depart(number: int) -> Result:
+        fault, how = ways[number]
+        part = Result(result.scenario, runs=1)
+        chance = random.Random(seeds[number])
         with Rig(setting.folder / str(number)) as rig, Network(rig.broker.port) as network:
-            way = _Way(rig, network, how, version=rng.choice(("5", "3.1.1")))
+            way = _Way(rig, network, how, version=chance.choice(("5", "3.1.1")))
             way.subscribe()
             with Publisher(rig.broker.port, topics(), count=messages) as publisher:
                 publisher.finish(_DEADLINE)
             processor = rig.processor(Plan(journal=str(rig.journal)))
             process = way.go()
-            way.strike(fault, rng.random(), rng.randrange(1, messages // 2))
+            way.strike(fault, chance.random(), chance.randrange(1, messages // 2))
             if not way.departed(process):
-                doubts += 1
-                network.heal()
+                part.notes.append("in doubt")
                 process = rig.listener()
                 wait_for(lambda: missing(rig.database, messages) == 0, _DEADLINE, what="the rest after a doubt")
             if (lost := missing(rig.database, messages)) != 0:
-                result.faults.append(f"{how} under {fault}: {lost} messages were not stored when it had ended")
+                part.faults.append(f"{how} under {fault}: {lost} messages were not stored when it had ended")
             if process.running:
-                end(result, process)
+                end(part, process)
             rig.await_all(messages - lost, _DEADLINE)
-            end(result, processor)
-            rig.judge(result, messages)
-    result.runs = len(ways)
+            end(part, processor)
+            rig.judge(part, messages)
+        return part
+
+    seeds = [rng.random() for _ in ways]
+    parts = _side_by_side(depart, len(ways))
+    for part in parts:
+        result.add(part)
+    doubts = sum("in doubt" in part.notes for part in parts)
     result.notes.append(f"{', '.join(_FAULTS)} in turn; {doubts} ended in doubt, with the session kept")
     return result
+
+
+def _side_by_side(depart: Callable[[int], Result], count: int) -> list[Result]:
+    """Several departures at a time: most of each is waiting."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(depart, range(count)))
 
 
 @contextmanager
@@ -132,7 +148,11 @@ def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
     result = Result("leaving, and removing a filter, where UNSUBSCRIBE drops what waits", what="departures")
     rng = setting.rng(result.scenario)
     faults = ("pause",) if broken else ("pause", "stall", "cut", "slow store")[: setting.scaled(4)]
-    for number, (fault, how) in enumerate(product(faults, _ENDS)):
+    ways = list(product(faults, _ENDS))
+
+    def depart(number: int) -> Result:
+        fault, how = ways[number]
+        part = Result(result.scenario, runs=1, messages=_FEW)
         hoarder = Hoarder("chaos/1")
         with _hoarded(setting.folder / str(number), hoarder) as (rig, network):
             way = _Way(rig, network, how, broken=broken)
@@ -141,16 +161,19 @@ def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
             processor = rig.processor(Plan(journal=str(rig.journal)))
             process = way.go()
             if fault != "pause":
-                way.strike(fault, 0.0, rng.randrange(1, _FEW // 2))
+                way.strike(fault, 0.0, places[number])
             if not way.departed(process):
-                result.faults.append(f"{how} under {fault}: {process.text[-600:]}")
-            result.lost += _FEW - len(numbers(rig.database))
+                part.faults.append(f"{how} under {fault}: {process.text[-600:]}")
+            part.lost = _FEW - len(numbers(rig.database))
             if process.running:
-                end(result, process)
-            end(result, processor)
-            result.faults += check_file(rig.database)
-            result.messages += _FEW
-            result.runs += 1
+                end(part, process)
+            end(part, processor)
+            part.faults += check_file(rig.database)
+        return part
+
+    places = [rng.randrange(1, _FEW // 2) for _ in ways]
+    for part in _side_by_side(depart, len(ways)):
+        result.add(part)
     return result
 
 

@@ -13,7 +13,7 @@ from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
 _ROUNDS = 8
-_CHUNK = 1_000
+_CHUNK = 300
 _SECONDS = 2.0
 _ORDERS = ("unreadable", "unreadable", "failing")
 _CALLS = {"claim", "settle", "extend", "stats"}
