@@ -1,5 +1,6 @@
 """Leaving a broker, and removing a filter, while network and store stand still, break and are slow in mid-backlog."""
 
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
