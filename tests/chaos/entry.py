@@ -135,7 +135,7 @@ def note_failures(path: Path) -> None:
 
         return make
 
-    for name in ("claim", "extend", "settle", "stats"):
+    for name in ("claim", "extend", "settle", "names", "stats"):
         _around(SqliteQueue, name, noting(name))
 
 

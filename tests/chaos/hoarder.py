@@ -40,7 +40,6 @@ class Hoarder:
             if peer.unsubscribed.is_set():
                 self.dropped += len(self._left)
                 self._left.clear()
-        peer.unsubscribed.wait(60)
 
     def _deliver(self, peer: Peer) -> None:
         some = list(self._left)[:_WINDOW]

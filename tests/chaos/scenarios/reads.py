@@ -16,7 +16,8 @@ _ROUNDS = 8
 _CHUNK = 300
 _SECONDS = 2.0
 _ORDERS = ("unreadable", "unreadable", "failing")
-_CALLS = {"claim", "settle", "extend", "stats"}
+_CALLS = {"claim", "settle", "extend", "names"}
+"""A scrape begins with the names of the queues, then asks for the figures of each."""
 _DEADLINE = 120.0
 
 

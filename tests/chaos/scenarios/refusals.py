@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Sequence
 
+from chaos.checker import missing
 from chaos.publisher import Publisher
 from chaos.rig import FILTER, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
@@ -68,9 +69,13 @@ def _refusals(setting: Setting) -> Result:
                     end(result, listener)
                     listener = rig.listener(None, *_FILTERS, FMQ_MQTT_VERSION=rng.choice(("5", "3.1.1")))
                 with timed(result):
-                    wait_for(lambda: rig.stored() >= publisher.allowed, _DEADLINE, what="the other filters to go on")
+                    wait_for(
+                        lambda: not missing(rig.database, publisher.allowed),
+                        _DEADLINE,
+                        what="the other filters to go on",
+                    )
             publisher.finish(_DEADLINE)
-            wait_for(lambda: rig.stored() >= messages, _DEADLINE, what="the last messages")
+            wait_for(lambda: not missing(rig.database, messages), _DEADLINE, what="the last messages")
         end(result, listener)
         result.faults += [f"the proxy failed: {error!r}" for error in proxy.errors]
         if "Traceback" in listener.text:
