@@ -34,6 +34,7 @@ def _kills(setting: Setting, *, broken: str | None = None) -> Result:
         rig.url = proxy.url
         listener = rig.listener(plan)
         listener.wait_to_say(SUBSCRIBED, 60)
+        wait_for(lambda: FILTER.encode() in rig.broker.saved, _DEADLINE, what="the broker to save its sessions")
         with Publisher(rig.broker.port, [*topics(), *added], count=messages, allowed=0) as publisher:
             for number in range(kills):
                 publisher.allowed = messages // 2 * (number + 1) // kills

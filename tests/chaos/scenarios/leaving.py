@@ -2,8 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -14,7 +13,7 @@ from chaos.network import Network
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import FILTER, SUBSCRIBED, Rig, end, topics
-from chaos.scenario import Control, Result, Scenario, Setting
+from chaos.scenario import Control, Result, Scenario, Setting, side_by_side
 from support.firehose import Firehose
 from support.processes import FmqProcess
 from support.wait import wait_for
@@ -29,7 +28,6 @@ _KEPT = "kept"
 _ENDS = ("leave", "removed filter")
 _FAULTS = ("stall", "cut", "cut within a packet", "slow store", "failing store")
 _BROKEN = "takes 3 s of silence for the end of a backlog"
-_AT_ONCE = 4
 _DEADLINE = 90.0
 
 
@@ -119,18 +117,12 @@ def _leaves(setting: Setting) -> Result:
         return part
 
     seeds = [rng.random() for _ in ways]
-    parts = _side_by_side(depart, len(ways))
+    parts = side_by_side(depart, range(len(ways)))
     for part in parts:
         result.add(part)
     doubts = sum("in doubt" in part.notes for part in parts)
     result.notes.append(f"{', '.join(_FAULTS)} in turn; {doubts} ended in doubt, with the session kept")
     return result
-
-
-def _side_by_side(depart: Callable[[int], Result], count: int) -> list[Result]:
-    """Several departures at a time: most of each is waiting."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(depart, range(count)))
 
 
 @contextmanager
@@ -173,7 +165,7 @@ def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
         return part
 
     places = [rng.randrange(1, _FEW // 2) for _ in ways]
-    for part in _side_by_side(depart, len(ways)):
+    for part in side_by_side(depart, range(len(ways))):
         result.add(part)
     return result
 

@@ -172,8 +172,8 @@ def _flood(setting: Setting, *, qos: Sequence[int] = (1, 2), broken: str | None 
 
     def kill() -> None:
         peaks.append(peak_bytes(listeners[-1].pid))
-        listeners[-1].kill()
-        listeners.append(rig.listener(plan))
+        listeners.append(rig.listener(plan))  # one always runs
+        listeners[-2].kill()
 
     rounds = setting.scaled(_ROUNDS, least=6)
     with Rig(setting.folder) as rig:

@@ -12,7 +12,7 @@ from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
-_ROUNDS = 8
+_ROUNDS = 6
 _CHUNK = 300
 _SECONDS = 2.0
 _ORDERS = ("unreadable", "unreadable", "failing")

@@ -13,7 +13,7 @@ from chaos.journal import read_journal
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, end, topics
-from chaos.scenario import Result, Scenario, Setting
+from chaos.scenario import Result, Scenario, Setting, side_by_side
 from fmq.message import Claim, Incoming, Properties, Terms
 from fmq.outcome import Done
 from fmq.queue import Queue, Retention, StoreOptions, open_queue
@@ -129,10 +129,15 @@ def _processes(setting: Setting) -> Result:
     """Real processes that start with a wrong clock: it is put right, in every second round over a faked reboot."""
     result = Result("clock wrong at the start of real processes, put right later", what="rounds")
     wrongs = _WRONG if setting.scale >= 1 else _WRONG[::2]
-    for number, wrong in enumerate(wrongs):
+
+    def live(number: int) -> Result:
+        part = Result(result.scenario, runs=1)
         with Rig(setting.folder / str(number)) as rig:
-            _round(result, rig, wrong, reboots=number % 2 == 0)
-    result.runs = len(wrongs)
+            _round(part, rig, wrongs[number], reboots=number % 2 == 0)
+        return part
+
+    for part in side_by_side(live, range(len(wrongs))):
+        result.add(part)
     result.notes.append("here, recovered in is how much later than asked for a delayed message was handled")
     return result
 
