@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr, field_validator, model_validator
 
 from fmq.settings import StoreSettings, setting
-from fmq.tls import client_context
+from fmq.tls import client_context, explain_tls
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
@@ -133,10 +133,8 @@ def tls_context(settings: BrokerSettings) -> ssl.SSLContext:
 def explain_error(error: Exception) -> str:
     """Why the broker was not reached, in words."""
     match error:
-        case ssl.SSLCertVerificationError():
-            return f"the broker's TLS certificate is refused: {error.verify_message}"
         case ssl.SSLError():
-            return f"TLS failed: {error.reason or error}"
+            return explain_tls(error, "the broker")
         case socket.gaierror() | UnicodeError():
             return f"the host name can't be resolved: {error}"
         case TimeoutError():

@@ -11,6 +11,7 @@ import click
 import fmq
 from fmq.errors import FmqError, HandlerError, SettingsError, StoreRefused
 from fmq.settings import Arguments, SettingsModel, is_secret, load, variable
+from fmq.text import plain_lines
 
 _S = TypeVar("_S", bound=SettingsModel)
 _OPTIONS = "Options"
@@ -53,7 +54,7 @@ def run(command: click.Command) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except FmqError as error:
-        click.echo(f"fmq: {error}", err=True)
+        click.echo(plain_lines(f"fmq: {error}"), err=True)
         sys.exit(_exit_code(error))
     sys.exit(result if isinstance(result, int) else 0)
 

@@ -35,7 +35,8 @@ class Properties:
         """About how many bytes of memory they take, rather more than fewer."""
         texts = len(self.content_type or "") + len(self.response_topic or "")
         pairs = sum([len(name) + len(value) for name, value in self.user_properties])
-        return 4 * (texts + pairs) + len(self.correlation_data or b"") + 200 * len(self.user_properties)
+        binary = len(self.correlation_data or b"") + len(self.raw or b"")
+        return 4 * (texts + pairs) + binary + 200 * len(self.user_properties)
 
     def user(self, name: str) -> str | None:
         """The first user property called ``name``, or None."""

@@ -13,6 +13,7 @@ from typing import Self
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
+from fmq.text import plain
 from fmq.threads import SupervisedThread
 
 _log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Reporter:
                 self._stop_by = now + self._grace + _STOP_MARGIN_SECONDS
             lines = ["STOPPING=1", "STATUS=stopping", _extend(self._stop_by - now)]
         elif self._ready:
-            lines = ["READY=1", f"STATUS={' '.join(self._status().split())}"]
+            lines = ["READY=1", f"STATUS={plain(' '.join(self._status().split()))}"]
         else:
             lines = ["STATUS=starting", *([_extend(_START_SECONDS)] if alive else [])]
         return [*lines, "WATCHDOG=1"] if alive else lines

@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, Self
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fmq.clock import SYSTEM_CLOCK, Clock
@@ -19,6 +18,7 @@ from fmq.finding import Finding
 from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
 from fmq.outcome import Settlement
 from fmq.selection import Found, Selection
+from fmq.text import without_password
 
 NO_TERMS: Mapping[int, Terms] = MappingProxyType({})
 
@@ -136,9 +136,15 @@ class Queue(Protocol):
         ...
 
     def dead_letters(
-        self, name: str, ids: Sequence[int] | None = None, *, limit: int = 100, after_id: int = 0
+        self,
+        name: str,
+        ids: Sequence[int] | None = None,
+        *,
+        limit: int = 100,
+        after_id: int = 0,
+        most_bytes: int | None = None,
     ) -> Sequence[DeadLetter]:
-        """Dead letters (those of ``ids``, else all) with an id above ``after_id``, by id."""
+        """Dead letters (those of ``ids``, else all) with an id above ``after_id``, by id. ``most_bytes``: see ``messages``."""
         ...
 
     def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
@@ -163,8 +169,11 @@ class Queue(Protocol):
         """Up to ``limit`` ids above ``after_id`` of the messages that are meant, looking at ``within`` messages at most."""
         ...
 
-    def messages(self, name: str, ids: Sequence[int]) -> Sequence[Message]:
-        """Those messages that there are of ``ids``, by id, whatever their state. Nothing is claimed."""
+    def messages(self, name: str, ids: Sequence[int], *, most_bytes: int | None = None) -> Sequence[Message]:
+        """Those messages that there are of ``ids``, by id, whatever their state. Nothing is claimed.
+
+        Only the first of them that hold at most ``most_bytes`` together (``Message.held_bytes``), and one at least.
+        """
         ...
 
     def pause(self, name: str, reason: str) -> bool:
@@ -285,7 +294,7 @@ def same_store(url: str, other: str) -> bool:
 
 
 def _require_sqlite(url: str) -> None:
-    if urlsplit(url).scheme != "sqlite":
+    if url.partition(":")[0] != "sqlite":
         raise SettingsError(
-            f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
+            f"{without_password(url)!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )

@@ -6,8 +6,7 @@ path of a file in ``FMQ_BROKER_PASSWORD_FILE``, which is read again whenever the
 so ask for it where it is used, and keep no copy. A secret has no flag: other users of the machine would see it.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -18,20 +17,29 @@ from fmq.errors import SettingsError
 from fmq.extras import only_if_installed
 from fmq.queue import Durability, StoreOptions
 from fmq.secret import SecretFile
+from fmq.text import only_origin, plain, without_password
 
 PREFIX = "FMQ_"
-_without_password = partial(re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""").sub, r"\1:(hidden)@")
-"""Also in what was meant for a URL and is none: no scheme, or a slash too few."""
+_BOM = "\ufeff"
 Arguments = Mapping[str, str] | None
 _S = TypeVar("_S", bound="SettingsModel")
 
 
-def setting(default: Any, *, about: str, right: str, **limits: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+def setting(
+    default: Any,  # noqa: ANN401 - as pydantic's Field
+    *,
+    about: str,
+    right: str,
+    is_capability: bool = False,
+    **limits: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     """A field of a Settings class. ``about`` says what it is for, ``right`` what a good value looks like.
 
-    A ``default`` of ``...``: the user has to give it.
+    A ``default`` of ``...``: the user has to give it. ``is_capability``: a URL whose path or query may be what gives access,
+    so that no more than its origin is shown.
     """
-    return Field(default, description=about, json_schema_extra={"right": right}, validate_default=True, **limits)
+    extra: dict[str, Any] = {"right": right, "is_capability": is_capability}
+    return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
 
 
 def _split(value: object) -> object:
@@ -157,7 +165,10 @@ def is_secret(field: FieldInfo) -> bool:
 
 def show(field: FieldInfo, value: str) -> str:
     """``value`` of the field as it may be shown: without secrets and passwords in URLs."""
-    return "(hidden)" if is_secret(field) else _without_password(value)
+    if is_secret(field):
+        return "(hidden)"
+    extra = field.json_schema_extra
+    return only_origin(value) if isinstance(extra, dict) and extra.get("is_capability") else without_password(value)
 
 
 def right_value(field: FieldInfo) -> str:
@@ -175,7 +186,7 @@ def load(model: type[_S], flags: Mapping[str, object], environ: Mapping[str, str
     """
     reading = Reading(flags, environ, arguments)
     settings = reading.read(model)
-    if settings is None:
+    if settings is None or reading.problems:
         raise reading.error()
     return settings
 
@@ -195,7 +206,7 @@ class Reading:
         self._flags = {name: value for name, value in flags.items() if value is not None}
         self._environ = environ
         self._read: set[str] = set()
-        self.problems: list[str] = []
+        self.problems: list[str] = list(_broken_names(environ))
 
     def error(self) -> SettingsError:
         """All problems in one error."""
@@ -220,6 +231,9 @@ class Reading:
                 values[name], shown[name] = self._flags[name], self._called(name)
             elif self._environ.get(key, "") != "":
                 values[name], shown[name] = self._environ[key], key
+                if why := _broken_value(self._environ[key], is_secret=is_secret(field)):
+                    problems.append(f"{key} {why}")
+                    del values[name]
             elif is_secret(field) and self._environ.get(f"{key}_FILE", "") != "":
                 path, shown[name] = self._environ[f"{key}_FILE"], f"{key}_FILE"
                 try:
@@ -241,7 +255,7 @@ class Reading:
         """Every flag that belongs to none of the models read so far is a problem."""
         for name, value in self._flags.items():
             if name not in self._read:
-                self.problems.append(f"{self._called(name)}={_without_password(repr(value))}: {why}")
+                self.problems.append(f"{self._called(name)}={without_password(repr(value))}: {why}")
 
     def _called(self, name: str) -> str:
         return self._arguments.get(name) or f"--{name.replace('_', '-')}"
@@ -254,6 +268,37 @@ def _check_again(model: type[SettingsModel], values: Mapping[str, object], name:
         model.model_validate({**others, name: SecretStr(text)})
     except ValidationError as error:
         raise ValueError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+
+
+def _broken_names(environ: Mapping[str, str]) -> Iterator[str]:
+    """Variables of fmq's whose names a damaged environment file has made others of."""
+    for name in environ:
+        if not name.startswith(PREFIX) and name.strip(f"{_BOM}'\" \t\r").startswith(PREFIX):
+            first = next(one for one in name if not one.isalnum())
+            yield (
+                f"The variable {plain(name)} has no effect: {_named(first)} comes before its name; remove it from the "
+                "environment file"
+            )
+
+
+def _broken_value(value: str, *, is_secret: bool) -> str | None:
+    """What an environment file has added to a value that is not meant: Docker and systemd take lines as they are."""
+    if "\r" in value:
+        return (
+            f"has {_named(chr(13))} in its value: the environment file has Windows line ends; convert it with: "
+            "sed -i 's/\\r$//' FILE"
+        )
+    if value.startswith(_BOM):
+        return f"begins with {_named(_BOM)}; save the environment file without it"
+    if not is_secret and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return f"has {_named(value[0])} at both ends of its value: docker --env-file keeps quotes; remove them"
+    return None
+
+
+def _named(character: str) -> str:
+    """A character as people know it."""
+    known = {"\r": "a carriage return", _BOM: "a byte order mark", '"': "a double quote", "'": "a single quote"}
+    return f"{known.get(character, 'a character')} (U+{ord(character):04X})"
 
 
 def _explain(

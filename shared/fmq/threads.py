@@ -108,11 +108,10 @@ class StopGuard:
         self._end(1)
 
     def _tell(self) -> None:
-        _log.critical(
-            "The service has not stopped %.0f s after the request; ending it. The main thread is at:\n%s",
-            self._seconds,
-            "".join(traceback.format_stack(_main_frame())),
-        )
+        stack = "".join(traceback.format_stack(_main_frame(), limit=20))
+        _log.critical("The service has not stopped %.0f s after the request; ending it", self._seconds)
+        for line in stack.splitlines():
+            _log.critical("The main thread is at: %s", line.strip())
 
 
 def _main_frame() -> FrameType | None:

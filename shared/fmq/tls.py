@@ -1,14 +1,87 @@
-"""The client's side of TLS, from files that settings name and that are replaced while a service runs."""
+"""The client's side of TLS, from files that are replaced while a service runs, and what its failures mean. docs/adr/0021."""
 
 import logging
 import ssl
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fmq.errors import SettingsError
 
 _log = logging.getLogger(__name__)
+_ALERTS = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate (certificate required)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common settings, or requires a client certificate "
+    "(handshake failure)",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the CA of the client certificate (unknown CA)",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses the client certificate (bad certificate)",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refuses the client certificate (certificate unknown)",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that the client certificate has expired (certificate expired)",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "it says that the client certificate is revoked (certificate revoked)",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it can't use a client certificate of this kind (unsupported certificate)",
+    "TLSV1_ALERT_ACCESS_DENIED": "it refuses the client certificate (access denied)",
+    "TLSV1_ALERT_DECRYPT_ERROR": "it can't verify a signature: do certificate and key belong together? (decrypt error)",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks another version of TLS (protocol version)",
+    "TLSV1_UNRECOGNIZED_NAME": "it does not know this host name (unrecognized name)",
+    "TLSV1_ALERT_INTERNAL_ERROR": "it failed; its log says why (internal error)",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "HTTP_REQUEST": "it does not speak TLS on this port",
+    "PACKET_LENGTH_TOO_LONG": "it does not speak TLS on this port",
+    "RECORD_LAYER_FAILURE": "it does not speak TLS on this port",
+    "UNEXPECTED_EOF_WHILE_READING": "it closed the connection during the handshake",
+    "UNSUPPORTED_PROTOCOL": "it speaks too old a version of TLS",
+}
+"""By OpenSSL's names of its reasons. Alerts: RFC 8446, section 6."""
+_CERTIFICATE = {
+    9: "it is not valid yet; check the clocks",
+    10: "it has expired",
+    18: "it is self-signed and not among the trusted ones; name it as the CA file",
+    19: "its CA is unknown; name that CA's file",
+    20: "its CA is unknown; name that CA's file",
+    21: "its CA is unknown, or it came without its intermediate certificates",
+    23: "it is revoked",
+    62: "it is for another host",
+    64: "it is for another address",
+}
+"""By OpenSSL's codes: X509_STORE_CTX_get_error(3)."""
+_FILES = {
+    "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
+    "NO_START_LINE": "not a PEM file with what belongs there",
+    "BAD_DECRYPT": "the key is encrypted; give one that is not",
+    "BAD_PASSWORD_READ": "the key is encrypted; give one that is not",
+}
+
+
+class _Socket(ssl.SSLSocket):
+    """Keeps what TLS failed with: in TLS 1.3 a server refuses the client's certificate after the handshake.
+
+    The refusal comes with the first read, where an MQTT client sees no more than the end of the connection.
+    """
+
+    failure: ssl.SSLError | None = None
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        try:
+            return super().read(*args, **kwargs)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.failure = error
+            raise
+
+
+class _Object(ssl.SSLObject):
+    """The same for asyncio, which drops that error: the context keeps it, see ``take_failure``."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        try:
+            return super().read(*args, **kwargs)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            vars(self.context)["failure"] = error
+            raise
 
 
 class TlsFiles:
@@ -72,6 +145,9 @@ def client_context(
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error)}") from error
+    # The same with every Python: 3.13 has other defaults than 3.11.
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+    context.sslsocket_class, context.sslobject_class = _Socket, _Object
     if cert_file is not None:
         try:
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")
@@ -92,11 +168,33 @@ def _stat(path: Path | str | None) -> object:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def failure_of(sock: object) -> ssl.SSLError | None:
+    """What TLS failed with on a connection, if it has; also below paho's WebSocket."""
+    found = getattr(getattr(sock, "_socket", sock), "failure", None)
+    return found if isinstance(found, ssl.SSLError) else None
+
+
+def take_failure(context: ssl.SSLContext) -> ssl.SSLError | None:
+    """What a connection of asyncio's with ``context`` failed with after its handshake, if one has since the last call."""
+    found = vars(context).pop("failure", None)
+    return found if isinstance(found, ssl.SSLError) else None
+
+
+def explain_tls(error: ssl.SSLError, peer: str) -> str:
+    """Why TLS with ``peer`` failed, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = _CERTIFICATE.get(error.verify_code)
+        why = f"{text} ({error.verify_message})" if text else error.verify_message
+        return f"the TLS certificate of {peer} is refused: {why}"
+    return f"TLS with {peer} failed: {_ALERTS.get(error.reason or '') or error.reason or error}"
+
+
 def _shown(path: Path | None) -> str:
     return repr(str(path))
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return "not a PEM file with what belongs there, or the key is encrypted or belongs to another certificate"
+        usual = "not a PEM file with what belongs there, or the key is encrypted or belongs to another certificate"
+        return _FILES.get(error.reason or "", usual)
     return error.strerror or str(error)

@@ -10,7 +10,7 @@ import pytest
 from docs.pages import ROOT, Page
 from fmq.errors import StoreRefused
 from fmq.queue import open_queue
-from support.counting import counted, counters
+from support.counting import counted, counters, query
 from support.processes import Processes
 from support.wait import wait_for
 
@@ -49,14 +49,26 @@ def test_the_old_file_is_refused(old: Path) -> None:
     assert old.read_bytes() == before
 
 
-def test_messages_are_carried_over(tmp_path: Path, old: Path) -> None:
-    """By the page's statement in the sqlite3 shell: what was not processed, in its order, counted, and then handled."""
+@pytest.mark.parametrize("dates", ["received_at", "datetime(received_at, 'unixepoch')"])
+def test_messages_are_carried_over(tmp_path: Path, old: Path, dates: str) -> None:
+    """By the page's statement in the sqlite3 shell: what was not processed, in its order, counted, and then handled.
+
+    Also from a table whose dates are text, as DATETIME DEFAULT CURRENT_TIMESTAMP makes them.
+    """
+    with sqlite3.connect(old) as sql:
+        sql.execute("ALTER TABLE msg_dstdb RENAME COLUMN received_at TO at")
+        sql.execute("ALTER TABLE msg_dstdb ADD COLUMN received_at DATETIME")
+        sql.execute(f"UPDATE msg_dstdb SET received_at = {dates.replace('received_at', 'at')}")  # noqa: S608
+    sql.close()
     (command,) = (block.text for block in PAGE.code("sh") if "ATTACH" in block.text)
     with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         queue.declare("dstdb")
     subprocess.run(["bash", "-eu", "-c", command], cwd=tmp_path, check=True)
     path = tmp_path / "mqtt_queue.db"
     assert counters(path) == counted(path) == {"dstdb": (20, 0, 0, 0)}
+    assert query(path, "SELECT min(received_at), max(received_at) FROM msg_dstdb") == [
+        (1_700_000_010.0, 1_700_000_029.0)
+    ]
     (handler,) = PAGE.code("python")
     (tmp_path / "mine.py").write_text(handler.text, encoding="utf-8")
     with Processes(tmp_path) as processes, open_queue(f"sqlite:///{path}") as queue:

@@ -80,7 +80,7 @@ def test_a_broker_of_another_ca_is_refused_in_clear_words(tls_broker: Broker, fm
     """Nothing is sent to it; the log says why, and that the next attempt follows."""
     other = Certificates(tmp_path / "others")
     listener = fmq.start("listen", "tls", FMQ_BROKER_URL=tls_broker.url, FMQ_TLS_CA_FILE=other.ca, **_FAST)
-    said = listener.wait_to_say("the broker's TLS certificate is refused", times=2)
+    said = listener.wait_to_say("the TLS certificate of the broker is refused", times=2)
     assert "next attempt in" in said[0]["message"]
     assert "New client connected" not in tls_broker.log
     assert listener.terminate() == 0

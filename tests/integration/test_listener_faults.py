@@ -182,7 +182,7 @@ def test_a_batch_of_an_ended_connection_is_not_acknowledged(broker: Broker, tmp_
         publish(broker.port, [("w", b"#1")])
         old = wait_for(lambda: session.poll(0.1), what="the message")
         assert old.packet_ids
-        session.abort()
+        session.close(1)
         assert session.acknowledge(old) == 0
         session.connect()
         assert session.acknowledge(old) == 0

@@ -114,7 +114,7 @@ def test_packets_of_one_tls_record_are_all_read(queue: Queue, shutdown: Shutdown
     )
     session.connect()
     assert _collect(session, 20) == [b"%d" % number for number in range(1, 21)]
-    session.abort()
+    session.close(1)
     script.close()
 
 
@@ -130,7 +130,7 @@ def test_a_flood_does_not_keep_the_subscription_from_being_noticed(queue: Queue,
         session.poll(1)
     assert turns < 10
     assert session.poll(1).messages
-    session.abort()
+    session.close(1)
     script.close()
 
 
@@ -141,7 +141,7 @@ def test_packets_may_be_split_anywhere(queue: Queue, shutdown: Shutdown) -> None
     session = _session(queue, shutdown, broker_url=f"mqtt://127.0.0.1:{script.port}", mqtt_version="3.1.1")
     session.connect()
     assert _collect(session, 5) == [b"1", b"2", b"3", b"4", b"5"]
-    session.abort()
+    session.close(1)
     script.close()
 
 

@@ -9,6 +9,7 @@ from fmq.message import DeadLetter, Properties
 from fmq.queue import open_queue
 from fmq.topics import QUARANTINE
 from support.broker import Broker
+from support.broker import publish as publish_all
 from support.processes import FmqProcess, Processes
 from support.rows import Rows
 from support.scripted_broker import (
@@ -346,6 +347,20 @@ class TestLargePackets:
         # Maximum Packet Size (3.1.2.11.4) is said where the version has it.
         assert (b"\x27" + self.LIMIT.to_bytes(4, "big") in connects[0]) == (version == "5")
 
+    def test_a_broker_keeps_it_until_the_limit_is_raised(self, broker: Broker, fmq: Processes, database: Path) -> None:
+        """With 3.1.1 a real broker delivers it on each connection; nothing is lost, and the rest goes on meanwhile."""
+        settings = {"FMQ_BROKER_URL": broker.url, "FMQ_CLIENT_ID": "L", "FMQ_MQTT_VERSION": "3.1.1"}
+        listener = fmq.start("listen", "t", FMQ_MAX_PACKET_BYTES=self.LIMIT, **settings)
+        listener.wait_to_say("Connected and subscribed")
+        publish_all(broker.port, [("t", b"1"), ("t", bytes(3_000_000)), ("t", b"3")])
+        listener.wait_to_say("Passed over messages")
+        rows = Rows(database)
+        wait_for(lambda: rows.count("t") == 2, what="the others")
+        assert listener.terminate() == 0
+        fmq.start("listen", "t", **settings)
+        wait_for(lambda: rows.count("t") == 3, what="the large one")
+        assert rows.holds("t", bytes(3_000_000))
+
     @pytest.mark.parametrize(
         ("offered", "warns"), [(b"", True), (b"\x27\0\x03\x0d\x41", True), (b"\x27\0\x03\0\0", False)]
     )
@@ -428,15 +443,15 @@ def test_only_a_broken_frame_ends_a_connection(fmq: Processes, database: Path, f
         assert listener.said("malformed packet")
 
 
-@pytest.mark.parametrize("megabytes", [1, 2, 16])
+@pytest.mark.parametrize(("megabytes", "value"), [(1, 1), (2, 1), (16, 77)])
 def test_a_section_of_megabytes_on_a_real_broker(
-    broker: Broker, fmq: Processes, database: Path, megabytes: int
+    broker: Broker, fmq: Processes, database: Path, megabytes: int, value: int
 ) -> None:
     """It takes seconds, not minutes, and what comes behind it is stored."""
     listener = fmq.start("listen", "t/#", FMQ_BROKER_URL=broker.url)
     listener.wait_to_say("Connected and subscribed")
-    count = megabytes * 1024 * 1024 // 90
-    inside = b"".join(user_property(f"name {number:010d}", "v" * 70) for number in range(count))
+    count = megabytes * 1024 * 1024 // (13 + value)
+    inside = b"".join(user_property(f"n{number:07d}", "v" * value) for number in range(count))
     send_raw(broker.port, publish("t/x", b"large", packet_id=1, properties=inside))
     send_raw(broker.port, publish("t/x", b"behind", packet_id=1))
     rows = Rows(database)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming, Properties
+from fmq.outcome import Dead
 from fmq.queue import open_queue
-from support.memory import MIB, peak_bytes
+from support.memory import MIB, peak_bytes, peak_until_end
 from support.processes import Processes
 from support.wait import wait_for
 
@@ -72,3 +73,32 @@ def test_a_processor_holds_what_its_setting_says(tmp_path: Path, processes: Proc
     peak = peak_bytes(process.pid)
     assert process.running
     assert peak < 100 * MIB, f"{peak / MIB:.0f} MiB"  # an idle one takes 46
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", QUEUE],
+        ["export", QUEUE, "--state", "dead"],
+        ["peek", QUEUE, "--limit", "100", "--json"],
+        ["peek", QUEUE, "--limit", "100"],
+        ["dead", "list", QUEUE, "--json"],
+        ["dead", "list", QUEUE],
+        ["dead", "requeue", QUEUE, "--all"],
+        ["dead", "purge", QUEUE, "--all", "--yes"],
+        ["export", QUEUE, "--topic", "plant/#"],
+    ],
+    ids=" ".join,
+)
+def test_commands_hold_one_large_message(tmp_path: Path, processes: Processes, command: list[str]) -> None:
+    """Of 25 with 8 MiB each, and of 3,000 with a topic of 65,535 bytes."""
+    url = _put(tmp_path, 25, Incoming(QUEUE, "plant/a", b"p" * 8 * MIB, 1.0))
+    with open_queue(url) as queue:
+        queue.put([Incoming(QUEUE, "plant/" + "t" * 65_529, b"[]", 1.0)] * 3_000)
+        if "dead" in command:
+            while claims := queue.claim(QUEUE, 1_000, lease=60):
+                queue.settle([(claim, Dead("no")) for claim in claims])
+    process = processes.start(*command, FMQ_QUEUE_URL=url, FMQ_MMAP_BYTES=0)
+    peak = peak_until_end(process, 120)
+    assert process.wait() == 0
+    assert peak < 120 * MIB, f"{peak / MIB:.0f} MiB"

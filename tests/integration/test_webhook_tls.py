@@ -14,7 +14,8 @@ from fmq.errors import SettingsError
 from fmq.outcome import Reject, Retry, Unavailable
 from support.certificates import Certificates
 from support.target import Target
-from support.webhook import always, kind_and_reason, make_handler, message, outcome, result_of
+from support.tls_server import handshakes
+from support.webhook import always, deliver, kind_and_reason, make_handler, message, outcome, result_of
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,19 @@ def _demanding(certificates: Certificates) -> ssl.SSLContext:
     context.load_cert_chain(certificates.server_cert, certificates.server_key)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def test_a_missing_client_certificate_is_named(server_tls: ssl.SSLContext, ca_file: Path) -> None:
+    """In TLS 1.3 the target refuses it after the handshake: that is no fault of the message."""
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    with handshakes(server_tls) as port:
+        handler = make_handler(f"https://127.0.0.1:{port}/hook", ca_file=ca_file)
+        (result,) = deliver(handler, message())
+    kind, reason = kind_and_reason(result)
+    assert kind is Unavailable
+    assert reason == (
+        f"TLS with https://127.0.0.1:{port} failed: it requires a client certificate (certificate required)"
+    )
 
 
 def test_https_does_not_fall_back_to_http(server_tls: ssl.SSLContext, ca_file: Path) -> None:

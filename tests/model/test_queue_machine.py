@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fmq.errors import QueueError, WrongOrder
 from fmq.message import Claim, Incoming
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
-from fmq.queue import Queue, Retention, StoreOptions, open_queue
+from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue
 from fmq.selection import Selection, State
 from support.clock import FakeClock
 from support.counting import counted, counters, execute, query
@@ -20,6 +20,7 @@ from support.counting import counted, counters, execute, query
 _CONNECTIONS = 3
 _QUEUES = ("a/b", "a_b")
 _LEASE = 10.0
+_OPTIONS = StoreOptions(durability=Durability.NORMAL)  # no power is cut here
 
 
 @dataclass
@@ -86,7 +87,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def connect(self) -> None:
         for _ in range(_CONNECTIONS):
-            self.connections.append(open_queue(f"sqlite:///{self.path}", StoreOptions(), clock=self.clock))
+            self.connections.append(open_queue(f"sqlite:///{self.path}", _OPTIONS, clock=self.clock))
         for name in _QUEUES:
             self.connections[0].declare(name)
 
@@ -293,7 +294,7 @@ class QueueMachine(RuleBasedStateMachine):
         self._claim(who[0], name, 2, ordered=ordered)
         old = self.held[before:]
         self.clock.advance(_LEASE)
-        for _ in range(20):
+        for _ in range(8):
             before = len(self.held)
             self._claim(who[1], name, 2, ordered=ordered)
             if len(self.held) == before:
@@ -326,7 +327,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, _CONNECTIONS - 1))
     def reopen(self, who: int) -> None:
         self.connections[who].close()
-        self.connections[who] = open_queue(f"sqlite:///{self.path}", StoreOptions(), clock=self.clock)
+        self.connections[who] = open_queue(f"sqlite:///{self.path}", _OPTIONS, clock=self.clock)
 
     @invariant()
     def counters_equal_a_full_count(self) -> None:

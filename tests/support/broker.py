@@ -71,6 +71,7 @@ class Broker:
             "autosave_interval 1",
             f"max_queued_messages {most_queued}",
             "max_queued_bytes 0",
+            "max_packet_size 67000000",
             "max_inflight_messages 10000",
             f"log_dest file {self._log}",
             *(f"log_type {kind}" for kind in ("error", "warning", "notice", "subscribe", "unsubscribe")),

@@ -11,7 +11,7 @@ from fmq.errors import FmqError
 from fmq.log import shorten
 from fmq_listener.drain import HOLD_SECONDS, Drain
 from fmq_listener.ledger import Ledger
-from fmq_listener.subscriptions import Subscriptions
+from fmq_listener.removals import Removals
 from fmq_listener.wire import WireClient
 
 EMPTY_SECONDS = 6.0
@@ -26,12 +26,10 @@ class LeaveInDoubt(FmqError):
 class Departure:
     """Takes back what is no longer wanted, on one connection after the other. With ``last``, all of it."""
 
-    def __init__(
-        self, client: WireClient, ledger: Ledger, subscriptions: Subscriptions, *, clock: Clock, last: bool
-    ) -> None:
+    def __init__(self, client: WireClient, ledger: Ledger, *, clock: Clock, last: bool) -> None:
         self._client = client
         self._ledger = ledger
-        self._subscriptions = subscriptions
+        self._removals = Removals(client, ledger, clock=clock)
         self._clock = clock
         self._last = last
         self._drain: Drain | None = None
@@ -47,14 +45,19 @@ class Departure:
     def begin(self, *, session_present: bool) -> None:
         """A connection has begun."""
         self.complete = self._taken_back = False
+        self._removals.reset()
         seconds = EMPTY_SECONDS if session_present else _EMPTY_AFTER_SECONDS
         self._drain = Drain(self._clock, seconds=seconds) if self._ledger.former else None
 
     def step(self) -> None:
-        """Go on where the last answers allow it. Everything received has to be acknowledged. Raises LeaveInDoubt."""
+        """Go on where the last answers allow it. Everything received has to be acknowledged.
+
+        Raises LeaveInDoubt and StoreUnavailable.
+        """
+        self._removals.settle()
         drain = self._drain
         if drain is None:
-            if self._taken_back and self._last and not self.complete and not self._subscriptions.leaving:
+            if self._taken_back and self._last and not self.complete and not self._removals.awaited:
                 self._look_once_more()
             return
         if (received := self._client.received_before_pong) is not None:
@@ -65,15 +68,15 @@ class Departure:
                 self.complete = True
             else:
                 self._taken_back = True
-                self._subscriptions.take_back()
+                self._removals.ask()
         elif drain.due:
             drain.asked(self._client.received)
             self._client.ping()
 
     def _look_once_more(self) -> None:
         """What was queued between the last round and UNSUBSCRIBE is still to come."""
-        if self._subscriptions.kept:
-            reasons = ", ".join(f"{shorten(text)}: {why}" for text, why in self._subscriptions.kept.items())
+        if self._removals.kept:
+            reasons = ", ".join(f"{shorten(text)}: {why}" for text, why in self._removals.kept.items())
             raise LeaveInDoubt(f"the broker did not confirm that it removed the subscriptions ({reasons})")
         self._drain = Drain(self._clock, seconds=_EMPTY_AFTER_SECONDS)
 

@@ -48,8 +48,8 @@ class Greeting:
         if first and settings.mqtt_version == "5" and largest > settings.max_packet_bytes:
             # It discards them as if they had been delivered (MQTT 5, section 3.1.2.11.4).
             _log.warning(
-                "The broker takes messages of up to %d bytes from publishers, and FMQ_MAX_PACKET_BYTES=%d: the broker drops "
-                "them for this listener. Set the broker's own limit below it (Mosquitto: max_packet_size)",
+                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%d "
+                "for this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
                 largest,
                 settings.max_packet_bytes,
             )

@@ -4,11 +4,9 @@ Everything happens in the thread that calls: paho runs without a thread of its o
 """
 
 import logging
-import select
 from collections.abc import Callable
-from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -18,21 +16,18 @@ from fmq.errors import FmqError, SettingsError
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq.resolving import Resolver
-from fmq_listener import sockets
 from fmq_listener.batch import Batch
 from fmq_listener.connection import NO_MQTT_5, explain_refusal, make_client, open_connection
 from fmq_listener.departure import Departure
 from fmq_listener.filters import Router, identifiers
 from fmq_listener.greeting import Greeting
 from fmq_listener.ledger import Ledger
+from fmq_listener.link import Link
 from fmq_listener.settings import ListenerSettings
 from fmq_listener.subscriptions import Subscriptions
 
 _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 10.0
-_TAKEN_OVER = 142
-_LONGEST_READ = 0.1
-"""Seconds. Beyond it the commit of what came first begins, however fast more arrives."""
 _GATHER_SECONDS = 0.5
 """How long a broker may take to deliver again what was not acknowledged, to be seen as a whole (see redelivery)."""
 
@@ -68,7 +63,6 @@ class Session:
         With ``leave``, read what the session still holds, then take back every subscription.
         """
         self._settings = settings
-        self._client_id = client_id
         self._queue = queue
         self._shutdown = shutdown
         self._resolver = Resolver(shutdown)
@@ -77,23 +71,17 @@ class Session:
         self._names = tuple(one.name for one in settings.filters)
         self._generation = 0
         self._connack: tuple[ConnectFlags, ReasonCode, Properties | None] | None = None
-        self._ended = ""
-        self._explained = False
-        self._leaving = False
         self._gathers = False
         v5 = settings.mqtt_version == "5"
         self._client = client = make_client(settings, client_id)
-        # With a callback for it, paho leaves every write to loop_write: PUBACKs of a batch go out together.
-        client.on_socket_register_write = lambda *_: None
-        client.on_socket_close = self._on_socket_close
+        self._link = Link(client, shutdown, client_id=client_id, clock=clock)
         client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
         # The broker is part of the key: another one knows nothing of what this one was asked.
         key = f"subscriptions:{client_id}@{settings.broker.host}:{settings.broker.port}"
         wanted, unwanted = ((), settings.filters) if leave else (settings.filters, ())
         self._ledger = Ledger(wanted, memory=queue, key=key, unwanted=unwanted)
         self._subscriptions = Subscriptions(client, self._ledger, v5=v5, clock=clock)
-        self._departure = Departure(client, self._ledger, self._subscriptions, clock=clock, last=leave)
+        self._departure = Departure(client, self._ledger, clock=clock, last=leave)
 
     @property
     def subscribed(self) -> bool:
@@ -122,10 +110,8 @@ class Session:
         Raises ConnectionFailed with the reason in words, and StoreUnavailable.
         """
         self._generation += 1
-        self._client.begin(self._generation)
         self._connack = None
-        self._ended, self._explained = "", False
-        self._leaving = False
+        self._link.begin(self._generation)
         self._subscriptions.reset()
         try:
             self._resolver.require(self._settings.broker.host, self._settings.broker.port)
@@ -134,8 +120,6 @@ class Session:
             raise ConnectionFailed(explain_error(error)) from error
         except SettingsError as error:
             raise ConnectionFailed(str(error)) from error
-        if (sock := self._client.socket()) is not None:
-            sockets.send_at_once(sock)
         self._begin(self._await_connack())
 
     def poll(self, timeout: float) -> Batch:
@@ -147,21 +131,21 @@ class Session:
         if self._client.socket() is not None:
             self._keep_subscriptions()
             self._departure.step()
-            self._flush()
-            self._wait(min(timeout, self._departure.wait))
-            self._read(hold=self._departure.hold())
+            self._link.flush()
+            self._link.wait(min(timeout, self._departure.wait))
+            self._link.read(hold=self._departure.hold())
             if self._gathers and self._client.starts_anew:
-                self._read(hold=_GATHER_SECONDS)
+                self._link.read(hold=_GATHER_SECONDS)
             self._gathers = self._gathers and not self._client.received
             self._client.loop_misc()
-            self._flush()
+            self._link.flush()
         batch = self._client.take()
         self._departure.gathered(batch.owed)
         if not batch and self._client.socket() is None:
             self._subscriptions.settle()
             blame = self._subscriptions.blame
             self._subscriptions.ended()
-            raise ConnectionLost(self._ended + blame, explained=self._explained or bool(blame))
+            raise ConnectionLost(self._link.ended + blame, explained=self._link.explained or bool(blame))
         return batch
 
     def acknowledge(self, batch: Batch) -> int:
@@ -173,44 +157,28 @@ class Session:
         if batch.generation != self._generation or self._client.socket() is None:
             return 0
         self._client.acknowledge(batch)
-        self._flush()
+        self._link.flush()
         return len(batch.packet_ids)
 
     def close(self, seconds: float) -> None:
         """Send what waits to be sent, then DISCONNECT; gives up after ``seconds``."""
-        end = self._clock.steady() + seconds
-        self._leaving = True
-        if self._client.socket() is not None:
-            self._client.disconnect()
-        while (sock := self._client.socket()) is not None and (left := end - self._clock.steady()) > 0:
-            select.select([], [sock], [], left)
-            self._client.loop_write()
-        self.abort()
-
-    def abort(self) -> None:
-        """End the connection without DISCONNECT. The session stays."""
-        sock = self._client.socket()
-        if sock is not None:
-            sockets.cut(sock)
-            while self._client.socket() is not None:
-                self._client.begin(self._generation)  # what has arrived comes again, with the session
-                self._client.loop_read()
+        self._link.close(seconds)
 
     def _await_connack(self) -> Greeting:
         hint = NO_MQTT_5 if self._settings.mqtt_version == "5" else ""
         end = self._clock.steady() + _ANSWER_SECONDS
         while self._connack is None:
             if self._client.socket() is None:
-                raise ConnectionFailed(f"the broker did not answer CONNECT: {self._ended}{hint}")
+                raise ConnectionFailed(f"the broker did not answer CONNECT: {self._link.ended}{hint}")
             if self._clock.steady() > end or self._shutdown.requested:
-                self.abort()
+                self._link.abort()
                 raise ConnectionFailed(f"the broker did not answer CONNECT in time{hint}")
-            self._flush()
-            self._wait(1.0)
+            self._link.flush()
+            self._link.wait(1.0)
             self._client.loop_read()
         flags, reason, properties = self._connack
         if reason.is_failure:
-            self.abort()
+            self._link.abort()
             self._connack = None
             raise ConnectionFailed(explain_refusal(reason))
         return Greeting(session_present=flags.session_present, properties=properties)
@@ -234,64 +202,17 @@ class Session:
         )
         self._departure.begin(session_present=present)
         self._gathers = present and self._settings.duplicates == "session"
-        self._flush()
+        self._link.flush()
 
     def _keep_subscriptions(self) -> None:
         """Act on what the broker answered, before anything more is read: nothing in hand is lost if the store fails."""
         self._subscriptions.settle()
         if self._subscriptions.overdue:
-            self.abort()
+            self._link.abort()
             raise ConnectionLost("the broker did not answer SUBSCRIBE in time")
         self._subscriptions.ask_again()
-
-    def _wait(self, timeout: float) -> None:
-        sock: Any = self._client.socket()
-        if sock is not None and not self._client.undecoded and not sockets.pending(sock):
-            writers = [sock] if self._client.want_write() else []
-            select.select([sock, self._shutdown], writers, [], timeout)
-
-    def _read(self, *, hold: float = 0.0) -> None:
-        """Read until the batch is full, nothing is left, or its time is over: then its commit begins.
-
-        For ``hold`` seconds, wait for more.
-        """
-        began = self._clock.steady()
-        end = began + max(_LONGEST_READ, hold)
-        while self._client.has_room and not self._client.loop_read() and self._clock.steady() < end:
-            sock: Any = self._client.socket()
-            if sock is None:
-                return
-            if not (self._client.undecoded or sockets.pending(sock)):
-                patience = max(0.0, began + hold - self._clock.steady())
-                if not select.select([sock, self._shutdown], [], [], patience)[0] or self._shutdown.requested:
-                    return
-
-    def _flush(self) -> None:
-        if self._client.want_write():
-            self._client.loop_write()
 
     def _on_connect(
         self, _client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self._connack = (flags, reason, properties)
-
-    def _on_disconnect(
-        self,
-        _client: Client,
-        _userdata: object,
-        flags: DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self._explained = True
-        if reason.value == _TAKEN_OVER:
-            self._ended = f"another client has connected with the same client id {self._client_id}: set FMQ_CLIENT_ID"
-        elif flags.is_disconnect_packet_from_server:
-            self._ended = f"the broker closed it: {reason.getName()}"
-        else:
-            self._ended = "the connection closed without a reason from the broker"
-            self._explained = False
-
-    def _on_socket_close(self, _client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401 - one of paho's three kinds
-        if self._leaving:
-            sockets.linger(sock)

@@ -1,4 +1,4 @@
-"""Subscribing on every connection, and unsubscribing from filters that are no longer wanted."""
+"""Subscribing to every wanted filter, on every connection."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,15 +63,10 @@ class Subscriptions:
         """How many connections ended while this filter alone was awaited, since it was last answered."""
         self._granted: set[str] = set()
         self._refused: dict[str, _Refusal] = {}
-        self._leaving: dict[int, str] = {}
-        self._kept: dict[str, str] = {}
-        """Filters that the broker did not confirm to have removed, on this connection, with the reason."""
         self._answers: list[tuple[int, Sequence[ReasonCode]]] = []
-        self._left: list[tuple[int, Sequence[ReasonCode]]] = []
         self._unavailable: frozenset[str] = frozenset()
-        self._answer_by = self._removal_by = 0.0
+        self._answer_by = 0.0
         client.on_subscribe = lambda _client, _userdata, mid, reasons, _properties: self._answers.append((mid, reasons))
-        client.on_unsubscribe = lambda _client, _userdata, mid, reasons, _properties: self._left.append((mid, reasons))
 
     @property
     def complete(self) -> bool:
@@ -115,28 +110,10 @@ class Subscriptions:
         """Whether the broker owes an answer to SUBSCRIBE for too long."""
         return bool(self._asked) and self._clock.steady() > self._answer_by
 
-    @property
-    def leaving(self) -> bool:
-        """Whether the broker still owes an answer to UNSUBSCRIBE."""
-        return bool(self._leaving)
-
-    @property
-    def kept(self) -> Mapping[str, str]:
-        """Filters that the broker did not confirm to have removed, with the reason."""
-        return self._kept
-
     def reset(self) -> None:
         """Forget what holds for one connection only."""
         self._started = False
-        for waiting in (
-            self._asked,
-            self._next,
-            self._leaving,
-            self._answers,
-            self._left,
-            self._granted,
-            self._kept,
-        ):
+        for waiting in (self._asked, self._next, self._answers, self._granted):
             waiting.clear()
 
     def ended(self) -> None:
@@ -180,26 +157,12 @@ class Subscriptions:
                 self._singly = False
                 self._ledger.save()
                 self._report()
-        if self._left:
-            while self._left:
-                self._take_removal(*self._left.pop(0))
-            self._ledger.save()
-        if self._leaving and self._clock.steady() > self._removal_by:
-            self._keep(self._leaving.values(), "no answer to UNSUBSCRIBE")
-            self._leaving.clear()
 
     def ask_again(self) -> None:
         """Ask for what was refused, where it is time."""
         now = self._clock.steady()
         if self._refused and not self._asked:
             self._ask(one for one in self._ledger.wanted if self._is_due(one.text, now))
-
-    def take_back(self) -> None:
-        """Unsubscribe from the filters that are no longer wanted."""
-        self._removal_by = self._clock.steady() + _ANSWER_SECONDS
-        for text in self._ledger.former:
-            _, mid = self._client.unsubscribe(text)
-            self._leaving[mid or 0] = text
 
     def _is_due(self, text: str, now: float) -> bool:
         return text in self._refused and text not in self._unavailable and now >= self._refused[text].retry_at
@@ -252,29 +215,6 @@ class Subscriptions:
         else:
             what = "The broker refused the subscription to %s: %s; next attempt in %g s"
             _log.error(what, shorten(text), reason, delay)
-
-    def _take_removal(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
-        text = self._leaving.pop(mid, None)
-        if text is None:
-            return
-        if reasons and reasons[0].is_failure:
-            self._keep([text], reasons[0].getName())
-            return
-        if self._ledger.former.get(text):
-            _log.info("Unsubscribed from %s", shorten(text))
-        self._ledger.removed(text)
-
-    def _keep(self, texts: Iterable[str], reason: str) -> None:
-        """A missing or refusing UNSUBACK (MQTT 5, section 3.11.3). The next connection asks again."""
-        for text in texts:
-            self._kept[text] = reason
-            unconfirmed = self._ledger.former.get(text)
-            _log.log(
-                logging.WARNING if unconfirmed else logging.DEBUG,
-                "The broker did not confirm that it removed the subscription to %s: %s; its messages are still stored",
-                shorten(text),
-                reason,
-            )
 
     def _report(self) -> None:
         if (problem := self.problem) is None:

@@ -1,6 +1,7 @@
 """One short visit to the broker under a name of its own, which takes nothing from the listener's session."""
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from fmq.tls import failure_of
 from fmq_listener.connection import introduce
 from fmq_listener.settings import ListenerSettings
 
@@ -30,6 +32,7 @@ class Visit:
         self._settings = settings
         self._v5 = settings.mqtt_version == "5"
         self._answer: ReasonCode | None = None
+        self._failure: ssl.SSLError | None = None
         self._granted: dict[int, ReasonCode] = {}
         self._told: dict[str, bytes] = {}
         self.limits: Properties | None = None
@@ -48,9 +51,13 @@ class Visit:
             {mid: reasons[0]}
         )
         client.on_message = self._on_message
+        client.on_socket_close = lambda _client, _userdata, sock: self._note_failure(sock)
 
     def _on_connect(self, reason: ReasonCode, properties: Properties | None) -> None:
         self._answer, self.limits = reason, properties
+
+    def _note_failure(self, sock: object) -> None:
+        self._failure = failure_of(sock)
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if message.topic.startswith("$SYS/"):
@@ -67,6 +74,8 @@ class Visit:
         else:
             self._client.connect(broker.host, broker.port)
         self._wait(lambda: self._answer is not None)
+        if self._answer is None and self._failure is not None:
+            raise self._failure
         return self._answer
 
     def subscribe(self, text: str) -> ReasonCode | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from fmq.clock import Clock
-from fmq.errors import UnknownQueue
+from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.log import shorten
 from fmq.message import Claim
 from fmq.queue import Queue
@@ -58,7 +58,10 @@ class Intake:
 
     def due(self) -> bool:
         """Whether there may be something to claim."""
-        changed = self._queue.changed()
+        try:
+            changed = self._queue.changed()
+        except StoreUnavailable:
+            changed = True  # what is claimed next meets the same fault, and the gate reports it
         return changed or self._clock.steady() >= self._look_at
 
     def look_within(self, seconds: float) -> None:
@@ -116,7 +119,7 @@ class Intake:
 
     def _refresh(self, now: float) -> int:
         """Look for new queues. Returns how many there are; they stand first in the line."""
-        names = self._gate.attempt(self._queue.names)
+        names = self._gate.attempt(self._queue.names, writes=False)
         if names is None:
             return 0
         self._refresh_at = now + _REFRESH_SECONDS

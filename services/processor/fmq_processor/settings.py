@@ -145,7 +145,8 @@ class ProcessorSettings(RetentionSettings):
     )
     ordered: bool = setting(
         False,
-        about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones.",
+        about="Handle the messages of each concrete topic strictly in order: later ones wait behind the retries of earlier ones. "
+        "All processors of a queue need the same value.",
         right="true or false",
     )
 

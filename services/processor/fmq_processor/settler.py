@@ -20,6 +20,8 @@ from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
 _GIVE_BACK = GiveBack()
+_DEAD_LINES = 10
+"""Log lines about single dead letters between two summaries."""
 _Batch = list[tuple[Claim, Settlement]]
 
 
@@ -137,15 +139,14 @@ class Settler:
 
     def _tell(self, claim: Claim, outcome: Settlement) -> None:
         message, metrics = claim.message, self._metrics
-        known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
+        known: dict[str, object] = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
         metrics.failures.labels(message.queue).inc()
         self._summary.failed += 1
         if isinstance(outcome, Dead):
             metrics.processed.labels(message.queue, "dead").inc()
             metrics.dead_lettered.labels(message.queue, outcome.cause).inc()
             self._summary.dead += 1
-            reason = outcome.reason.partition("\n")[0]
-            _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)
+            self._tell_dead(claim, outcome, known)
         elif isinstance(outcome, RetryLater | Deferred):
             if isinstance(outcome, Deferred):
                 metrics.processed.labels(message.queue, "deferred").inc()
@@ -162,3 +163,11 @@ class Settler:
                 outcome.reason,
                 extra=known,
             )
+
+    def _tell_dead(self, claim: Claim, letter: Dead, known: dict[str, object]) -> None:
+        """The first few of each summary's period; the summary counts them all."""
+        if self._summary.dead <= _DEAD_LINES:
+            reason, queue = letter.reason.partition("\n")[0], shorten(claim.message.queue)
+            _log.warning("Message %d of %s moved to dead letters: %s", claim.message.id, queue, reason, extra=known)
+        elif self._summary.dead == _DEAD_LINES + 1:
+            _log.warning("More messages moved to dead letters; the next summary counts them, fmq dead list shows them")

@@ -6,6 +6,7 @@ import click
 
 from fmq.cli import read_settings, settings_options
 from fmq.commands.progress import progress_bar
+from fmq.commands.table import say
 from fmq.queue import back_up
 from fmq.settings import StoreSettings
 
@@ -26,4 +27,4 @@ def backup(file: Path, **flags: object) -> None:
             file.absolute(),
             told=lambda done, pages: bar.update(done * 1_000 // max(pages, 1) - bar.pos),
         )
-    click.echo(f"{file}: {size / 1024**2:,.1f} MiB, checked")
+    say(f"{file}: {size / 1024**2:,.1f} MiB, checked")

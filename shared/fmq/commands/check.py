@@ -9,6 +9,7 @@ import click
 from fmq.cli import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.commands.parameters import QUEUE, SPAN
+from fmq.commands.table import say
 from fmq.errors import FmqError, UnknownQueue
 from fmq.message import QueueStats
 from fmq.queue import Durability, open_queue
@@ -91,7 +92,7 @@ def check(
     except FmqError as error:
         if not nagios:
             raise
-        click.echo(f"FMQ UNKNOWN - {' '.join(str(error).split())}")
+        say(f"FMQ UNKNOWN - {' '.join(str(error).split())}")
         return _UNKNOWN
     now = SYSTEM_CLOCK.wall()
     figures = [
@@ -112,7 +113,7 @@ def check(
         click.echo(json.dumps(told, indent=2))
     else:
         for name in dict.fromkeys(figure.queue for figure in figures):
-            click.echo(f"{name}: {', '.join(figure.text for figure in figures if figure.queue == name)}")
+            say(f"{name}: {', '.join(figure.text for figure in figures if figure.queue == name)}")
     return int(level == _CRITICAL)
 
 

@@ -11,6 +11,7 @@ import click
 from fmq.cli import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.commands.parameters import MOMENT
+from fmq.message import DeadLetter, Message
 from fmq.queue import Durability, Queue, open_queue
 from fmq.selection import Found, Selection, State
 from fmq.settings import StoreSettings
@@ -18,6 +19,8 @@ from fmq.settings import StoreSettings
 STEP = 1_000
 """How many messages one commit changes: nobody waits long for the write lock."""
 _PAUSES_A_SECOND = 10
+_READ, _READ_BYTES = 100, 4 * 1024 * 1024
+"""How much of messages commands read at once."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 store_options: Decorator = settings_options(StoreSettings, but=("check_integrity", "synchronous"))
@@ -70,6 +73,31 @@ def walk(store: Queue, name: str, which: Selection, *, limit: int = STEP, after_
         found = store.find(name, which, after_id=after, limit=limit)
         yield found
         after = found.after_id
+
+
+def read_messages(store: Queue, name: str, ids: Sequence[int]) -> Iterator[Message]:
+    """Those messages that there are of ``ids``, which ascend; a few are held at once, or one large one."""
+    for start in range(0, len(ids), _READ):
+        left = list(ids[start : start + _READ])
+        while left:
+            found = store.messages(name, left, most_bytes=_READ_BYTES)
+            left = [number for number in left if found and number > found[-1].id]
+            yield from found
+            del found  # before more is read
+
+
+def read_letters(
+    store: Queue, name: str, ids: Sequence[int] | None, *, limit: int, after_id: int = 0
+) -> Iterator[DeadLetter]:
+    """``limit`` dead letters (those of ``ids``, else all) with an id above ``after_id``, in the same way."""
+    while limit > 0:
+        found = store.dead_letters(name, ids, limit=min(limit, _READ), after_id=after_id, most_bytes=_READ_BYTES)
+        if not found:
+            return
+        limit -= len(found)
+        after_id = found[-1].message.id
+        yield from found
+        del found
 
 
 def until_now(which: Selection, clock: Clock = SYSTEM_CLOCK) -> Selection:

@@ -7,8 +7,9 @@ import click
 
 from fmq import inventory
 from fmq.cli import EXIT_SETTINGS
-from fmq.commands.table import print_table
+from fmq.commands.table import print_table, say
 from fmq.settings import variable
+from fmq.text import plain_lines
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +40,7 @@ def config(services: tuple[str, ...], *, as_json: bool, changed: bool) -> int:
         print_table(("SETTING", "VALUE", "FROM"), [(variable(r.name), r.value or "-", r.origin) for r in rows])
         click.echo()
     for stranger, meant in inventory.strangers(os.environ).items():
-        click.echo(f"{stranger} is no setting{f': {meant} may be meant' if meant else ''}", err=True)
+        say(f"{stranger} is no setting{f': {meant} may be meant' if meant else ''}", err=True)
     for name, what in wrong.items():
-        click.echo(f"{name}: {what}", err=True)
+        click.echo(plain_lines(f"{name}: {what}"), err=True)
     return EXIT_SETTINGS if wrong else 0

@@ -1,7 +1,7 @@
 """`fmq dead`: look at dead letters, give them another chance, or delete them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from fmq.commands.choosing import (
     change,
     count,
     open_store,
+    read_letters,
     selection_options,
     store_options,
     until_now,
@@ -18,7 +19,7 @@ from fmq.commands.choosing import (
 )
 from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
-from fmq.commands.table import moment, print_table
+from fmq.commands.table import moment, print_table, say
 from fmq.errors import FmqError
 from fmq.log import shorten
 from fmq.message import DeadLetter
@@ -43,14 +44,11 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection
     """List dead letters, the oldest id first."""
     with open_store(flags) as store:
         letters = _letters(store, queue, which, limit=limit, after=after)
-        total = store.stats(queue).dead
-    if as_json:
-        for letter in letters:
-            click.echo(json.dumps(letter_fields(letter)))
-        return
-    print_table(
-        ("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"),
-        [
+        if as_json:
+            for letter in letters:
+                click.echo(json.dumps(letter_fields(letter)))
+            return
+        rows = [
             (
                 one.message.id,
                 shorten(one.message.topic, 60),
@@ -60,20 +58,22 @@ def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection
                 shorten(one.reason.partition("\n")[0], 100),
             )
             for one in letters
-        ],
-    )
-    click.echo(f"\n{len(letters)} of {total:,} dead letters of {queue}")
+        ]
+        total = store.stats(queue).dead
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"), rows)
+    click.echo()
+    say(f"{len(rows)} of {total:,} dead letters of {queue}")
 
 
-def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Sequence[DeadLetter]:
+def _letters(store: Queue, name: str, which: Selection, *, limit: int, after: int) -> Iterator[DeadLetter]:
     if which.everything:
-        return store.dead_letters(name, limit=limit, after_id=after)
+        return read_letters(store, name, None, limit=limit, after_id=after)
     ids: list[int] = []
     for found in walk(store, name, which, limit=limit, after_id=after):
         ids += found.ids
         if len(ids) >= limit:
             break
-    return store.dead_letters(name, ids[:limit], limit=limit)
+    return read_letters(store, name, ids[:limit], limit=limit)
 
 
 @dead.command()
@@ -119,10 +119,10 @@ def requeue(
     meant = _meant(ids, which, everything=everything)
     with open_store(flags) as store:
         if dry_run:
-            click.echo(f"{_count(store, queue, ids, meant):,} dead letters of {queue} would be requeued")
+            say(f"{_count(store, queue, ids, meant):,} dead letters of {queue} would be requeued")
             return
         total = _apply(store, queue, ids, meant, store.requeue_dead, label="requeuing", pace=Pace(rate))
-        click.echo(f"requeued {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
+        say(f"requeued {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
 @dead.command()
@@ -144,11 +144,11 @@ def purge(
         if dry_run or not yes:
             number = _count(store, queue, ids, meant)
             if dry_run:
-                click.echo(f"{number:,} dead letters of {queue} would be deleted")
+                say(f"{number:,} dead letters of {queue} would be deleted")
                 return
             click.confirm(f"Delete {number:,} dead letters of {queue} for good?", abort=True, err=True)
         total = _apply(store, queue, ids, meant, store.purge_dead, label="purging", pace=Pace(None))
-        click.echo(f"purged {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
+        say(f"purged {total:,} messages of {queue}; {store.stats(queue).dead:,} dead letters are left")
 
 
 def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selection | None:
@@ -159,7 +159,9 @@ def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selec
 
 
 def _count(store: Queue, name: str, ids: tuple[int, ...], meant: Selection | None) -> int:
-    return len(store.dead_letters(name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+    return (
+        sum(1 for _ in read_letters(store, name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+    )
 
 
 def _apply(

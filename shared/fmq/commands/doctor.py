@@ -8,8 +8,10 @@ import click
 
 from fmq import checks
 from fmq.cli import EXIT_FAULT, settings_options
+from fmq.commands.table import say
 from fmq.finding import Finding, Level
 from fmq.settings import StoreSettings, variable
+from fmq.text import plain
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -38,7 +40,8 @@ def doctor(*, as_json: bool, thorough: bool, skip: tuple[str, ...], **flags: obj
             count[finding.level] += 1
             _tell(finding, as_json=as_json)
     if not as_json:
-        click.echo(f"\nproblems: {count[Level.PROBLEM]}, warnings: {count[Level.WARNING]}, ok: {count[Level.OK]}")
+        click.echo()
+        say(f"problems: {count[Level.PROBLEM]}, warnings: {count[Level.WARNING]}, ok: {count[Level.OK]}")
     return EXIT_FAULT if count[Level.PROBLEM] else 0
 
 
@@ -47,6 +50,6 @@ def _tell(finding: Finding, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(finding)))
         return
     level = click.style(f"{finding.level:<8}", fg=_COLOURS[finding.level], bold=finding.level is Level.PROBLEM)
-    click.echo(f"{level} {finding.about}: {finding.text}")
+    click.echo(f"{level} {plain(finding.about)}: {plain(finding.text)}")
     if finding.advice:
-        click.echo(f"         -> {finding.advice}")
+        say(f"         -> {finding.advice}")

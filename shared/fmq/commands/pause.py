@@ -4,7 +4,7 @@ import click
 
 from fmq.commands.choosing import open_store, store_options
 from fmq.commands.parameters import QUEUE
-from fmq.commands.table import moment
+from fmq.commands.table import moment, say
 from fmq.errors import FmqError
 
 
@@ -22,7 +22,7 @@ def pause(queue: str, reason: str, **flags: object) -> None:
             there = store.paused(queue)
             since = f" since {moment(there.since)}: {there.reason}" if there else ""
             raise FmqError(f"{queue} is paused already{since}")
-        click.echo(f"paused {queue}; {store.stats(queue).claimed:,} messages are still held and will be finished")
+        say(f"paused {queue}; {store.stats(queue).claimed:,} messages are still held and will be finished")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,4 +33,4 @@ def resume(queue: str, **flags: object) -> None:
     with open_store(flags) as store:
         if not store.resume(queue):
             raise FmqError(f"{queue} is not paused")
-        click.echo(f"resumed {queue}; {store.stats(queue).pending:,} messages wait")
+        say(f"resumed {queue}; {store.stats(queue).pending:,} messages wait")

@@ -2,13 +2,14 @@
 
 import click
 
-from fmq.commands.choosing import open_store, selection_options, store_options, walk
+from fmq.commands.choosing import open_store, read_messages, selection_options, store_options, walk
 from fmq.commands.parameters import QUEUE
-from fmq.commands.table import moment, print_table
+from fmq.commands.table import moment, print_table, say
 from fmq.log import shorten
 from fmq.message import Message
 from fmq.message_json import message_json
 from fmq.selection import Selection, State
+from fmq.text import plain
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,20 +26,19 @@ def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: ob
             ids += found.ids
             if len(ids) >= limit:
                 break
-        messages = store.messages(queue, ids[:limit])
-        total = store.stats(queue).pending
-    if as_json:
-        for message in messages:
-            click.echo(message_json(message))
-        return
-    print_table(
-        ("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"),
-        [
+        messages = read_messages(store, queue, ids[:limit])
+        if as_json:
+            for message in messages:
+                click.echo(message_json(message))
+            return
+        rows = [
             (one.id, shorten(one.topic, 60), one.retry_count, moment(one.received_at), len(one.payload), _shown(one))
             for one in messages
-        ],
-    )
-    click.echo(f"\n{len(messages)} of {total:,} pending messages of {queue}")
+        ]
+        total = store.stats(queue).pending
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"), rows)
+    click.echo()
+    say(f"{len(rows)} of {total:,} pending messages of {queue}")
 
 
 def _shown(message: Message) -> str:
@@ -47,5 +47,5 @@ def _shown(message: Message) -> str:
         text = message.text
     except UnicodeDecodeError:
         return repr(message.payload[:30]) + ("…" if len(message.payload) > 30 else "")
-    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text[:61])
-    return plain[:60] + ("…" if len(plain) > 60 else "")
+    escaped = plain(text[:61])
+    return escaped[:60] + ("…" if len(escaped) > 60 else "")

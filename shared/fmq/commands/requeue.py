@@ -5,6 +5,7 @@ import click
 from fmq.commands.choosing import Pace, change, count, open_store, store_options, until_now
 from fmq.commands.parameters import MOMENT, QUEUE
 from fmq.commands.progress import progress_bar
+from fmq.commands.table import say
 from fmq.selection import Selection, State
 
 
@@ -42,9 +43,9 @@ def requeue(
         if dry_run or not yes:
             number = count(store, queue, which)
             if dry_run:
-                click.echo(f"{number:,} handled messages of {queue} would be requeued")
+                say(f"{number:,} handled messages of {queue} would be requeued")
                 return
             click.confirm(f"Have {number:,} messages of {queue} handled once more?", abort=True, err=True)
         with progress_bar(store.stats(queue).done, "requeuing") as bar:
             total = change(store, queue, which, store.requeue_done, pace=Pace(rate), told=bar.update)
-        click.echo(f"requeued {total:,} messages of {queue}")
+        say(f"requeued {total:,} messages of {queue}")

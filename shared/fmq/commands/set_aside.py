@@ -3,6 +3,7 @@
 import click
 
 from fmq.cli import read_settings, settings_options
+from fmq.commands.table import say
 from fmq.queue import set_aside as set_store_aside
 from fmq.settings import StoreSettings
 
@@ -15,4 +16,4 @@ def set_aside(*, yes: bool, **flags: object) -> None:
     settings = read_settings(StoreSettings, flags)
     if not yes:
         click.confirm(f"Move {settings.queue_url} aside? All services must be stopped.", abort=True, err=True)
-    click.echo(f"kept as {set_store_aside(settings.queue_url)}")
+    say(f"kept as {set_store_aside(settings.queue_url)}")

@@ -14,6 +14,7 @@ from fmq.lifecycle import Shutdown
 from fmq.message import QueueStats, StoreStats
 from fmq.queue import Durability, Queue, open_queue
 from fmq.settings import StoreSettings
+from fmq.text import plain
 
 _MIB = 1024 * 1024
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -109,13 +110,13 @@ def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -
         for one in look.queues
     ]
     pauses = [
-        f"{one.name} is paused since {moment(one.paused.since)}: {one.paused.reason}"
+        plain(f"{one.name} is paused since {moment(one.paused.since)}: {one.paused.reason}")
         for one in look.queues
         if one.paused is not None
     ]
     store = look.store
     sizes = (
-        f"{url}: {store.database_bytes / _MIB:.1f} MiB, write-ahead log {store.wal_bytes / _MIB:.1f} MiB, "
+        f"{plain(url)}: {store.database_bytes / _MIB:.1f} MiB, write-ahead log {store.wal_bytes / _MIB:.1f} MiB, "
         f"free on its disk {store.free_disk_bytes / _MIB:,.0f} MiB"
     )
     return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, sizes]

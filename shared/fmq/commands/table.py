@@ -5,6 +5,13 @@ from datetime import UTC, datetime
 
 import click
 
+from fmq.text import plain
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line; whatever a terminal might act on is escaped."""
+    click.echo(plain(text), err=err)
+
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under a head."""
@@ -14,7 +21,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """The head and the rows as lines, each column as wide as its widest cell; numbers to the right."""
-    cells = [tuple(f"{value:,}" if isinstance(value, int) else str(value) for value in row) for row in rows]
+    cells = [tuple(f"{value:,}" if isinstance(value, int) else plain(str(value)) for value in row) for row in rows]
     widths = [max(len(row[column]) for row in (tuple(head), *cells)) for column in range(len(head))]
     numeric = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
     return [

@@ -15,9 +15,17 @@ from typing import Any, BinaryIO
 import click
 
 from fmq.cli import read_settings
-from fmq.commands.choosing import open_store, selection_options, store_options, walk
+from fmq.commands.choosing import (
+    open_store,
+    read_letters,
+    read_messages,
+    selection_options,
+    store_options,
+    walk,
+)
 from fmq.commands.parameters import QUEUE
 from fmq.commands.progress import progress_bar
+from fmq.commands.table import say
 from fmq.errors import FmqError
 from fmq.message import Incoming
 from fmq.message_json import letter_fields, message_fields, read_message_json, require_storable
@@ -56,22 +64,23 @@ def export(queue: str, *, states: tuple[str, ...], output: Path | None, which: S
         with _target(output) as target, progress_bar(length, "exporting") as bar:
             for state in states:
                 for lines, looked_at in _lines(store, queue, replace(which, state=State(state))):
-                    target.write(b"".join(lines))
-                    total += len(lines)
+                    for line in lines:
+                        target.write(line)
+                        total += 1
                     bar.update(looked_at)
         left = f"; {stats.claimed:,} that processors held were left out" if stats.claimed else ""
-        click.echo(f"exported {total:,} messages of {queue}{left}", err=True)
+        say(f"exported {total:,} messages of {queue}{left}", err=True)
 
 
-def _lines(store: Queue, name: str, which: Selection) -> Iterator[tuple[list[bytes], int]]:
+def _lines(store: Queue, name: str, which: Selection) -> Iterator[tuple[Iterator[bytes], int]]:
     """The lines of one step after another, and how many messages were looked at for it."""
     for found in walk(store, name, which, limit=_READ):
         if which.state is State.DEAD:
-            fields = [letter_fields(one) for one in store.dead_letters(name, found.ids, limit=_READ)]
+            fields = map(letter_fields, read_letters(store, name, found.ids, limit=_READ))
         else:
-            fields = [message_fields(one) for one in store.messages(name, found.ids)]
+            fields = map(message_fields, read_messages(store, name, found.ids))
         yield (
-            [json.dumps({**one, "state": which.state}, separators=(",", ":")).encode() + b"\n" for one in fields],
+            (json.dumps({**one, "state": which.state}, separators=(",", ":")).encode() + b"\n" for one in fields),
             found.looked_at,
         )
 
@@ -165,8 +174,8 @@ def _message(line: bytes, into: str | None) -> Incoming:
 def _tell(stored: Counter[str], *, dry_run: bool) -> None:
     verb = "would store" if dry_run else "stored"
     for name, count in sorted(stored.items()):
-        click.echo(f"{verb} {count:,} messages of {name}")
-    click.echo(f"{verb} {stored.total():,} messages")
+        say(f"{verb} {count:,} messages of {name}")
+    say(f"{verb} {stored.total():,} messages")
 
 
 def _store(store: Queue, file: BinaryIO, into: str | None, stored: Counter[str]) -> None:

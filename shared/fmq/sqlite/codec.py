@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ ANY_COLUMNS = ", ".join(
     f"iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name})" for name in MESSAGE_COLUMNS.split(", ")
 )
 """The same, for rows whose text may not be UTF-8: each text as its bytes."""
+MOST_RETRIES = 2**31 - 1
 NUMBER = "iif(typeof({0}) IN ('real', 'integer'), {0}, NULL)"
 
 TOPIC_FACTOR, PROPERTIES_FACTOR = 4, 20
@@ -75,16 +77,20 @@ def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
     """
     number, topic, payload, received_at, qos, retain, retry_count, properties, _ = row
     if type(topic) is str and type(received_at) is float and type(retry_count) is int and type(payload) is bytes:
-        return Message(
-            number,
-            queue,
-            topic,
-            payload,
-            received_at,
-            1 if qos is None else qos,
-            retain == 1,
-            retry_count,
-            NO_PROPERTIES if properties is None else _readable_properties(properties),
+        # As Message(…) does, with a call less: this is done for each message.
+        return tuple.__new__(
+            Message,
+            (
+                number,
+                queue,
+                topic,
+                payload,
+                received_at,
+                1 if qos is None else qos,
+                retain == 1,
+                retry_count,
+                NO_PROPERTIES if properties is None else _readable_properties(properties),
+            ),
         )
     return Message(
         number,
@@ -94,7 +100,7 @@ def decode_message(queue: str, row: tuple[Any, ...]) -> Message:
         as_number(received_at),
         qos if qos in (0, 1, 2) else 1,
         retain == 1,
-        retry_count if isinstance(retry_count, int) else 0,
+        min(max(int(as_number(retry_count)), 0), MOST_RETRIES),
         NO_PROPERTIES if properties is None else _readable_properties(properties),
     )
 
@@ -106,7 +112,7 @@ def as_text(value: object) -> str:
 
 def as_number(value: object) -> float:
     """Whatever stands in a column of numbers; 0 if it is none."""
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _readable_properties(text: object) -> Properties:

@@ -3,9 +3,10 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import apsw
@@ -36,6 +37,8 @@ class Store:
         self.path = path
         self._clock = clock
         self._time = timekeeping.StoreTime(clock)
+        self.now: Callable[[], float] = self._time.now
+        """The store's time in seconds: steady within a boot, and going on over the next one."""
         self._tables: dict[str, str] = {}
         self._presence: Presence | None = None
         _make_private_file(path)
@@ -155,10 +158,6 @@ class Store:
         """The moment of the store's time that lies ``seconds`` back."""
         return self._time.ago(seconds, self.note(timekeeping.STOOD))
 
-    def now(self) -> float:
-        """The store's time in seconds: steady within a boot, and going on over the next one."""
-        return self._time.now()
-
     def wall(self) -> float:
         """Unix time in seconds."""
         return self._time.wall()
@@ -187,15 +186,15 @@ class Store:
                 with suppress(apsw.Error):  # some errors have rolled back already
                     self.sql.execute("ROLLBACK")
                 raise
-            if self._presence:
-                self._presence.require_now_and_then()
+            if self._presence and monotonic() >= self._presence.look_at:
+                self._presence.require_until_next()
 
     @contextmanager
     def read(self) -> Iterator[apsw.Connection]:
         """Statements that only read, with their errors told as fmq's."""
         with translated(self.path):
-            if self._presence:
-                self._presence.require_now_and_then()
+            if self._presence and monotonic() >= self._presence.look_at:
+                self._presence.require_until_next()
             yield self.sql
 
     def require_presence(self) -> None:

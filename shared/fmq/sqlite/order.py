@@ -14,34 +14,18 @@ class Order:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, bool] = {}
 
-    def require(self, name: str, *, ordered: bool) -> None:
-        """Have the queue claimed this way, if nobody has claimed from it yet. Raises WrongOrder, UnknownQueue.
+    def begin(self, name: str, *, ordered: bool) -> None:
+        """Have a queue that nobody has claimed from claimed this way. Raises WrongOrder if another one came first.
 
         The mode, and the indexes that ordered claims look into, are committed before any claim relies on them.
         """
-        if self._known.get(name) == ordered:
-            return
-        mode = self.mode(name)
-        if mode is None:
-            with self._store.write():
-                mode = self.mode(name)
-                if mode is None:
-                    mode = ordered
-                    self._change(name, ordered=ordered)
-        self.compare(name, mode, ordered=ordered)
-        self._known[name] = ordered
-
-    def compare(self, name: str, mode: int | None, *, ordered: bool) -> None:
-        """Raise WrongOrder if a claim of the one kind finds a queue of the other."""
-        if mode != ordered:
-            self._known.pop(name, None)
-            raise WrongOrder(
-                f"The queue {name!r} is delivered {_CALLED[not ordered]}, and this processor has "
-                f"FMQ_ORDERED={_SETTING[ordered]}. Set FMQ_ORDERED={_SETTING[not ordered]}, or stop the processors of the "
-                f"queue and change it: fmq order {name!r} {_WORD[ordered]}"
-            )
+        with self._store.write():
+            mode = self.mode(name)
+            if mode is None:
+                self._change(name, ordered=ordered)
+        if mode not in (None, ordered):
+            raise wrong_order(name, ordered=ordered)
 
     def mode(self, name: str) -> bool | None:
         """See Queue.ordered."""
@@ -68,3 +52,12 @@ class Order:
         make = schema.make_ordered if ordered else schema.make_unordered
         make(self._store.sql, self._store.bare_table(name))
         self._store.rows("UPDATE fmq_queue SET ordered = ? WHERE name = ?", (ordered, name))
+
+
+def wrong_order(name: str, *, ordered: bool) -> WrongOrder:
+    """The error of a claim of the one kind that finds a queue of the other."""
+    return WrongOrder(
+        f"The queue {name!r} is delivered {_CALLED[not ordered]}, and this processor has FMQ_ORDERED={_SETTING[ordered]}. "
+        f"Set FMQ_ORDERED={_SETTING[not ordered]}, or stop the processors of the queue and change it: "
+        f"fmq order {name!r} {_WORD[ordered]}"
+    )

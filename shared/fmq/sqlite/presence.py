@@ -22,7 +22,8 @@ class Presence:
         real = os.path.realpath(path)  # SQLite keeps the other two beside the file itself, and not beside a link to it
         names = (str(path), f"{real}-wal", f"{real}-shm")
         self._known = [(name, found) for name in names if (found := _look(name))]
-        self._look_at = 0.0
+        self.look_at = 0.0
+        """When to look again, on the real clock (nobody moves files by an injected one): time.monotonic()."""
 
     def require(self) -> None:
         """Raise StoreRefused if one of them is gone or another one. Three system calls."""
@@ -33,12 +34,10 @@ class Presence:
                     "nothing acknowledged. Stop every service that uses the database, put it in place, and start them again"
                 )
 
-    def require_now_and_then(self) -> None:
-        """The same, at most every quarter of a second. By the real clock: nobody moves files by an injected one."""
-        now = monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _EVERY_SECONDS
-            self.require()
+    def require_until_next(self) -> None:
+        """The same, a quarter of a second before the next time."""
+        self.look_at = monotonic() + _EVERY_SECONDS
+        self.require()
 
 
 def _look(name: str) -> tuple[int, int] | None:

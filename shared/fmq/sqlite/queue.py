@@ -131,9 +131,15 @@ class SqliteQueue:
             self._store.see_clocks()
 
     def dead_letters(
-        self, name: str, ids: Sequence[int] | None = None, *, limit: int = 100, after_id: int = 0
+        self,
+        name: str,
+        ids: Sequence[int] | None = None,
+        *,
+        limit: int = 100,
+        after_id: int = 0,
+        most_bytes: int | None = None,
     ) -> Sequence[DeadLetter]:
-        return self._operations.dead_letters(name, ids, limit=limit, after_id=after_id)
+        return self._operations.dead_letters(name, ids, limit=limit, after_id=after_id, most_bytes=most_bytes)
 
     def requeue_dead(self, name: str, ids: Sequence[int] | None = None, *, limit: int = 1_000) -> int:
         return self._operations.requeue(name, State.DEAD, ids, limit=limit)
@@ -149,8 +155,8 @@ class SqliteQueue:
     ) -> Found:
         return self._operations.find(name, which, after_id=after_id, limit=limit, within=within)
 
-    def messages(self, name: str, ids: Sequence[int]) -> Sequence[Message]:
-        return self._operations.messages(name, ids)
+    def messages(self, name: str, ids: Sequence[int], *, most_bytes: int | None = None) -> Sequence[Message]:
+        return self._operations.messages(name, ids, most_bytes)
 
     def pause(self, name: str, reason: str) -> bool:
         return self._operations.pause(name, reason)

@@ -49,3 +49,17 @@ def test_expiry_may_be_off(tmp_path: Path) -> None:
         bench.clock.advance(600)
         bench.turn_until(lambda: bench.states() == (0, 0, 1, 0))
         assert seen == [b"a"]
+
+
+@pytest.mark.parametrize("wrong", [3.2e8, -3.2e8])
+@pytest.mark.parametrize(("waited", "handled"), [(59.0, [b"a"]), (60.0, [])])
+def test_a_clock_that_was_wrong_at_receipt(tmp_path: Path, wrong: float, waited: float, handled: list[bytes]) -> None:
+    """Ten years ahead or behind, and put right since: the interval is counted by a clock that nobody sets."""
+    seen: list[bytes] = []
+    with Workbench(tmp_path, lambda message: seen.append(message.payload)) as bench:
+        bench.clock.jump(wrong)
+        bench.put(b"a", properties=MINUTE)
+        bench.clock.jump(-wrong)
+        bench.clock.advance(waited)
+        bench.turn_until(lambda: bench.states() == (0, 0, 1, 0))
+        assert seen == handled

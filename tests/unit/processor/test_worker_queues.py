@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fmq import Message, batch_handler
+from fmq.errors import WrongOrder
 from support.workbench import QUEUE, Workbench, messages_of
 
 
@@ -154,3 +155,17 @@ def test_the_bytes_in_hand_are_bounded(tmp_path: Path) -> None:
         assert bench.worker.holds == 3  # 120 bytes with their topics, then the one with which the limit is reached
         go_on.set()
         bench.turn_until(lambda: bench.stats("a").done == 5 and bench.stats("b").done == 4)
+
+
+def test_a_queue_of_the_other_order(tmp_path: Path) -> None:
+    """The processor ends with what to do, and what it holds of other queues is settled or given back first."""
+    with Workbench(tmp_path, lambda _: None, concurrency=1) as bench:
+        bench.put(b"1", queue="plain")
+        bench.put(b"2")
+        assert len(bench.other.claim(QUEUE, 1, lease=0.001, ordered=True)) == 1
+        bench.clock.advance(1)
+        with pytest.raises(WrongOrder, match="FMQ_ORDERED=true"):
+            bench.worker.run(bench.shutdown)
+        assert bench.other.stats("plain").claimed == 0
+        assert bench.stats("plain").pending + bench.stats("plain").done == 1
+        assert bench.states()[1] == 1  # the other processor's

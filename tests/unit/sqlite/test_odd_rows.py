@@ -26,10 +26,11 @@ _ODD = {
         "CAST(x'ff' AS TEXT)",
     ],
     "topic": ["x'ff00'"],
-    "retry_count": ["'many'", "-1", "1.5", "9223372036854775807", "x'01'"],
+    "retry_count": ["'many'", "-1", "9223372036854775807", "x'01'"],
 }
 _TEXT = {
     "topic": ["CAST(x'ff' AS TEXT)", "''"],
+    "retry_count": ["1.5"],
     "payload": ["CAST(x'ff' AS TEXT)", "42", "1.5", "''"],
     "properties": [
         "'{'",

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -15,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.broker import explain_error
 from fmq.outcome import Unavailable
-from fmq.tls import TlsFiles
+from fmq.tls import TlsFiles, failure_of
 from fmq_processor.handlers.mqtt.packets import Packet
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 
@@ -36,6 +37,7 @@ class Connection:
         self._settings = settings
         self._answers: SimpleQueue[tuple[int, ReasonCode] | None] = SimpleQueue()
         self._connack: SimpleQueue[tuple[ReasonCode, Properties | None] | None] = SimpleQueue()
+        self._tls_failure: ssl.SSLError | None = None
         self._client = self._make_client(tls, client_id or f"fmq{uuid4().hex[:20]}")
         self._window = settings.mqtt_inflight
         self._retains = True
@@ -67,6 +69,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
+        client.on_socket_close = lambda _client, _userdata, sock: self._note_failure(sock)
         return client
 
     def open(self) -> None:
@@ -142,6 +145,9 @@ class Connection:
         self.largest = getattr(properties, "MaximumPacketSize", _NO_LIMIT)
         return "" if getattr(properties, "MaximumQoS", 1) else "it takes QoS 0 only, which acknowledges nothing"
 
+    def _note_failure(self, sock: object) -> None:
+        self._tls_failure = failure_of(sock)
+
     def _on_connect(
         self,
         _client: Client,
@@ -165,8 +171,12 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        told = flags.is_disconnect_packet_from_server
-        self.ended = f"it ended the connection: {reason}" if told else "it or the network ended the connection"
+        if flags.is_disconnect_packet_from_server:
+            self.ended = f"it ended the connection: {reason}"
+        elif self._tls_failure is not None:
+            self.ended = explain_error(self._tls_failure)
+        else:
+            self.ended = "it or the network ended the connection"
         self._connack.put(None)
         self._answers.put(None)
 

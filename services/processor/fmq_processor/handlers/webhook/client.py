@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
 from yarl import URL
 
 from fmq.outcome import Reject, Retry, Unavailable
-from fmq.tls import TlsFiles
+from fmq.tls import TlsFiles, explain_tls, take_failure
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.handlers.webhook.policy import Answer
 from fmq_processor.handlers.webhook.settings import WebhookSettings
@@ -98,13 +99,13 @@ class Client:
             return await self._request(url, body, headers, progress)
         except aiohttp.ClientError as error:
             if not progress.reused or not isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-                raise _explained(url, error) from None
+                raise _explained(url, error, self._tls.context()) from None
         # The target had closed a kept-alive connection just then. It says nothing of the message, and a second
         # delivery does no harm: its id is the same.
         try:
             return await self._request(url, body, headers, progress)
         except aiohttp.ClientError as error:
-            raise _explained(url, error) from None
+            raise _explained(url, error, self._tls.context()) from None
 
     async def _request(self, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress) -> Answer:
         progress.reused, progress.answer = False, None
@@ -166,12 +167,12 @@ def _next(url: URL, answer: Answer) -> URL:
     return target.with_user(url.user).with_password(url.password) if target.origin() == url.origin() else target
 
 
-def _explained(url: URL, error: aiohttp.ClientError) -> Retry:
+def _explained(url: URL, error: aiohttp.ClientError, context: ssl.SSLContext) -> Retry:
     target = url.origin()
+    tls = _tls_error(error, context)
+    if tls is not None:
+        return Unavailable(reason=explain_tls(tls, str(target)))
     match error:
-        case aiohttp.ClientConnectorCertificateError():
-            why = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
-            return Unavailable(reason=f"the TLS certificate of {target} is refused: {why}")
         case aiohttp.ClientConnectorError():
             return Unavailable(reason=f"{target} can't be reached: {error.os_error.strerror or error.os_error}")
         case aiohttp.ConnectionTimeoutError():
@@ -184,3 +185,10 @@ def _explained(url: URL, error: aiohttp.ClientError) -> Retry:
             return Retry(reason=_one_line(f"{target} answered what is no HTTP: {error.message}"))
         case _:
             return Retry(reason=f"{target} gave no proper answer: {type(error).__name__}")
+
+
+def _tls_error(error: aiohttp.ClientError, context: ssl.SSLContext) -> ssl.SSLError | None:
+    """What TLS failed with, if it has: asyncio reports a refusal that comes after the handshake as a closed connection."""
+    late = take_failure(context)
+    known = (getattr(error, "certificate_error", None), getattr(error, "os_error", None), late)
+    return next((one for one in known if isinstance(one, ssl.SSLError)), None)

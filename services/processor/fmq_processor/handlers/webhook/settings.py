@@ -74,6 +74,7 @@ class WebhookSettings(HandlerSettings):
         ...,
         about="Where messages are sent. Once it is accepted, logs and reasons show no more of it than scheme, host and port.",
         right="https://host/path or http://host:8080/path",
+        is_capability=True,
     )
     webhook_method: Literal["POST", "PUT", "PATCH"] = setting(
         "POST", about="The method of the requests.", right="POST, PUT or PATCH"
