@@ -132,6 +132,16 @@ $(VENV)/.containers: $(VENV)/.installed requirements/containers.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/containers.txt
 	touch $@
 
+.PHONY: test-brokers
+test-brokers: $(VENV)/.brokers ## Run fmq against RabbitMQ, NATS, rumqttd and two Mosquittos, and write docs/brokers.md (7 minutes, as root).
+	@tests/support/system-packages mosquitto
+	tests/support/brokers/install build/brokers
+	$(BIN)/pytest -n 2 --dist loadgroup tests/brokers --timeout 300 --write-table
+
+$(VENV)/.brokers: $(VENV)/.installed requirements/brokers.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/brokers.txt
+	touch $@
+
 .PHONY: bench
 bench: install ## Measure fmq beside its peers on this machine (10 minutes), and write docs/benchmarks.md.
 	@tests/support/system-packages mosquitto mosquitto_sub
@@ -144,7 +154,7 @@ profile: install ## Say where the time goes in a listener and in a processor.
 
 .PHONY: lock
 lock: install ## Lock the requirements anew (requirements/*.in to *.txt).
-	@for name in build core listener processor demo otel dev containers k8s supply; do
+	@for name in build core listener processor demo otel dev containers brokers k8s supply; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

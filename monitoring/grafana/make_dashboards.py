@@ -286,8 +286,13 @@ OVERVIEW: dict[str, list[Panel]] = {
               queries={"received": "sum(rate(fmq_received_total{}[$__rate_interval]))", "acknowledged": "sum(rate(fmq_acknowledged_total{}[$__rate_interval]))"}),
         Panel(title="Trouble with the broker", description="Reconnects, and PUBACKs whose connection had ended: such messages come again.", unit="short",
               queries={"reconnects": "sum(increase(fmq_reconnects_total{}[$__rate_interval]))", "stale PUBACKs": "sum(increase(fmq_stale_acknowledgements_total{}[$__rate_interval]))"}),
-        Panel(title="Not stored", description="Acknowledged without storing: duplicates, and messages of no known topic filter.", unit="short",
-              queries={"duplicate": "sum(increase(fmq_duplicate_total{}[$__rate_interval]))", "unroutable": "sum(increase(fmq_unroutable_total{}[$__rate_interval]))"}),
+        Panel(title="Set apart", description="Duplicates, not stored. Messages of no topic filter, and in quarantine: stored. Too large: neither stored nor acknowledged.", unit="short",
+              queries={
+                  "duplicate": "sum(increase(fmq_duplicate_total{}[$__rate_interval]))",
+                  "unroutable": "sum(increase(fmq_unroutable_total{}[$__rate_interval]))",
+                  "quarantined": "sum(increase(fmq_quarantined_total{}[$__rate_interval]))",
+                  "too large": "sum(increase(fmq_oversized_packets_total{}[$__rate_interval]))",
+              }),
     ],
     "Broker (with FMQ_BROKER_STATS)": [
         Panel(title="Dropped by the broker", description="Messages that it has thrown away, of all its clients: lost.", unit="short", width=12,

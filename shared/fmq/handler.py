@@ -72,6 +72,7 @@ class Definition:
             holder, found = found, found.handle
         if not callable(found):
             raise HandlerError(f"the handler {self.name!r} is neither a function nor a class with a method 'handle'")
+        _require_one_argument(self.name, found)
         return Handler(
             name=self.name,
             handle=found,
@@ -120,3 +121,20 @@ def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
 def _callable(holder: object, name: str) -> Callable[..., Any] | None:
     found = getattr(holder, name, None)
     return found if callable(found) else None
+
+
+def _require_one_argument(name: str, handle: Callable[..., Any]) -> None:
+    """Raise HandlerError if ``handle`` can't be called as a handler is, or if a call would run none of its code."""
+    if inspect.isgeneratorfunction(handle) or inspect.isasyncgenfunction(handle):
+        raise HandlerError(f"the handler {name!r} is a generator, of which nothing would run: use return, not yield")
+    try:
+        signature = inspect.signature(handle)
+    except (TypeError, ValueError):  # some functions written in C don't say
+        return
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        raise HandlerError(
+            f"the handler {name!r} can't be called with one argument, the message (a batch handler: the list of messages): "
+            f"{error}; its signature is {signature}"
+        ) from None

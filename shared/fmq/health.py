@@ -2,23 +2,18 @@
 
 import json
 import logging
-import sys
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import SHUT_RDWR, socket
-from typing import Any
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.http_server import BoundedServer, Page
+from fmq.lifecycle import Shutdown
+from fmq.threads import SupervisedThread
 
 _log = logging.getLogger(__name__)
-_REQUEST_SECONDS = 10.0
-_MOST_CONNECTIONS = 32
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -50,7 +45,8 @@ class Heartbeat:
 class HealthServer:
     """Serves a registry, a heartbeat and readiness checks until it is closed.
 
-    ``/healthz`` tells only whether the loop is alive: restarting a service does not bring back a broker or a disk.
+    ``/healthz`` tells only whether the loop and the service's threads are alive: restarting a service does not bring back
+    a broker or a disk.
     """
 
     def __init__(
@@ -62,117 +58,72 @@ class HealthServer:
         registry: CollectorRegistry,
         heartbeat: Heartbeat,
         ready: Callable[[], Checks],
+        shutdown: Shutdown,
         notes: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Bind at once. ``notes`` are shown by ``/readyz``, and change nothing.
 
         Raises OSError if a ``port`` that was asked for is taken; the usual one gives way.
         """
-        handler = _handler(registry, heartbeat, ready, notes)
+        self._registry = registry
+        self._heartbeat = heartbeat
+        self._ready = ready
+        self._shutdown = shutdown
+        self._notes = notes
         try:
-            self._server = _Server((host, usual_port if port is None else port), handler)
+            self._server = self._bind(host, usual_port if port is None else port)
         except OSError:
             if port is not None:
                 raise
-            self._server = _Server((host, 0), handler)
+            self._server = self._bind(host, 0)
             _log.warning("Port %d is taken: metrics are served on port %d", usual_port, self.port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="http", daemon=True
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self.port}"
+        self._thread = SupervisedThread(
+            lambda: self._server.serve_forever(poll_interval=0.05), name="http", shutdown=shutdown
         )
         self._thread.start()
 
+    def _bind(self, host: str, port: int) -> BoundedServer:
+        return BoundedServer(host, port, self._page, light=("/healthz",))
+
     @property
     def port(self) -> int:
-        return self._server.server_port
+        return self._server.port
 
     def close(self) -> None:
-        self._server.shutdown()
+        if self._thread.is_alive():  # or nobody would answer to this
+            self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
+    def _page(self, path: str, accept: str) -> Page | None:
+        match path:
+            case "/metrics":
+                return self._metrics(accept)
+            case "/healthz":
+                turning = None if self._heartbeat.alive else f"no turn for {self._heartbeat.age:.0f} s"
+                return _report({"loop": turning, "threads": self._shutdown.failure}, {})
+            case "/readyz":
+                return _report(self._ready(), self._notes())
+            case _:
+                return Page(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n")
 
-class _Server(ThreadingHTTPServer):
-    """Bounded in what a client can cost: a number of connections, and a time for each, however slowly it talks.
-
-    One request a connection (HTTP/1.0), whose line and headers http.server limits.
-    """
-
-    daemon_threads = True
-    request_queue_size = _MOST_CONNECTIONS
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._open: dict[socket, float] = {}
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's types
-        if len(self._open) >= _MOST_CONNECTIONS:
-            self.shutdown_request(request)
-            return
-        self._open[request] = SYSTEM_CLOCK.steady() + _REQUEST_SECONDS
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
-        self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Called at every turn of the loop: end what takes too long. Its thread sees the end and closes it."""
-        now = SYSTEM_CLOCK.steady()
-        for request, end in tuple(self._open.items()):
-            if now > end:
-                with suppress(OSError):
-                    request.shutdown(SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
-        error = sys.exception()
-        if isinstance(error, OSError):  # the client has gone
-            _log.debug("A request of %s ended early: %s", client_address, error)
-        else:
-            _log.warning("A request of %s failed", client_address, exc_info=error)
+    def _metrics(self, accept: str) -> Page:
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except Exception:  # noqa: BLE001 - prometheus-client raises anything on a header that it can't read
+            encoder, content_type = choose_encoder("")
+        return Page(HTTPStatus.OK, encoder(self._registry), content_type)
 
 
-def _handler(
-    registry: CollectorRegistry,
-    heartbeat: Heartbeat,
-    ready: Callable[[], Checks],
-    notes: Callable[[], Mapping[str, str]],
-) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = _REQUEST_SECONDS
-        server_version = "fmq"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            match self.path.partition("?")[0]:
-                case "/metrics":
-                    encoder, content_type = choose_encoder(self.headers.get("Accept", ""))
-                    self._answer(HTTPStatus.OK, encoder(registry), content_type)
-                case "/healthz":
-                    self._tell({"loop": None if heartbeat.alive else f"no turn for {heartbeat.age:.0f} s"}, {})
-                case "/readyz":
-                    self._tell(ready(), notes())
-                case _:
-                    self._answer(HTTPStatus.NOT_FOUND, b"here are /metrics, /healthz and /readyz\n", "text/plain")
-
-        def _tell(self, checks: Checks, notes: Mapping[str, str]) -> None:
-            fine = not any(checks.values())
-            body: dict[str, object] = {
-                "status": "ok" if fine else "failing",
-                "checks": {name: wrong or "ok" for name, wrong in checks.items()},
-            }
-            if notes:
-                body["notes"] = dict(notes)
-            status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
-
-        def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            _log.debug(format, *args)
-
-    return Handler
+def _report(checks: Checks, notes: Mapping[str, str]) -> Page:
+    fine = not any(checks.values())
+    body: dict[str, object] = {
+        "status": "ok" if fine else "failing",
+        "checks": {name: wrong or "ok" for name, wrong in checks.items()},
+    }
+    if notes:
+        body["notes"] = dict(notes)
+    status = HTTPStatus.OK if fine else HTTPStatus.SERVICE_UNAVAILABLE
+    return Page(status, json.dumps(body).encode() + b"\n", "application/json")

@@ -1,45 +1,72 @@
 """Starting and stopping: signals become a flag that loops look at and can wait for."""
 
 import logging
+import select
 import signal
 import socket
-import threading
+from collections import deque
+from contextlib import suppress
 from types import FrameType
 
 _log = logging.getLogger(__name__)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Shutdown:
-    """Set once by SIGTERM or SIGINT (or ``request``). ``fileno`` becomes readable then, for select loops."""
+    """Set once by SIGTERM or SIGINT (or ``request``). ``fileno`` becomes readable then, for select loops.
+
+    A signal's handler runs between any two steps of the main thread, also while that thread holds a lock. So it takes
+    none: it sets a flag and writes to a socket. It does not log either; the first who looks does.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._requested = False
+        self._received: deque[int] = deque(maxlen=1)
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
+        self.failure: str | None = None
+        """Why the service has to end with a failure, if it has."""
 
     def install(self) -> None:
         """Handle SIGTERM and SIGINT. To be called in the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if not self._event.is_set():
-            _log.info("Received signal %d, shutting down gracefully...", number)
+        if not self._requested:
+            self._received.append(number)
         self.request()
 
     def request(self) -> None:
         """Ask for the shutdown; from any thread, any number of times."""
-        if not self._event.is_set():
-            self._event.set()
-            self._writer.send(b"x")
+        if not self._requested:
+            self._requested = True
+            with suppress(OSError):  # closed already
+                self._writer.send(b"x")
+
+    def fail(self, why: str) -> None:
+        """Ask for the shutdown because of a fault; the first one counts."""
+        if self.failure is None:
+            self.failure = why
+        self.request()
 
     @property
     def requested(self) -> bool:
-        return self._event.is_set()
+        if self._requested:
+            self._announce()
+        return self._requested
 
-    def wait(self, seconds: float) -> bool:
-        """Wait up to ``seconds``; True as soon as the shutdown is requested."""
-        return self._event.wait(seconds)
+    def wait(self, seconds: float | None) -> bool:
+        """Wait up to ``seconds`` (None: for ever); True as soon as the shutdown is requested."""
+        if not self._requested:
+            waiting = select.poll()
+            waiting.register(self._reader, select.POLLIN)
+            waiting.poll(None if seconds is None else seconds * 1000)
+        return self.requested
+
+    def _announce(self) -> None:
+        with suppress(IndexError):
+            _log.info("Received signal %d, shutting down gracefully...", self._received.pop())
 
     def fileno(self) -> int:
         return self._reader.fileno()

@@ -1,12 +1,18 @@
 """One line an event on standard error, as JSON or as text for people."""
 
 import logging
+import math
 import sys
 import time
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
+
+from fmq.clock import Clock
+
+_MOST_KEYS = 100
 
 
 def configure(*, service: str, level: str, style: Literal["json", "text"], subject: str = "") -> None:
@@ -49,3 +55,25 @@ class _TextFormatter(logging.Formatter):
 def shorten(text: str, limit: int = 200) -> str:
     """``text`` for a log line: topics may be 65,535 bytes long."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
+class Seldom:
+    """Lets one log line per key through in a number of seconds, and counts what it holds back."""
+
+    def __init__(self, seconds: float, *, clock: Clock) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._admitted: dict[Hashable, tuple[float, int]] = {}
+
+    def admit(self, key: Hashable) -> int | None:
+        """How many lines of ``key`` were held back since the last one; None if this one is to be held back too."""
+        now = self._clock.steady()
+        at, held_back = self._admitted.get(key, (-math.inf, 0))
+        if now - at < self._seconds:
+            self._admitted[key] = (at, held_back + 1)
+            return None
+        self._admitted.pop(key, None)
+        self._admitted[key] = (now, 0)
+        if len(self._admitted) > _MOST_KEYS:
+            del self._admitted[next(iter(self._admitted))]
+        return held_back

@@ -8,12 +8,18 @@ from uuid import UUID, uuid5
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+LATEST_MOMENT = 253_402_300_800
+"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Properties:
     """The MQTT 5 properties of a PUBLISH that outlive its delivery (MQTT 5, section 3.3.2.3).
 
     Topic alias and subscription identifier belong to one connection and are not kept.
+
+    ``raw`` is set only where a listener could not take the properties apart (docs/adr/0016): all of them as they came, from
+    the property length on (section 2.2.2). The other fields then hold what stands before the fault.
     """
 
     payload_format_indicator: int | None = None
@@ -22,6 +28,14 @@ class Properties:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    raw: bytes | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes of memory they take, rather more than fewer."""
+        texts = len(self.content_type or "") + len(self.response_topic or "")
+        pairs = sum([len(name) + len(value) for name, value in self.user_properties])
+        return 4 * (texts + pairs) + len(self.correlation_data or b"") + 200 * len(self.user_properties)
 
     def user(self, name: str) -> str | None:
         """The first user property called ``name``, or None."""
@@ -45,7 +59,10 @@ NO_PROPERTIES = Properties()
 
 
 class Incoming(NamedTuple):
-    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet."""
+    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet.
+
+    With a ``reason`` it is stored as a dead letter: no handler gets it before an operator requeues it.
+    """
 
     queue: str
     topic: str
@@ -54,6 +71,7 @@ class Incoming(NamedTuple):
     qos: int = 1
     retain: bool = False
     properties: Properties | None = None
+    reason: str | None = None
 
 
 class Terms(NamedTuple):
@@ -95,6 +113,12 @@ class Message(NamedTuple):
     retain: bool = False
     retry_count: int = 0
     properties: Properties = NO_PROPERTIES
+
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes of memory it takes, rather more than fewer: of payload, topic and properties."""
+        size = len(self.payload) + 4 * len(self.topic)
+        return size if self.properties is NO_PROPERTIES else size + self.properties.held_bytes
 
     @property
     def body(self) -> Any:  # noqa: ANN401 - whatever the payload was decoded to

@@ -4,14 +4,10 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
-from fmq.message import DeadLetter, Incoming, Message, Properties
+from fmq.message import LATEST_MOMENT, DeadLetter, Incoming, Message, Properties
 from fmq.topics import parse
-
-LATEST_MOMENT = 253_402_300_800
-"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -37,11 +33,11 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 
 def property_fields(properties: Properties) -> dict[str, Any]:
-    """What is set of the MQTT 5 properties; ``correlation_data`` in base64, ``user_properties`` as pairs."""
-    fields = {name: value for name, value in asdict(properties).items() if value not in (None, ())}
-    if "correlation_data" in fields:
-        fields["correlation_data"] = _base64(fields["correlation_data"])
-    return fields
+    """What is set of the MQTT 5 properties; ``correlation_data`` and ``raw`` in base64, ``user_properties`` as pairs."""
+    values = {name: getattr(properties, name) for name in _PROPERTY_KINDS}
+    return {
+        name: _base64(value) if name in _BINARY else value for name, value in values.items() if value not in (None, ())
+    }
 
 
 def letter_fields(letter: DeadLetter) -> dict[str, Any]:
@@ -88,7 +84,9 @@ _PROPERTY_KINDS: dict[str, type] = {
     "response_topic": str,
     "correlation_data": str,
     "user_properties": list,
+    "raw": str,
 }
+_BINARY = ("correlation_data", "raw")
 
 
 def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - of that kind
@@ -140,8 +138,9 @@ def _properties(message: dict[str, Any], name: str) -> Properties | None:
     if unknown := fields.keys() - _PROPERTY_KINDS:
         raise ValueError(f"{', '.join(sorted(unknown))}: no property of MQTT 5 that is kept")
     values = {name: _field(fields, name, _PROPERTY_KINDS[name]) for name in fields}
-    if "correlation_data" in values:
-        values["correlation_data"] = _bytes(fields, "correlation_data")
+    for binary in _BINARY:
+        if binary in values:
+            values[binary] = _bytes(fields, binary)
     if "user_properties" in values:
         pairs = values["user_properties"]
         if not all(isinstance(pair, list) and [type(part) for part in pair] == [str, str] for pair in pairs):

@@ -42,15 +42,35 @@ class ListenerMetrics:
         )
         self.unroutable = Counter(
             "fmq_unroutable",
-            "Messages of no known topic filter, acknowledged without storing and logged.",
+            "Messages that matched no topic filter; stored in the only filter's queue, or in $quarantine.",
             registry=registry,
         )
-        self.acknowledged = Counter("fmq_acknowledged", "PUBACKs handed to the connection.", registry=registry)
+        self.quarantined = Counter(
+            "fmq_quarantined",
+            "Messages stored as dead letters in $quarantine: they matched no topic filter, or can't be parsed.",
+            registry=registry,
+        )
+        self.oversized = Counter(
+            "fmq_oversized_packets",
+            "Messages larger than FMQ_MAX_PACKET_BYTES, neither stored nor acknowledged (QoS 0: lost), at each delivery.",
+            registry=registry,
+        )
+        self.acknowledged = Counter(
+            "fmq_acknowledged", "PUBACKs and PUBRECs handed to the connection.", registry=registry
+        )
         self.stale_acknowledgements = Counter(
-            "fmq_stale_acknowledgements", "PUBACKs dropped because their connection had ended.", registry=registry
+            "fmq_stale_acknowledgements",
+            "PUBACKs and PUBRECs dropped because their connection had ended.",
+            registry=registry,
         )
         self.reconnects = Counter("fmq_reconnects", "Connections to the broker after the first.", registry=registry)
-        self.connected = Gauge("fmq_connected", "1 while connected and subscribed.", registry=registry)
+        self.connected = Gauge("fmq_connected", "1 while connected and subscribed to every filter.", registry=registry)
+        self.subscribed = Gauge(
+            "fmq_subscribed",
+            "1 while the broker has granted the queue's topic filter at QoS 1.",
+            ["queue"],
+            registry=registry,
+        )
         self.last_stored = Gauge(
             "fmq_last_stored_timestamp_seconds", "When a message was stored last.", ["queue"], registry=registry
         )
@@ -194,8 +214,8 @@ class StoreCollector(Collector):
             with self._lock:
                 all_stats = [self._queue.stats(name) for name in self._queue.names()]
                 store = self._queue.store_stats()
-        except QueueError:
-            _log.exception("The store can't be read for /metrics")
+        except (QueueError, OSError) as error:
+            _log.warning("The store can't be read for /metrics: %s", error)
             up.add_metric([], 0)
             return [up]
         for stats in all_stats:

@@ -13,6 +13,7 @@ from typing import Self
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
+from fmq.threads import SupervisedThread
 
 _log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 5.0
@@ -77,7 +78,7 @@ class Reporter:
         self._ready = False
         self._stop_by: float | None = None
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
+        self._thread = SupervisedThread(self._run, name="notify", shutdown=shutdown)
 
     def __enter__(self) -> Self:
         if self._manager.listens:

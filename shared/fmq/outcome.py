@@ -12,6 +12,8 @@ from fmq.backoff import Backoff
 
 REASON_LIMIT = 4_000
 """The longest reason kept with a message, in characters."""
+LONGEST_DELAY = 365 * 86_400.0
+"""The longest delay before a retry, in seconds; a longer one is shortened to it."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -118,39 +120,59 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     """What follows from ``result``: what a handler returned, or the exception that it raised.
 
     ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
-    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason and cause. Raises
-    TypeError or ValueError if the delay that a handler asked for is none.
+    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason and cause. A delay
+    that is not a number of seconds has no effect, and the reason says so.
     """
+    delay: object = None
     match result:
         case Done():
             return result
         case Dead() | Reject():
-            return Dead(_shorten(result.reason), result.cause)
+            return Dead(_shorten(result.reason), _cause(result.cause, Cause.REJECTED))
         case Retry():
-            delay, reason, cause = result.after, result.reason, result.cause
+            delay, reason, cause = result.after, _shorten(result.reason), _cause(result.cause, Cause.ASKED)
         case RetryLater():
-            delay, reason, cause = result.delay, result.reason or "the handler asked for a retry", result.cause
+            reason = _shorten(result.reason or "the handler asked for a retry")
+            delay, cause = result.delay, _cause(result.cause, Cause.ASKED)
         case BaseException():
-            delay, reason, cause = None, describe(result), Cause.EXCEPTION
+            reason, cause = _shorten(describe(result)), Cause.EXCEPTION
         case False:
-            delay, reason, cause = None, "the handler returned False", Cause.RETURNED_FALSE
+            reason, cause = "the handler returned False", Cause.RETURNED_FALSE
         case _:
             return Done()
-    reason = _shorten(reason)
+    seconds = delay_seconds(delay)
+    if delay is not None and seconds is None:
+        reason = _shorten(f"{reason} (its delay of {_text(delay, repr)[:50]} is not a number of seconds)")
     if policy.exhausted(attempt):
         return Dead(_shorten(f"gave up after {attempt} attempts: {reason}"), cause)
-    if delay is None:
-        return RetryLater(policy.backoff.delay(attempt, rng), reason, cause)
-    if not math.isfinite(delay):
-        raise ValueError(f"a retry after {delay} seconds is none")
-    return RetryLater(max(0.0, delay), reason, cause)
+    return RetryLater(policy.backoff.delay(attempt, rng) if seconds is None else seconds, reason, cause)
+
+
+def delay_seconds(given: object) -> float | None:
+    """``given`` as a delay from 0 to LONGEST_DELAY; None if it is not a finite number."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or given in (math.inf, -math.inf):
+        return None
+    if given != given:  # noqa: PLR0124 - NaN; math.isnan raises OverflowError on a large int
+        return None
+    return float(min(max(given, 0), LONGEST_DELAY))
 
 
 def describe(error: BaseException) -> str:
     """One line with the error, then the innermost frames of its traceback."""
-    head = "".join(traceback.format_exception_only(error)).strip()
+    try:
+        head = "".join(traceback.format_exception_only(error)).strip()
+    except BaseException as another:  # noqa: BLE001 - whatever a handler's own exception class does
+        head = f"{type(error).__name__} (its text can't be made: {type(another).__name__})"
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     return "\n".join([head, *(f"  at {frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))])
+
+
+def is_mistake(result: object) -> bool:
+    """Whether ``result`` is an exception that a mistake in the handler raises, and no target that is down."""
+    return isinstance(result, _MISTAKES)
+
+
+_MISTAKES = (NameError, ImportError, AttributeError, TypeError, SyntaxError, NotImplementedError, RecursionError)
 
 
 def batch_handler(function: _F) -> _F:
@@ -164,6 +186,19 @@ def batch_handler(function: _F) -> _F:
 
 def _shorten(reason: object) -> str:
     """``reason`` as text that any store takes: whatever a handler passed, not too long, no lone surrogates."""
-    text = str(reason)
+    text = reason if type(reason) is str else _text(reason, str)
     text = text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
     return text.encode(errors="backslashreplace").decode()
+
+
+def _text(value: object, make: Callable[[object], str]) -> str:
+    """``value`` as text, whatever its own methods do."""
+    try:
+        return "".join(make(value))
+    except BaseException as error:  # noqa: BLE001 - a method of a handler's own class may raise anything
+        return f"<{type(value).__name__} whose text can't be made: {type(error).__name__}>"
+
+
+def _cause(given: object, otherwise: Cause) -> Cause:
+    """A metric's label is one of a few."""
+    return given if isinstance(given, Cause) else otherwise

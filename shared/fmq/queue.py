@@ -72,7 +72,7 @@ class Queue(Protocol):
         terms: Mapping[int, Terms] = NO_TERMS,
         receipt: Receipt | None = None,
     ) -> Sequence[int]:
-        """Store all messages, of any queues, in one commit, with ``receipt``.
+        """Store all messages, of any queues, in one commit, with ``receipt``. Those with a reason become dead letters.
 
         ``terms`` are those of the messages at these positions. Returns the positions of the messages that were not
         stored, being duplicates by their key.
@@ -92,7 +92,8 @@ class Queue(Protocol):
     ) -> Sequence[Claim]:
         """Borrow up to ``limit`` messages for ``lease`` seconds, the longest due first.
 
-        Their payloads have at most ``most_bytes`` together; a larger one comes alone.
+        They hold at most ``most_bytes`` together (``Message.held_bytes``); a larger one comes alone. What is too large is
+        not read.
 
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest
         unsettled message of a concrete topic is lent, and no other of that topic until it is settled; nor is an older one

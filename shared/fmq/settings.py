@@ -2,13 +2,13 @@
 
 A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
 ``--lease-seconds``; a flag wins. A secret ``broker_password`` can also be given as the
-path of a file in ``FMQ_BROKER_PASSWORD_FILE``. A secret has no flag: other users of the machine would see it.
+path of a file in ``FMQ_BROKER_PASSWORD_FILE``, which is read again whenever the secret is asked for (``SecretFile``):
+so ask for it where it is used, and keep no copy. A secret has no flag: other users of the machine would see it.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from fmq.errors import SettingsError
 from fmq.extras import only_if_installed
 from fmq.queue import Durability, StoreOptions
+from fmq.secret import SecretFile
 
 PREFIX = "FMQ_"
 _without_password = partial(re.compile(r"""(['"]?(?:[\w.+-]*:/{1,2})?[^/:@\s]*):\S*@""").sub, r"\1:(hidden)@")
@@ -222,10 +223,10 @@ class Reading:
             elif is_secret(field) and self._environ.get(f"{key}_FILE", "") != "":
                 path, shown[name] = self._environ[f"{key}_FILE"], f"{key}_FILE"
                 try:
-                    values[name] = SecretStr(Path(path).read_text(encoding="utf-8").rstrip("\r\n"))
-                except (OSError, UnicodeDecodeError) as error:
+                    values[name] = SecretFile(path, f"{key}_FILE", partial(_check_again, model, values, name))
+                except (OSError, ValueError) as error:
                     problems.append(
-                        f"{key}_FILE={path!r}: can't be read ({error}); it would be the path of a text file with the secret"
+                        f"{key}_FILE={path!r}: can't be read ({error}); expected the path of a text file with the secret"
                     )
         settings: _S | None = None
         try:
@@ -244,6 +245,15 @@ class Reading:
 
     def _called(self, name: str) -> str:
         return self._arguments.get(name) or f"--{name.replace('_', '-')}"
+
+
+def _check_again(model: type[SettingsModel], values: Mapping[str, object], name: str, text: str) -> None:
+    """Check a new value of one secret as all values were checked at the start. Raises ValueError, without the value."""
+    others = {one: value.last if isinstance(value, SecretFile) else value for one, value in values.items()}
+    try:
+        model.model_validate({**others, name: SecretStr(text)})
+    except ValidationError as error:
+        raise ValueError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
 
 
 def _explain(

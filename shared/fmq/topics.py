@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 _LONGEST = 65_535
 _SHARE = "$share/"
+QUARANTINE = "$quarantine"
+"""The queue of messages that belong to no other one or can't be parsed: dead letters from the start (docs/adr/0016)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The store's upkeep, beside a service's work: retention, giving space back, and trying whether it can be written."""
 
 import logging
-import threading
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field
@@ -10,6 +9,7 @@ from fmq.errors import QueueError, StoreRefused
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue, Retention
 from fmq.settings import Settings, setting
+from fmq.threads import SupervisedThread
 
 _log = logging.getLogger(__name__)
 _REST_SECONDS = 0.5  # so that a service notices within a second that its database was replaced
@@ -52,7 +52,7 @@ class Upkeep:
         self._retention = retention
         self._shutdown = shutdown
         self._rounds = 0
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = SupervisedThread(self._run, name="upkeep", shutdown=shutdown)
         self.problem: str | None = None
         self._refusal: StoreRefused | None = None
 

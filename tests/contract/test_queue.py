@@ -77,13 +77,44 @@ class TestClaim:
 
     @pytest.mark.parametrize("ordered", [False, True])
     def test_a_limit_in_bytes(self, queue: Queue, clock: FakeClock, *, ordered: bool) -> None:
-        """A claim stops before the limit is passed, and a message larger than it comes alone."""
+        """A claim stops before the limit is passed, and a message larger than it comes alone. A topic of one letter counts 4."""
         for topic, size in zip("abcde", (4, 4, 4, 50, 1), strict=True):
             fill(queue, clock, "x" * size, topic=topic)
         sizes = []
-        while claims := queue.claim("q", 10, lease=60, ordered=ordered, most_bytes=8):
+        while claims := queue.claim("q", 10, lease=60, ordered=ordered, most_bytes=16):
             sizes.append([len(claim.message.payload) for claim in claims])
         assert sizes == [[4, 4], [4], [50], [1]]
+
+    @pytest.mark.parametrize("ordered", [False, True])
+    @pytest.mark.parametrize("what", ["payload", "topic", "properties", "content type"])
+    def test_the_limit_holds_for_everything(self, queue: Queue, what: str, *, ordered: bool) -> None:
+        """Of large messages, each comes alone, whole and in its turn, with the small ones before and behind together.
+
+        Also when they were lent before.
+        """
+        users = tuple((f"name {number}", "value") for number in range(5_000)) if what == "properties" else ()
+        properties = Properties(user_properties=users, content_type="c" * 60_000 if what == "content type" else None)
+        small = Incoming("q", "t", b"p", 1.0)
+        large = Incoming(
+            "q",
+            "t" * (65_000 if what == "topic" else 1),
+            b"p" * (200_000 if what == "payload" else 1),
+            1.0,
+            properties=properties,
+        )
+        queue.declare("q")
+        for number in range(8):
+            one = large if number in (3, 4) else small
+            queue.put([one._replace(topic=f"{number}{one.topic}")])
+        for _ in range(2):
+            found = []
+            while claims := queue.claim("q", 10, lease=60, ordered=ordered, most_bytes=100_000):
+                found.append(claims)
+            assert [[claim.message.id for claim in claims] for claims in found] == [[1, 2, 3], [4], [5], [6, 7, 8]]
+            messages = [claim.message for claims in found for claim in claims]
+            assert [len(message.payload) for message in messages[2:6]] == [1, *[len(large.payload)] * 2, 1]
+            assert [message.properties for message in messages[3:5]] == [properties] * 2
+            queue.settle([(claim, GiveBack()) for claims in found for claim in claims])
 
     def test_unknown_queue(self, queue: Queue) -> None:
         """A queue that nobody declared is an error, not an empty one."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fmq.lifecycle import Shutdown
 from fmq_listener.broker_stats import BrokerStats
 from fmq_listener.settings import ListenerSettings
 from support.broker import Broker, free_port, publish
@@ -81,7 +82,7 @@ def test_nobody_asks_who_is_not_told_to(broker: Broker, fmq: Processes) -> None:
 def test_a_broker_that_is_not_there_holds_nobody_up() -> None:
     """Closing does not wait for it, and figures are none."""
     settings = ListenerSettings.model_validate({"topics": "w", "broker_url": f"mqtt://127.0.0.1:{free_port()}"})
-    stats = BrokerStats(settings, client_id="one")
+    stats = BrokerStats(settings, client_id="one", shutdown=Shutdown())
     stats.start()
     assert stats.figures == {}
     stats.close()

@@ -1,13 +1,17 @@
 """Leaving a broker before scaling in: nothing is stranded at the broker, nothing is lost, and nothing is left behind."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from fmq.queue import open_queue
 from support.broker import Broker, publish
 from support.counting import counted
+from support.firehose import Firehose, Peer, publish_packet
 from support.processes import FmqProcess, Processes
+from support.proxy import PUBLISH, UNSUBACK, Packet, Proxy
 from support.rows import Rows
 from support.wait import wait_for
 
@@ -20,7 +24,7 @@ def _url(folder: Path, shard: int) -> str:
     return f"sqlite:///{folder}/shard-{shard}.db"
 
 
-def _listen(fmq: Processes, broker: Broker, shard: int, version: str, *flags: str) -> FmqProcess:
+def _listen(fmq: Processes, broker: Broker | Proxy | Firehose, shard: int, version: str, *flags: str) -> FmqProcess:
     return fmq.start(
         "listen",
         *flags,
@@ -95,3 +99,128 @@ def test_it_waits_for_the_processor(broker: Broker, fmq: Processes) -> None:
     second.wait_to_say("2 messages are still to be handled")
     _process(fmq, 0)
     assert second.wait() == 0
+
+
+class _Stall:
+    """Lets nothing through from the broker for ``seconds``, once, in the middle of the backlog."""
+
+    def __init__(self, after: int, seconds: float) -> None:
+        self._left = after
+        self._seconds = seconds
+        self.stalled = False
+
+    def __call__(self, packet: Packet) -> bytes:
+        if packet.kind == PUBLISH and not packet.to_broker:
+            self._left -= 1
+            if self._left == 0:
+                self.stalled = True
+                time.sleep(self._seconds)  # the fault itself: a network that stands still
+        return packet.raw
+
+
+@VERSIONS
+@pytest.mark.parametrize("removed", [False, True], ids=["leave", "removed filter"])
+def test_a_network_that_stands_still_is_not_taken_for_the_end(
+    broker: Broker, fmq: Processes, version: str, *, removed: bool
+) -> None:
+    """A pause in the middle of a backlog proves nothing: everything is stored before the subscription is given up."""
+    listener = fmq.start(
+        "listen", "jobs/#", "other", FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="one", FMQ_MQTT_VERSION=version
+    )
+    listener.wait_to_say(_SUBSCRIBED)
+    assert listener.terminate() == 0
+    sent = [b"%d" % number for number in range(3_000)]
+    publish(broker.port, [("jobs/x", payload) for payload in sent])
+    _process_all(fmq)
+    stall = _Stall(1_500, 8.0)
+    with Proxy(broker.port, stall) as proxy:
+        # The note is of the broker's own port: without it, nothing would tell which filter was removed.
+        database = fmq.folder / "mqtt_queue.db"
+        _move_note(database, broker.port, proxy.port)
+        flags = ("other",) if removed else ("jobs/#", "other", "--leave")
+        leaving = fmq.start(
+            "listen",
+            *flags,
+            FMQ_BROKER_URL=proxy.url,
+            FMQ_CLIENT_ID="one",
+            FMQ_MQTT_VERSION=version,
+            FMQ_INFLIGHT=100,
+        )
+        if removed:
+            leaving.wait_to_say("Unsubscribed from jobs/#", 60)
+        else:
+            assert leaving.wait(60) == 0
+        assert stall.stalled
+        assert sorted(Rows(database).payloads("jobs/#")) == sorted(sent)
+        assert proxy.errors == []
+
+
+def _process_all(fmq: Processes) -> None:
+    fmq.start("process", FMQ_BATCH=100, FMQ_LOG_LEVEL="WARNING", FMQ_RETENTION_SECONDS="forever")
+
+
+def _move_note(database: Path, port: int, to: int) -> None:
+    with open_queue(f"sqlite:///{database}") as queue:
+        note = queue.recall(f"subscriptions:one@127.0.0.1:{port}")
+        assert note
+        queue.remember(f"subscriptions:one@127.0.0.1:{to}", note)
+
+
+class _Dropping:
+    """A broker that sends at most ten at once, and drops at UNSUBSCRIBE what it has not sent, as NATS does.
+
+    It answers pings at once, and delivers a moment later, as brokers do that have a process for each.
+    """
+
+    def __init__(self, messages: int) -> None:
+        self._left = messages
+        self.dropped = 0
+
+    def __call__(self, peer: Peer) -> None:
+        number = 0
+        while self._left and not peer.unsubscribed.is_set():
+            peer.await_acknowledged(number, 10)
+            peer.unsubscribed.wait(0.02)
+            count = min(10, self._left)
+            if peer.unsubscribed.is_set() or peer.is_over:
+                break
+            packets = (
+                publish_packet("jobs/x", b"%d" % (self._left - one), number + one + 1, v5=True) for one in range(count)
+            )
+            peer.link.sendall(b"".join(packets))
+            number += count
+            self._left -= count
+        self.dropped = self._left
+        peer.unsubscribed.wait(60)
+
+
+def test_nothing_is_unsubscribed_before_everything_is_stored(fmq: Processes) -> None:
+    """A broker may drop at UNSUBSCRIBE what it has buffered (MQTT 5, section 3.10.4: it MAY go on delivering)."""
+    dropping = _Dropping(500)
+    with Firehose(dropping, connack=b"\x20\x03\1\0\0", needs_subscription=False) as broker:
+        leaving = _listen(fmq, broker, 0, "5", "--leave")
+        _process(fmq, 0)
+        assert leaving.wait(60) == 0
+        assert dropping.dropped == 0
+        assert Rows(fmq.folder / "shard-0.db").count("jobs/#") == 500
+        assert broker.errors == []
+
+
+def test_an_unsubscription_that_is_refused_is_in_doubt(broker: Broker, fmq: Processes) -> None:
+    """Exit 1, with the session kept: what comes for it is there for the next listener (MQTT 5, section 3.11.3)."""
+    assert _subscribed(_listen(fmq, broker, 0, "5")).terminate() == 0
+
+    def refuse(packet: Packet) -> bytes:
+        return packet.raw[:-1] + b"\x87" if packet.kind == UNSUBACK else packet.raw
+
+    with Proxy(broker.port, refuse) as proxy:
+        leaving = _listen(fmq, proxy, 0, "5", "--leave")
+        assert leaving.wait() == 1
+        assert leaving.said("Not left: the broker did not confirm that it removed the subscriptions")
+        assert "Traceback" not in leaving.text
+    assert _subscribed(_listen(fmq, broker, 0, "5")).said("session: present")
+
+
+def _subscribed(listener: FmqProcess) -> FmqProcess:
+    listener.wait_to_say(_SUBSCRIBED)
+    return listener

@@ -14,12 +14,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from fmq.lifecycle import Shutdown
 from fmq.outcome import Done
 from fmq.queue import Queue, open_queue
+from fmq_listener.departure import LeaveInDoubt
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
 from support.broker import Broker, publish
 from support.clock import FakeClock
 from support.processes import Processes
-from support.proxy import SUBACK, SUBSCRIBE, Packet, Proxy
+from support.proxy import SUBACK, SUBSCRIBE, UNSUBACK, Packet, Proxy
 from support.rows import Rows
 from support.wait import wait_for
 
@@ -212,7 +213,7 @@ def test_a_shutdown_ends_a_wait_for_the_broker(queue: Queue, shutdown: Shutdown)
 
 
 def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Queue, shutdown: Shutdown) -> None:
-    """After a minute on the same connection, without a word to the granted filters; then all is subscribed."""
+    """After a minute on the same connection; then all is subscribed."""
     clock = FakeClock()
     asked: list[bytes] = []
 
@@ -248,6 +249,42 @@ def test_a_broker_that_owes_an_answer_is_left(broker: Broker, queue: Queue, shut
         clock.advance(31)
         with pytest.raises(ConnectionLost, match="did not answer SUBSCRIBE"):
             session.poll(0.1)
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_a_broker_that_does_not_answer_unsubscribe(
+    broker: Broker, queue: Queue, shutdown: Shutdown, caplog: pytest.LogCaptureFixture, *, leave: bool
+) -> None:
+    """A removed filter: a warning, and everything goes on. Leaving: in doubt, so the session stays (rumqttd is one)."""
+    clock = FakeClock()
+    with Proxy(broker.port, lambda packet: b"" if packet.kind == UNSUBACK else packet.raw) as proxy:
+
+        def session(*topics: str, leave: bool = False) -> Session:
+            made = ListenerSettings.model_validate({"topics": topics, "broker_url": proxy.url})
+            return Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock, leave=leave)
+
+        first = session("w", "old")
+        first.connect()
+        wait_for(lambda: (first.poll(0.1), first.subscribed)[1], what="the subscriptions")
+        first.close(5)
+        second = session("w", leave=leave)
+        second.connect()
+
+        def turn() -> bool:
+            second.poll(0.01)
+            clock.advance(0.25)
+            return "did not confirm" in caplog.text
+
+        if leave:
+            with pytest.raises(LeaveInDoubt, match="no answer to UNSUBSCRIBE"):
+                wait_for(lambda: turn() and False, what="the doubt")
+            assert not second.has_left
+        else:
+            wait_for(turn, what="the warning")
+            assert second.subscribed
+            publish(broker.port, [("w", b"1")])
+            wait_for(lambda: second.poll(0.1).messages, what="a message")
+        second.close(5)
 
 
 def test_messages_of_an_older_qos_2_subscription_are_completed(broker: Broker, fmq: Processes, database: Path) -> None:

@@ -1,5 +1,6 @@
 """The handler ``mqtt`` and a real broker: what arrives there, and what its PUBACKs and their absence mean."""
 
+import shutil
 import socket
 import threading
 import time
@@ -16,9 +17,11 @@ from pydantic import SecretStr
 
 from fmq.message import NO_PROPERTIES, Message, Properties
 from fmq.outcome import Reject, Retry, Unavailable
+from fmq.settings import load
 from fmq_processor.handlers.mqtt.handler import MqttHandler
 from fmq_processor.handlers.mqtt.settings import MqttSettings
-from support.broker import Broker, free_port
+from support.broker import Broker, free_port, set_password
+from support.certificates import Certificates
 from support.proxy import PUBACK, PUBLISH, Packet, Proxy
 from support.subscriber import Subscriber
 from support.wait import wait_for
@@ -36,6 +39,16 @@ def message(
 
 def many(count: int) -> list[Message]:
     return [message(number, b"%d" % number) for number in range(count)]
+
+
+def demanding(certificates: Certificates) -> list[str]:
+    """A broker's lines for TLS with a certificate on either side."""
+    return [
+        f"cafile {certificates.ca}",
+        f"certfile {certificates.server_cert}",
+        f"keyfile {certificates.server_key}",
+        "require_certificate true",
+    ]
 
 
 @pytest.fixture
@@ -230,6 +243,59 @@ class TestConnection:
         (result,) = make(f"mqtt://127.0.0.1:{free_port()}").handle([message()])
         assert isinstance(result, Unavailable)
         assert "can't be reached: Connection refused" in str(result)
+
+    @VERSIONS
+    def test_a_rotated_password(self, tmp_path: Path, protocol: str) -> None:
+        """The password's file is read for each connection: a refusal lasts until it has the new one, and no longer."""
+        file, users = tmp_path / "password", tmp_path / "users"
+        file.write_text("first\n")
+        set_password(users, "ann", "first")
+        with Broker(tmp_path / "closed", [f"password_file {users}"], anonymous=False) as broker:
+            environ = {
+                "FMQ_MQTT_URL": broker.url,
+                "FMQ_MQTT_USERNAME": "ann",
+                "FMQ_MQTT_PASSWORD_FILE": str(file),
+                "FMQ_MQTT_PROTOCOL": protocol,
+                "FMQ_MQTT_PATIENCE_SECONDS": "0",
+            }
+            handler = MqttHandler(load(MqttSettings, {}, environ), CollectorRegistry())
+            handler.know_store(STORE)
+            assert handler.handle([message(1)]) == [None]
+            set_password(users, "ann", "second")
+            broker.stop()
+            broker.start()
+            refused = [handler.handle([message(2)])[0] for _ in range(2)][-1]
+            assert isinstance(refused, Unavailable)
+            assert "it refused the connection" in str(refused)
+            (tmp_path / "new").write_text("second\n")
+            (tmp_path / "new").replace(file)
+            assert handler.handle([message(2)]) == [None]
+            handler.teardown()
+
+    def test_rotated_certificates(self, tmp_path: Path) -> None:
+        """A broker with certificates of another CA, also for its clients, is reached once the files are the new ones."""
+        old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+        with Broker(tmp_path / "tls", demanding(old), scheme="mqtts") as broker:
+            settings = MqttSettings(
+                mqtt_url=broker.url,
+                mqtt_patience_seconds=0,
+                mqtt_tls_ca_file=old.ca,
+                mqtt_tls_cert_file=old.client_cert,
+                mqtt_tls_key_file=old.client_key,
+            )
+            handler = MqttHandler(settings, CollectorRegistry())
+            handler.know_store(STORE)
+            assert handler.handle([message(1)]) == [None]
+            broker.stop()
+            broker.configure(demanding(new))
+            broker.start()
+            refused = [handler.handle([message(2)])[0] for _ in range(2)][-1]
+            assert isinstance(refused, Unavailable)
+            assert "TLS" in str(refused)
+            for name in ("ca.pem", "client.pem", "client.key"):
+                shutil.copy(tmp_path / "new" / name, tmp_path / "old" / name)
+            assert handler.handle([message(2)]) == [None]
+            handler.teardown()
 
     @VERSIONS
     def test_a_wrong_password(self, tmp_path: Path, make: Make, protocol: str) -> None:

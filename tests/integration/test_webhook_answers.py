@@ -55,6 +55,8 @@ def test_what_arrives() -> None:
         ("301 Moved Permanently", Reject),
         ("304 Not Modified", Reject),
         ("400 Bad Request", Reject),
+        ("401 Unauthorized", Unavailable),
+        ("403 Forbidden", Reject),
         ("404 Not Found", Reject),
         ("410 Gone", Reject),
         ("408 Request Timeout", Retry),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.outcome import Reject
+from fmq.outcome import Unavailable
 from support.webhook import deliver, make_handler, message
 
 PAGE = Path(__file__).parents[2] / "docs" / "handlers" / "webhook.md"
@@ -39,7 +39,7 @@ def test_the_receiver_takes_what_is_signed_and_each_message_once(receiver: subpr
     assert deliver(make_handler(url, secrets=f"{OTHER} {SECRET}"), one, one, two) == [None] * 3
     for stranger in (make_handler(url, secrets=OTHER), make_handler(url)):
         (refused,) = deliver(stranger, message(number=3))
-        assert isinstance(refused, Reject)
+        assert isinstance(refused, Unavailable)
         assert refused.reason == "HTTP 401 Unauthorized"
     assert deliver(make_handler(url, secrets=SECRET), message(b"last", number=4)) == [None]
     printed = [receiver.stdout.readline().rstrip() for _ in range(3)]

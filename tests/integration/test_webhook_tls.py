@@ -1,16 +1,20 @@
 """The handler ``webhook`` and TLS: who is trusted, who shows a certificate."""
 
+import asyncio
+import shutil
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+from yarl import URL
 
 from fmq.errors import SettingsError
 from fmq.outcome import Reject, Retry, Unavailable
+from support.certificates import Certificates
 from support.target import Target
-from support.webhook import always, kind_and_reason, make_handler, result_of
+from support.webhook import always, kind_and_reason, make_handler, message, outcome, result_of
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,40 @@ def test_a_client_certificate(authority: trustme.CA, server_tls: ssl.SSLContext,
         assert isinstance(result_of(target, ca_file=ca_file), Retry)
     with pytest.raises(SettingsError, match=r"FMQ_WEBHOOK_CERT_FILE=.*not a PEM file"):
         make_handler(target.url, cert_file=ca_file, key_file=ca_file)
+
+
+def test_rotated_certificates(tmp_path: Path) -> None:
+    """A new client certificate goes out on a new connection at once; a target with another CA is reached in the same way."""
+    old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+    handler = make_handler(
+        "https://127.0.0.1:1/hook", ca_file=old.ca, cert_file=old.client_cert, key_file=old.client_key
+    )
+
+    async def run(target: Target, other: Target) -> None:
+        await handler.setup()
+        handler._client._url = URL(target.url)
+        assert await outcome(handler.handle(message(number=1))) is None
+        assert await outcome(handler.handle(message(number=2))) is None
+        assert target.connections == 1
+        handler._client._url = URL(other.url)
+        assert kind_and_reason(await outcome(handler.handle(message(number=3))))[0] is Unavailable
+        for name in ("ca.pem", "client.pem", "client.key"):
+            shutil.copy(tmp_path / "new" / name, tmp_path / "old" / name)
+        assert await outcome(handler.handle(message(number=3))) is None
+        handler._client._url = URL(target.url)
+        assert await outcome(handler.handle(message(number=4))) is not None
+        await handler.teardown()
+
+    with Target(tls=_demanding(old)) as target, Target(tls=_demanding(new)) as other:
+        asyncio.run(run(target, other))
+    assert [len(target.requests), len(other.requests)] == [2, 1]
+
+
+def _demanding(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.ca))
+    context.load_cert_chain(certificates.server_cert, certificates.server_key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def test_https_does_not_fall_back_to_http(server_tls: ssl.SSLContext, ca_file: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from fmq.settings import Settings, is_secret, load, variable
-from fmq_listener.connection import default_client_id
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.settings import ProcessorSettings
 from k8s.manifests import BUILDS, Manifest, Workload, environment, manifests, of_kind, our_containers, workloads
@@ -87,7 +86,7 @@ def test_client_ids_are_the_pods(build: str, tmp_path: Path) -> None:
             variables = environment(build, workload, workload.container("listener"), ordinal=ordinal)
             variables |= {"FMQ_BROKER_PASSWORD_FILE": str(tmp_path / "password")}
             settings = load(ListenerSettings, {}, variables | {"FMQ_BROKER_USERNAME": "fmq"})
-            assert settings.client_id != default_client_id(settings)
+            assert settings.client_id
             ids.append(settings.client_id)
         assert ids == ["fmq-fmq-0", "fmq-fmq-1", "fmq-fmq-2"]
 

@@ -75,7 +75,7 @@ def test_the_units_have_no_mistake(machine: Machine) -> None:
 def test_messages_flow_and_a_broker_that_is_away_is_no_failed_start(machine: Machine) -> None:
     """The listener is started without a broker and says so; then everything works within the sandbox."""
     machine.systemctl("start", LISTENER, PROCESSOR)
-    machine.await_property(LISTENER, "StatusText", "broker: not connected and subscribed")
+    machine.await_property(LISTENER, "StatusText", "broker: not connected")
     machine.await_property(PROCESSOR, "StatusText", "handling messages of dstdb by log")
     machine.systemctl("start", "mosquitto.service")
     machine.await_property(LISTENER, "StatusText", "subscribed at mqtt://127.0.0.1:1883")

@@ -33,6 +33,13 @@ def free_port() -> int:
         return port
 
 
+def set_password(users: Path, user: str, password: str) -> None:
+    """Make a password file with one user; a running broker reads it with ``Broker.reload``."""
+    users.write_text(f"{user}:{password}\n")
+    program = shutil.which("mosquitto_passwd") or "mosquitto_passwd"
+    subprocess.run([program, "-U", str(users)], check=True, capture_output=True)
+
+
 class Broker:
     """A Mosquitto that keeps its sessions over a restart. ``config`` adds lines to its listener's section."""
 

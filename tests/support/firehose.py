@@ -35,6 +35,8 @@ class Peer:
         self.is_over = False
         self._v5 = True
         self.subscribed = threading.Event()
+        self.unsubscribed = threading.Event()
+        self.connected = threading.Event()
         self._more = threading.Condition()
 
     def read(self, *, connack: bytes, suback: Callable[[int], int]) -> None:
@@ -63,10 +65,12 @@ class Peer:
             case 1:
                 self._v5 = body[6] == 5
                 self.link.sendall(connack or (b"\x20\x03\0\0\0" if self._v5 else b"\x20\x02\0\0"))
+                self.connected.set()
             case 8:
                 self.link.sendall(self._suback(body, suback, v5=self._v5))
                 self.subscribed.set()
             case 10:
+                self.unsubscribed.set()
                 self.link.sendall(b"\xb0\x04" + body[:2] + b"\0\0" if self._v5 else b"\xb0\x02" + body[:2])
             case 12:
                 self.link.sendall(b"\xd0\0")
@@ -110,12 +114,21 @@ def _acknowledgements(buffer: bytearray) -> Sequence[int]:
 
 
 class Firehose:
-    """Listens; gives each connection, once it is subscribed, to ``talk``. ``connack`` is sent instead of a good one."""
+    """Listens; gives each connection, once it is subscribed, to ``talk``. ``connack`` is sent instead of a good one.
+
+    Without ``needs_subscription`` it talks as soon as it has answered CONNECT.
+    """
 
     def __init__(
-        self, talk: Callable[[Peer], None], *, connack: bytes = b"", suback: Callable[[int], int] = lambda _: 1
+        self,
+        talk: Callable[[Peer], None],
+        *,
+        connack: bytes = b"",
+        suback: Callable[[int], int] = lambda _: 1,
+        needs_subscription: bool = True,
     ) -> None:
         self._talk = talk
+        self._needs_subscription = needs_subscription
         self.connack = connack
         self.suback = suback
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -149,7 +162,7 @@ class Firehose:
             self._run(lambda peer=peer: self._serve(peer))  # type: ignore[misc]
 
     def _serve(self, peer: Peer) -> None:
-        if not peer.subscribed.wait(10):
+        if not (peer.subscribed if self._needs_subscription else peer.connected).wait(10):
             return
         try:
             self._talk(peer)

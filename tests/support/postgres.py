@@ -77,6 +77,20 @@ class Postgres:
         """End it: ``fast`` ends all connections in order, ``immediate`` is as good as a crash."""
         self._run("pg_ctl", "stop", "--wait", "--mode", mode, "--pgdata", str(self._data))
 
+    def demand_password(self, user: str, password: str) -> str:
+        """Make a user, or give it another password, and let nobody in as that user without it. Returns the user's URL.
+
+        All connections of that user end.
+        """
+        if not self.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [user]):
+            rules = self._data / "pg_hba.conf"
+            rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+            self.execute(f"CREATE ROLE {user} LOGIN SUPERUSER")
+            self.execute("SELECT pg_reload_conf()")
+        self.execute(f"ALTER ROLE {user} PASSWORD '{password}'")
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [user])
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/test"
+
     def execute(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement on a connection of its own. Returns its rows, if it has any."""
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, DISCONNECT = 3, 4, 8, 9, 10, 14
+PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT = 3, 4, 8, 9, 10, 11, 14
 _READ = 65_536
 
 
@@ -67,6 +67,11 @@ class Proxy:
     def idle(self) -> bool:
         """Whether no connection is open."""
         return not self._open
+
+    def target(self, broker_port: int) -> None:
+        """Connect to another broker from now on, and end the connections to the first."""
+        self._broker_port = broker_port
+        self.cut()
 
     def cut(self) -> None:
         """End all connections at once; new ones are taken."""

@@ -156,3 +156,37 @@ def test_settings_that_are_none_are_refused() -> None:
     """Since they would be read from nowhere."""
     with pytest.raises(HandlerError, match="no subclass of HandlerSettings"):
         _ = find_handler("user_code:StrangeSettings", {}).settings
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("def handle(): pass", r"its signature is \(\)"),
+        ("def handle(message, database): pass", r"missing a required argument: 'database'"),
+        ("async def handle(*, message): pass", r"can't be called with one argument"),
+        ("class Shop:\n def handle(message): pass\nhandle = Shop", r"too many positional arguments"),
+        ("class Shop:\n def handle(self): pass\nhandle = Shop()", r"too many positional arguments"),
+        ("def handle(message): yield", "is a generator"),
+        ("async def handle(message): yield", "is a generator"),
+    ],
+)
+def test_a_wrong_signature_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, wrong: str) -> None:
+    """At the start, not with every message."""
+    name = f"signature_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HandlerError, match=wrong):
+        load_handler(f"{name}:handle", BUILTIN)
+
+
+@pytest.mark.parametrize(
+    "source", ["handle = print", "def handle(*messages): pass", "def handle(message, retries=3): pass", "handle = min"]
+)
+def test_what_takes_one_argument_is_a_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Also with more that have defaults, and what does not say what it takes."""
+    name = f"signature_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert callable(load_handler(f"{name}:handle", BUILTIN).handle)

@@ -29,6 +29,7 @@ _PROPERTIES = st.builds(
     response_topic=st.none() | _TEXT,
     correlation_data=st.none() | st.binary(max_size=60),
     user_properties=st.lists(st.tuples(_TEXT, _TEXT), max_size=5).map(tuple),
+    raw=st.none() | st.binary(max_size=60),
 )
 _MESSAGES = st.lists(st.tuples(_TEXT, _TEXT, st.binary(max_size=200), st.none() | _PROPERTIES), min_size=1, max_size=10)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fmq.backoff import Backoff
 from fmq.outcome import (
+    LONGEST_DELAY,
     REASON_LIMIT,
     Cause,
     Dead,
@@ -98,11 +99,25 @@ def test_what_a_handler_gives_up_is_rejected(result: object) -> None:
     assert outcome_of(result) == Dead("no", Cause.REJECTED)
 
 
-@pytest.mark.parametrize("after", [float("nan"), float("inf"), float("-inf"), "soon"])
-def test_a_delay_that_is_none_is_refused(after: float) -> None:
-    """A message due at infinity would be lost without a trace."""
-    with pytest.raises((ValueError, TypeError)):
-        outcome_of(Retry(after=after))
+@pytest.mark.parametrize("after", [float("nan"), float("inf"), float("-inf"), "soon", True, b"5", [], 5j])
+def test_a_delay_that_is_no_number_of_seconds_is_that_of_the_backoff(after: object) -> None:
+    """And the reason says so: a message due at infinity would be lost without a trace."""
+    outcome = outcome_of(Retry(after=after, reason="busy"))  # type: ignore[arg-type]
+    assert isinstance(outcome, RetryLater)
+    assert 0 <= outcome.delay < 100
+    assert outcome.reason == f"busy (its delay of {after!r} is not a number of seconds)"
+
+
+@pytest.mark.parametrize(
+    ("after", "delay"),
+    [(10**400, LONGEST_DELAY), (1e308, LONGEST_DELAY), (-(10**400), 0.0), (-1e308, 0.0), (0, 0.0), (7, 7.0)],
+)
+def test_a_delay_is_kept_within_a_year(after: float, delay: float) -> None:
+    """Whatever the number, as a Retry, an Unavailable or an outcome."""
+    for result in (Retry(after=after), Unavailable(after=after), RetryLater(after)):
+        outcome = outcome_of(result)
+        assert isinstance(outcome, RetryLater)
+        assert outcome.delay == delay
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])

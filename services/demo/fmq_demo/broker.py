@@ -101,6 +101,7 @@ def mosquitto_config(port: int, state: Path) -> str:
             "autosave_interval 5",
             "max_inflight_messages 1000",
             "max_queued_messages 1000000",
+            "max_packet_size 67000000",
             "log_dest stderr",
             "",
         )

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -18,12 +19,13 @@ from fmq.log import configure, shorten
 from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, open_queue
+from fmq.threads import StopGuard, supervise_others
 from fmq.upkeep import Upkeep
+from fmq_listener import client_id as client_ids
 from fmq_listener.admission import Admission
 from fmq_listener.broker_stats import BrokerStats
-from fmq_listener.connection import default_client_id
 from fmq_listener.ingest import Ingest
-from fmq_listener.leave import QUIET_SECONDS, leave
+from fmq_listener.leave import leave
 from fmq_listener.session import Session
 from fmq_listener.settings import ListenerSettings
 
@@ -37,8 +39,8 @@ _USUAL_PORT = 9464
     "--leave",
     "leaving",
     is_flag=True,
-    help="Before scaling in: take what the broker's session still holds, end the session, wait until all is handled, and "
-    "exit 0. A processor has to run beside it.",
+    help="Before scaling in: take what the broker's session still holds until it is proven to be empty, end the session, "
+    "wait until all is handled, and exit 0. In doubt, exit 1 and keep the session. Needs a running processor.",
 )
 @settings_options(ListenerSettings, but=("topics",))
 def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
@@ -57,21 +59,18 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     """Run a listener until SIGTERM or SIGINT, or until it has left. Returns the exit code."""
     shutdown = Shutdown()
     shutdown.install()
-    client_id = settings.client_id or default_client_id(settings)
-    _log.info("Client id at the broker: %s", client_id)
+    supervise_others(shutdown)
     if settings.mqtt_version != "5":
-        for mine, theirs in settings.overlaps:
-            _log.warning(
-                "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
-                shorten(mine),
-                shorten(theirs),
-            )
+        _warn_of_3_1_1(settings)
     full = settings.store_options(Durability.FULL)
     beside = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
     with ExitStack() as stack:
+        stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         queue = stack.enter_context(open_queue(settings.queue_url, full))
         for one in settings.filters:
             queue.declare(one.name)
+        client_id = client_ids.choose(settings, queue, queue.identity())
+        _log.info("Client id at the broker: %s", client_id)
         admission = Admission(settings, queue, client_id=client_id)
         session = Session(
             settings,
@@ -79,15 +78,17 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             queue=queue,
             shutdown=shutdown,
             leave=leaving,
-            on_begin=lambda present: admission.begin(session_present=present),
+            on_begin=admission.begin,
         )
         registry = CollectorRegistry()
         metrics = ListenerMetrics(registry)
         metrics.start_at_zero(one.name for one in settings.filters)
         metrics.connected.set_function(lambda: session.subscribed)
+        for one in settings.filters:
+            metrics.subscribed.labels(one.name).set_function(partial(session.holds, one.name))
         show_process(registry, service="listener")
         if settings.broker_stats:
-            stats = BrokerStats(settings, client_id=client_id)
+            stats = BrokerStats(settings, client_id=client_id, shutdown=shutdown)
             registry.register(BrokerCollector(lambda: stats.figures))
             stats.start()
             stack.callback(stats.close)
@@ -109,7 +110,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             metrics=metrics,
             heartbeat=heartbeat,
             shutdown=shutdown,
-            over=lambda quiet: leaving and quiet >= QUIET_SECONDS and session.has_left,
+            over=lambda: leaving and session.has_left,
             on_stored=on_stored,
         )
         upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
@@ -122,14 +123,14 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         def ready() -> Checks:
             return {
                 "store": store_problem(),
-                "broker": None if session.subscribed else "not connected and subscribed",
+                "broker": session.problem,
             }
 
         def status() -> str:
             wrong = "; ".join(f"{name}: {what}" for name, what in ready().items() if what)
             return wrong or f"subscribed at {settings.broker}"
 
-        stack.callback(_serve_http(settings, registry, heartbeat, ready).close)
+        stack.callback(_serve_http(settings, registry, heartbeat, ready, shutdown).close)
         stack.enter_context(upkeep)
         reporter = Reporter(
             ServiceManager(os.environ),
@@ -141,22 +142,47 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
         stack.enter_context(reporter).ready()
         if not leaving:
             ingest.run()
-            return 0
+            return EXIT_FAULT if shutdown.failure else 0
         fine = leave(settings, client_id, ingest=ingest, queue=queue, heartbeat=heartbeat, shutdown=shutdown)
-        return 0 if fine else EXIT_FAULT
+        return 0 if fine and not shutdown.failure else EXIT_FAULT
+
+
+def _warn_of_3_1_1(settings: ListenerSettings) -> None:
+    """What MQTT 3.1.1 can't do or say, and these settings need."""
+    if shared := [one.text for one in settings.filters if one.text != one.name]:
+        _log.warning(
+            "MQTT 3.1.1 can't say whether the broker has shared subscriptions: one that has none sends nothing for %s",
+            ", ".join(map(shorten, shared)),
+        )
+    for mine, theirs in settings.overlaps:
+        _log.warning(
+            "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
+            shorten(mine),
+            shorten(theirs),
+        )
 
 
 def _serve_http(
-    settings: ListenerSettings, registry: CollectorRegistry, heartbeat: Heartbeat, ready: Callable[[], Checks]
+    settings: ListenerSettings,
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat,
+    ready: Callable[[], Checks],
+    shutdown: Shutdown,
 ) -> HealthServer:
     host, port = settings.http_host, settings.http_port
     try:
         server = HealthServer(
-            host=host, port=port, usual_port=_USUAL_PORT, registry=registry, heartbeat=heartbeat, ready=ready
+            host=host,
+            port=port,
+            usual_port=_USUAL_PORT,
+            registry=registry,
+            heartbeat=heartbeat,
+            ready=ready,
+            shutdown=shutdown,
         )
     except OSError as error:
         raise SettingsError(f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}") from error
-    _log.info("Metrics and health are served on http://%s:%d", host, server.port, extra={"port": server.port})
+    _log.info("Metrics and health are served on %s", server.url, extra={"port": server.port})
     return server
 
 

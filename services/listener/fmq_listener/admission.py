@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 from fmq.message import Incoming, Receipt, Terms
 from fmq.queue import NO_TERMS
-from fmq_listener.asking import Asking, key_of
+from fmq_listener.asking import Asking
 from fmq_listener.batch import Batch
+from fmq_listener.greeting import Greeting
+from fmq_listener.keys import key_of
 from fmq_listener.redelivery import Receipts, Redelivery
+from fmq_listener.retained import Retained
 from fmq_listener.settings import ListenerSettings
 
 
@@ -23,12 +26,13 @@ class Admitted(NamedTuple):
 class Admission:
     """Decides about the batches of one session. With everything off it costs nothing for each message."""
 
-    def __init__(self, settings: ListenerSettings, receipts: Receipts, *, client_id: str) -> None:
-        self._receipts = receipts
+    def __init__(self, settings: ListenerSettings, kept: Receipts, *, client_id: str) -> None:
+        self._receipts = kept
         self._session = f"{client_id}@{settings.broker.host}:{settings.broker.port}"
         self._redelivery: Redelivery | None = None
         if settings.duplicates == "session":
-            self._redelivery = Redelivery(receipts, session=self._session)
+            self._redelivery = Redelivery(kept, session=self._session)
+        self._retained = Retained(kept, session=self._session) if settings.mqtt_version != "5" else None
         by_key = settings.duplicates == "key"
         self._asking: Asking | None = None
         if by_key or settings.delay_max_seconds:
@@ -38,12 +42,14 @@ class Admission:
                 longest_delay=settings.delay_max_seconds,
             )
 
-    def begin(self, *, session_present: bool) -> None:
+    def begin(self, greeting: Greeting) -> None:
         """A connection stands, and nothing was read from it yet. Raises StoreUnavailable."""
         if self._redelivery:
-            self._redelivery.begin(session_present=session_present)
+            self._redelivery.begin(session_present=greeting.session_present)
         else:
             self._receipts.forget_receipts(self._session)  # or they would be old ones when suppression is on again
+        if self._retained:
+            self._retained.begin(repeated=greeting.repeated)
 
     def admit(self, batch: Batch) -> Admitted:
         """What of ``batch`` is to be put."""
@@ -52,10 +58,15 @@ class Admission:
         again: Sequence[Incoming] = ()
         if self._redelivery:
             messages, again, receipt = self._redelivery.sift(batch)
+        if self._retained:
+            messages, repeats = self._retained.sift(messages)
+            again = [*again, *repeats]
         terms = self._asking.terms(messages) if self._asking else NO_TERMS
         return Admitted(messages, terms, receipt, again)
 
-    def stored(self, receipt: Receipt | None) -> None:
-        """The commit with ``receipt`` has succeeded."""
+    def stored(self, admitted: Admitted) -> None:
+        """The commit of ``admitted`` has succeeded. Raises StoreUnavailable."""
         if self._redelivery:
-            self._redelivery.stored(receipt)
+            self._redelivery.stored(admitted.receipt)
+        if self._retained:
+            self._retained.stored(admitted.messages)

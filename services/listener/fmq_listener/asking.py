@@ -1,47 +1,16 @@
-"""What messages ask for beside being stored: a delay, and an identity of their own to tell duplicates by."""
+"""What messages ask for besides being stored: a delay, and an identity of their own to tell duplicates by."""
 
-import json
 import logging
 import math
-from collections.abc import Callable, Sequence
-
-from jsonpointer import JsonPointer, JsonPointerException
+from collections.abc import Sequence
 
 from fmq.log import shorten
 from fmq.message import Incoming, Properties, Terms
+from fmq_listener.keys import LARGEST_PAYLOAD, Key, PayloadTooLarge
 
 _log = logging.getLogger(__name__)
 DELAY = "fmq-delay"
 """The user property with the seconds."""
-_LONGEST_KEY = 1_000
-USER = "user:"
-
-Key = Callable[[Incoming], str | None]
-
-
-def key_of(expression: str) -> Key:
-    """Finds a message's key: ``user:NAME`` is a user property, ``/…`` a JSON pointer (RFC 6901) into the payload.
-
-    Raises ValueError if ``expression`` is neither.
-    """
-    if expression.startswith(USER) and len(expression) > len(USER):
-        name = expression.removeprefix(USER)
-        return lambda message: message.properties.user(name) if message.properties else None
-    if not expression.startswith("/"):
-        raise ValueError("neither user:NAME nor a JSON pointer")
-    try:
-        pointer = JsonPointer(expression)
-    except JsonPointerException as error:
-        raise ValueError(f"no JSON pointer ({error})") from error
-
-    def of_payload(message: Incoming) -> str | None:
-        try:
-            found = pointer.resolve(json.loads(message.payload), None)
-        except (ValueError, RecursionError, JsonPointerException, TypeError):
-            return None
-        return None if isinstance(found, dict | list | None) else json.dumps(found)
-
-    return of_payload
 
 
 class Asking:
@@ -58,17 +27,28 @@ class Asking:
         terms: dict[int, Terms] = {}
         delays: dict[int, float] = {}
         bad: list[str] = []
+        too_large: list[Incoming] = []
         for position, message in enumerate(messages):
             delay = 0.0
             if message.properties is not None and self._longest_delay:
                 delay = self._delay(message, message.properties, delays, bad)
-            key = self._key(message) if self._key else None
-            if key is not None and len(key) > _LONGEST_KEY:
-                key = None
+            key = None
+            try:
+                key = self._key(message) if self._key else None
+            except PayloadTooLarge:
+                too_large.append(message)
             if delay or key is not None:
                 terms[position] = Terms(key, self._key_seconds, delay)
         if bad:
             _log.warning("%d messages ask for a delay that is none, and are stored without: %s", len(bad), bad[0])
+        if too_large:
+            _log.warning(
+                "Stored %d messages without looking for their key, as duplicates if they are: a payload of more than %d bytes "
+                "on %s",
+                len(too_large),
+                LARGEST_PAYLOAD,
+                shorten(too_large[0].topic),
+            )
         return terms
 
     def _delay(self, message: Incoming, properties: Properties, delays: dict[int, float], bad: list[str]) -> float:

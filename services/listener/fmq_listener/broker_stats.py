@@ -5,6 +5,7 @@ when the setting changes, and what it brings is stored and acknowledged. Here is
 """
 
 import logging
+import threading
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +14,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq_listener.connection import explain_refusal, introduce
+from fmq.errors import SettingsError
+from fmq.lifecycle import Shutdown
+from fmq.threads import SupervisedThread
+from fmq_listener.connection import explain_refusal, introduce, refresh
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 60
+_STOP_SECONDS = 2.0
 TOPICS = MappingProxyType(
     {
         "$SYS/broker/publish/messages/dropped": "dropped_messages",
@@ -29,9 +34,9 @@ TOPICS = MappingProxyType(
 
 
 class BrokerStats:
-    """Listens in a thread of paho's until it is closed, and connects again by itself."""
+    """Listens in a thread until it is closed, and connects again automatically."""
 
-    def __init__(self, settings: ListenerSettings, *, client_id: str) -> None:
+    def __init__(self, settings: ListenerSettings, *, client_id: str, shutdown: Shutdown) -> None:
         """Raises SettingsError on bad TLS files."""
         self._settings = settings
         self._figures: dict[str, float] = {}
@@ -46,9 +51,12 @@ class BrokerStats:
         )
         introduce(client, settings)
         client.reconnect_delay_set(1, _LONGEST_PAUSE)
+        client.on_pre_connect = lambda client, _userdata: self._refresh(client)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        self._closing = threading.Event()
+        self._thread = SupervisedThread(self._run, name="broker-stats", shutdown=shutdown)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -56,14 +64,32 @@ class BrokerStats:
         return dict(self._figures)
 
     def start(self) -> None:
-        self._client.connect_async(
-            self._settings.broker.host, self._settings.broker.port, self._settings.keepalive_seconds
-        )
-        self._client.loop_start()
+        self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
         self._client.disconnect()
-        self._client.loop_stop()
+        self._thread.join(_STOP_SECONDS)  # it may wait for a name server
+
+    def _run(self) -> None:
+        broker = self._settings.broker
+        while not self._closing.is_set():
+            try:
+                self._client.connect_async(broker.host, broker.port, self._settings.keepalive_seconds)
+                self._client.loop_forever(retry_first_connection=True)
+            except Exception as error:  # noqa: BLE001 - paho's parser raises anything on a packet that it can't read
+                _log.warning(
+                    "Asking the broker for its figures failed; next attempt in %d s: %r", _LONGEST_PAUSE, error
+                )
+                self._figures = {}
+            self._closing.wait(_LONGEST_PAUSE)
+
+    def _refresh(self, client: Client) -> None:
+        """Each connection uses the secrets and certificates of its time."""
+        try:
+            refresh(client, self._settings)
+        except SettingsError as error:
+            _log.warning("The second connection to the broker uses the old TLS files: %s", error)
 
     def _on_connect(
         self,

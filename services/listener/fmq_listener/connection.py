@@ -1,9 +1,7 @@
 """Making a paho client as the settings say, and what its failures mean to people."""
 
 import logging
-import socket
 import time
-from zlib import crc32
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -13,20 +11,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.broker import tls_context
 from fmq_listener.settings import ListenerSettings
-from fmq_listener.wire import WireClient
+from fmq_listener.wire import WireClient, use_tls
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0
-_SAFE_IN_IDS = "-_."
-
-
-def default_client_id(settings: ListenerSettings) -> str:
-    """The same at every start on this machine, and another one for each first topic filter.
-
-    Only the first: a change of the id would leave the messages behind that the broker keeps for the old one.
-    """
-    host = "".join(c if c.isascii() and (c.isalnum() or c in _SAFE_IN_IDS) else "-" for c in socket.gethostname())
-    return f"fmq-{host[:32]}-{crc32(settings.topics[0].encode()):08x}"
+NO_MQTT_5 = "; if it knows no MQTT 5, set FMQ_MQTT_VERSION=3.1.1"
 
 
 def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = False) -> WireClient:
@@ -46,7 +35,7 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
         manual_ack=True,
         marking=settings.duplicates == "session",
     )
-    client.limit(messages=settings.inflight, size=settings.inflight_bytes)
+    client.limit(messages=settings.inflight, size=settings.inflight_bytes, packet=settings.max_packet_bytes)
     introduce(client, settings)
     if _log.isEnabledFor(logging.DEBUG):
         client.enable_logger(logging.getLogger("paho"))
@@ -54,24 +43,33 @@ def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = Fal
 
 
 def introduce(client: Client, settings: ListenerSettings) -> None:
-    """Tell a client the user, the password, TLS and the WebSocket's path. Raises SettingsError on bad TLS files."""
-    broker = settings.broker
+    """Give a new client the user, the password, TLS and the WebSocket's path. Raises SettingsError on bad TLS files."""
     client.connect_timeout = _CONNECT_SECONDS
+    if settings.broker.websocket:
+        client.ws_set_options(settings.broker.path)
+    refresh(client, settings)
+
+
+def refresh(client: Client, settings: ListenerSettings) -> None:
+    """Let the next connection use secrets and certificates as their files hold them now. Raises SettingsError."""
     if settings.username is not None:
         client.username_pw_set(settings.username, settings.password)
-    if broker.tls:
-        client.tls_set_context(tls_context(settings))
-    if broker.websocket:
-        client.ws_set_options(broker.path)
+    if settings.broker.tls:
+        use_tls(client, tls_context(settings))
 
 
 def open_connection(client: Client, settings: ListenerSettings) -> None:
-    """Reach the broker and send CONNECT. Raises OSError or ValueError (a host name that can't be one)."""
+    """Reach the broker and send CONNECT, with the secrets and certificates of now.
+
+    Raises OSError, ValueError (a host name that can't be one) and SettingsError (bad TLS files).
+    """
+    refresh(client, settings)
     broker = settings.broker
     if settings.mqtt_version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = settings.session_expiry_seconds
         properties.ReceiveMaximum = settings.inflight
+        properties.MaximumPacketSize = settings.max_packet_bytes
         rc = client.connect(
             broker.host, broker.port, settings.keepalive_seconds, clean_start=False, properties=properties
         )

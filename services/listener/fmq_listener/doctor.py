@@ -2,6 +2,9 @@
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+
+from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq import inventory
 from fmq.broker import explain_error
@@ -17,7 +20,8 @@ _SYS_VERSION = "$SYS/broker/version"
 _SYS_DROPPED = "$SYS/broker/publish/messages/dropped"
 _QUEUE_LIMITS = (
     "How much it keeps while the listener is away can't be asked. Look at its configuration; for Mosquitto: persistence true, "
-    "max_queued_messages (1000 by default, then it drops) and max_inflight_messages (20 by default)."
+    "max_queued_messages (1000 by default, then it drops), max_inflight_messages (20 by default), and not "
+    "per_listener_settings true (since 2.0.12 it then keeps nothing for absent clients)."
 )
 
 
@@ -43,16 +47,12 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
             )
             return
         user = f"as {settings.username}" if settings.username else "without a user name"
-        yield ok("broker", f"{broker} takes the connection {user}{_version(visit.read(_SYS_VERSION))}")
+        yield ok("broker", f"{broker} takes the connection {user}")
         yield from _certificate(visit.certificate_ends())
         yield from _limits(settings, visit, topics=topics)
-        if topics:
-            yield from _subscriptions(settings, visit)
-        yield from _kept(visit.read(_SYS_DROPPED))
-
-
-def _version(text: str | None) -> str:
-    return f"; it is {text}" if text else ""
+    if topics:
+        yield from _subscriptions(settings)
+    yield from _statistics(settings)
 
 
 def _certificate(ends: str | None) -> Iterator[Finding]:
@@ -74,15 +74,17 @@ def _limits(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterat
         yield ok("broker's limits", "MQTT 3.1.1 has no words for them")
         return
     about = "broker's limits"
-    found = list(_too_low(settings, visit, topics=topics))
+    missing = list(_missing(settings, visit, topics=topics))
+    yield from (problem(about, text, advice) for text, advice in missing)
+    found = list(_too_low(settings, visit))
     yield from (warning(about, text, advice) for text, advice in found)
-    if not found:
+    if not found and not missing:
         size = _limit(visit, "MaximumPacketSize")
         packets = "of any size" if size is None else f"of at most {size:,} bytes"
         yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers")
 
 
-def _too_low(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[tuple[str, str]]:
+def _too_low(settings: ListenerSettings, visit: Visit) -> Iterator[tuple[str, str]]:
     inflight = _limit(visit, "ReceiveMaximum")
     if inflight is not None and inflight < settings.inflight:
         yield (
@@ -98,15 +100,20 @@ def _too_low(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Itera
             f"it keeps a session for {expiry:,} s, FMQ_SESSION_EXPIRY_SECONDS asks for {settings.session_expiry_seconds:,}",
             "A listener that is away longer loses what came meanwhile: raise the broker's limit.",
         )
+
+
+def _missing(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[tuple[str, str]]:
+    """What the broker does not have at all, and the settings need."""
     if _limit(visit, "MaximumQoS") == 0:
-        yield "Maximum QoS is 0", "Nothing is acknowledged, and messages may be lost: this broker is of no use to fmq."
+        yield "Maximum QoS is 0", "Nothing is acknowledged, and messages may be lost: fmq can't work with this broker."
     wanted = (
         ("SharedSubscriptionAvailable", "shared subscriptions", any(f.text != f.name for f in settings.filters)),
         ("WildcardSubscriptionAvailable", "wildcards", any("+" in f.name or "#" in f.name for f in settings.filters)),
     )
     for name, words, needed in wanted:
         if topics and needed and _limit(visit, name) == 0:
-            yield f"it has no {words}, and FMQ_TOPICS asks for them", "Name plain topics in FMQ_TOPICS."
+            text = f"it has no {words}, and FMQ_TOPICS asks for them: nothing arrives for these filters"
+            yield text, "Name plain topics in FMQ_TOPICS."
 
 
 def _limit(visit: Visit, name: str) -> int | None:
@@ -114,25 +121,56 @@ def _limit(visit: Visit, name: str) -> int | None:
     return value
 
 
-def _subscriptions(settings: ListenerSettings, visit: Visit) -> Iterator[Finding]:
-    for one in settings.filters:
-        about = f"subscription {one.text}"
-        if one.text != one.name:
-            yield ok(about, "not tried: a shared one would take messages from the listener")
-            continue
-        reason = visit.subscribe(one.text)
-        if reason is None:
-            yield problem(about, "the broker does not answer", "Look at the broker's log.")
-        elif reason.is_failure:
-            advice = "Look at the broker's access rules for this user."
-            yield problem(about, f"the broker refuses it: {reason.getName()}", advice)
-        elif reason.value < 1:
-            yield warning(
-                about, "granted at QoS 0 only: messages may be lost", "Look at the broker's limits for this user."
-            )
-        else:
-            # Mosquitto grants everything, and holds back at each message what its access rules forbid.
-            yield ok(about, "granted (a broker may still hold messages back by its access rules)")
+def _subscriptions(settings: ListenerSettings) -> Iterator[Finding]:
+    """Ask for each filter; on a new visit where the broker has ended the last one, as RabbitMQ does after a refusal."""
+    with ExitStack() as stack:
+        visit: Visit | None = None
+        for one in settings.filters:
+            about = f"subscription {one.text}"
+            if one.text != one.name:
+                yield _shared(about, settings)
+                continue
+            if visit is None:
+                visit = stack.enter_context(Visit(settings))
+                with suppress(OSError, ValueError):
+                    visit.connect()
+            reason = visit.subscribe(one.text)
+            yield _subscription(about, reason)
+            if reason is None or reason.is_failure:
+                visit = None
+
+
+def _shared(about: str, settings: ListenerSettings) -> Finding:
+    text = "not tried: a shared one would take messages from the listener"
+    if settings.mqtt_version == "5":
+        return ok(about, text)
+    advice = "A broker that has none takes it for a plain filter, and nothing arrives. Look at its documentation; MQTT 5 tells."
+    return warning(about, f"{text}; MQTT 3.1.1 can't say whether the broker has shared subscriptions", advice)
+
+
+def _subscription(about: str, reason: ReasonCode | None) -> Finding:
+    if reason is None:
+        return problem(about, "the broker does not answer", "Look at the broker's log.")
+    if reason.is_failure:
+        advice = "Look at the broker's access rules for this user."
+        return problem(about, f"the broker refuses it: {reason.getName()}", advice)
+    if reason.value < 1:
+        advice = "Look at the broker's limits for this user. Until it grants QoS 1, the listener is not ready."
+        return problem(about, "granted at QoS 0 only: messages may be lost", advice)
+    # Mosquitto grants everything, and holds back at each message what its access rules forbid.
+    return ok(about, "granted (a broker may still hold messages back by its access rules)")
+
+
+def _statistics(settings: ListenerSettings) -> Iterator[Finding]:
+    """What the broker publishes of itself, on a last visit: a broker that forbids $SYS may end the connection for asking."""
+    version: str | None = None
+    dropped: str | None = None
+    with Visit(settings) as visit, suppress(OSError, ValueError):
+        visit.connect()
+        version, dropped = visit.read(_SYS_VERSION), visit.read(_SYS_DROPPED)
+    if version:
+        yield ok("broker's version", version)
+    yield from _kept(dropped)
 
 
 def _kept(dropped: str | None) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from zlib import crc32
 
-from fmq.topics import TopicFilter, matches, parse
+from fmq.topics import QUARANTINE, TopicFilter, matches, parse
 
 _MOST_IDENTIFIERS = 268_435_455
 _ROUTES_KEPT = 1_024
@@ -15,6 +15,8 @@ def parse_all(texts: Iterable[str]) -> tuple[TopicFilter, ...]:
     seen: dict[str, TopicFilter] = {}
     for text in texts:
         one = parse(text)
+        if one.name == QUARANTINE:
+            raise ValueError(f"{text!r} is the queue for messages that belong to no topic filter: choose another one")
         other = seen.setdefault(one.name, one)
         if other.text != text:
             raise ValueError(f"{other.text!r} and {text!r} would fill the same queue {one.name!r}")
@@ -54,12 +56,14 @@ class Router:
     """Finds the queues of a message.
 
     ``wanted`` are the names of the filters subscribed to. ``former`` are queues of filters that were removed: the
-    broker may still hold messages for them.
+    broker may still hold messages for them. ``unmatched`` are those for what matches no filter, since a broker rewrites
+    topics, or somebody else had subscribed with this session: the queue of the only filter, else the quarantine.
     """
 
     def __init__(self, wanted: Iterable[str], former: Iterable[str], numbers: Mapping[str, int]) -> None:
         self._wanted = [(name, name.split("/")) for name in wanted]
-        self._former = [(name, name.split("/")) for name in former]
+        self._former = [(name, name.split("/")) for name in former if name != QUARANTINE]
+        self.unmatched = (self._wanted[0][0],) if len(self._wanted) == 1 else (QUARANTINE,)
         self._by_number = {numbers[name]: name for name, _ in [*self._wanted, *self._former]}
         self.by_topic = lru_cache(maxsize=_ROUTES_KEPT)(self._by_topic)
 

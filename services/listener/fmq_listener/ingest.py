@@ -13,12 +13,13 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import QueueError, StoreRefused
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
-from fmq.log import shorten
 from fmq.message import Incoming
 from fmq.metrics import ListenerMetrics
 from fmq.queue import Queue
+from fmq.topics import QUARANTINE
 from fmq_listener.admission import Admission
 from fmq_listener.batch import Batch
+from fmq_listener.notices import Notices
 from fmq_listener.room import Room
 from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
@@ -30,7 +31,6 @@ _STABLE_SECONDS = 10.0
 _MANY_SHORT = 3
 _CLOSE_SECONDS = 5.0
 _BEAT_SECONDS = 5.0
-_TOPICS_SHOWN = 5
 _queue_of = itemgetter(0)
 
 
@@ -53,10 +53,10 @@ class Ingest:
         shutdown: Shutdown,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
-        over: Callable[[float], bool] = lambda _: False,
+        over: Callable[[], bool] = lambda: False,
         on_stored: Callable[[Sequence[Incoming], float], None] | None = None,
     ) -> None:
-        """``over`` is asked in every turn, with the seconds since the last message came, whether to end.
+        """``over`` is asked in every turn whether to end.
 
         ``on_stored`` is told of each commit: what it holds, and how many seconds it took.
         """
@@ -72,12 +72,12 @@ class Ingest:
         self._store_backoff = Backoff(initial=0.25, maximum=min(5.0, settings.reconnect_max_seconds))
         self._over = over
         self._on_stored = on_stored
-        self._last_at = clock.steady()
         self._connections = 0
         self._short_connections = 0
         self._store_failures = 0
         self._admission = admission
         self._summary = Summary(clock)
+        self._notices = Notices(clock, most_packet_bytes=settings.max_packet_bytes)
         self._room = Room(queue, reserve=settings.disk_reserve_bytes)
         self.store_problem: str | None = None
 
@@ -98,41 +98,45 @@ class Ingest:
         finally:
             self._session.close(min(_CLOSE_SECONDS, self._settings.grace_seconds))
             self._summary.tell()
+            self._notices.tell()
             if self._connections:
                 _log.info("Disconnected from MQTT broker")
 
     def _serve(self) -> None:
         began = self._clock.steady()
-        self._last_at = began
         try:
             while not self._ended():
                 batch = self._session.poll(_POLL_SECONDS)
                 self._heartbeat.beat()
                 if batch:
                     self._take(batch)
-                    self._last_at = self._clock.steady()
                 else:
                     self._store_is_well()
+                del batch  # or it is held while the next one is read
                 self._summary.tell_if_due()
+                self._notices.tell_if_due()
         except ConnectionLost as lost:
             stable = self._clock.steady() - began >= _STABLE_SECONDS
             self._short_connections = 0 if stable else self._short_connections + 1
             delay = 0.0 if stable else self._broker_backoff.delay(self._short_connections, self._rng)
-            hint = "" if self._short_connections < _MANY_SHORT else " (does another client use this client id?)"
+            doubtful = not lost.explained and self._short_connections >= _MANY_SHORT
+            hint = " (does another client use this client id?)" if doubtful else ""
             _log.warning("Connection to the broker lost: %s%s; next attempt in %.1f s", lost, hint, delay)
             self._pause(delay)
 
     def _ended(self) -> bool:
-        return self._shutdown.requested or self._over(self._clock.steady() - self._last_at)
+        return self._shutdown.requested or self._over()
 
     def _take(self, batch: Batch) -> None:
         received = Counter(map(_queue_of, batch.messages))
         for name, count in received.items():
             self._metrics.received.labels(name).inc(count)
-        messages, terms, receipt, again = self._admission.admit(batch)
+        messages, terms, receipt, again = admitted = self._admission.admit(batch)
         duplicates = Counter(map(_queue_of, again))
         if messages:
             self._room.require(batch.size)
+            if batch.quarantined:
+                self._queue.declare(QUARANTINE)
             began = self._clock.steady()
             known = self._queue.put(messages, terms=terms, receipt=receipt)
             seconds = self._clock.steady() - began
@@ -141,7 +145,7 @@ class Ingest:
                 self._on_stored(messages, seconds)
             self._metrics.batch_messages.observe(len(messages))
             self._store_is_well()
-            self._admission.stored(receipt)
+            self._admission.stored(admitted)
             duplicates.update(messages[position].queue for position in known)
         acknowledged = self._session.acknowledge(batch)
         self._metrics.acknowledged.inc(acknowledged)
@@ -153,15 +157,10 @@ class Ingest:
             if count > duplicates[name]:
                 self._metrics.last_stored.labels(name).set(now)
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
-        if batch.unroutable:
-            self._metrics.unroutable.inc(len(batch.unroutable))
-            topics = list(dict.fromkeys(batch.unroutable))
-            _log.warning(
-                "Acknowledged without storing %d messages that belong to no queue: %s%s",
-                len(batch.unroutable),
-                ", ".join(map(shorten, topics[:_TOPICS_SHOWN])),
-                ", …" if len(topics) > _TOPICS_SHOWN else "",
-            )
+        self._metrics.unroutable.inc(len(batch.unroutable))
+        self._metrics.quarantined.inc(len(batch.quarantined))
+        self._metrics.oversized.inc(len(batch.oversized))
+        self._notices.take(batch)
 
     def _connect(self) -> bool:
         """Connect, however often it takes. False if the shutdown came first."""

@@ -1,8 +1,8 @@
 """Leaving a broker for good, before this listener's part of the work is taken away.
 
 A broker goes on to queue messages for a persistent session whose listener is gone, and with a shared subscription those
-are messages that other listeners never see. So before scaling in: take what the session holds, unsubscribe, end the
-session, and wait until what is queued here is handled.
+are messages that other listeners never see. So before scaling in: take what the session holds until it is proven to be
+empty (see departure), unsubscribe, end the session, and wait until what is queued here is handled.
 """
 
 import logging
@@ -10,20 +10,16 @@ import logging
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from fmq.broker import explain_error
-from fmq.errors import QueueError
+from fmq.errors import QueueError, SettingsError
 from fmq.health import Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.queue import Queue
 from fmq_listener.connection import forget_session
+from fmq_listener.departure import LeaveInDoubt
 from fmq_listener.ingest import Ingest
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
-QUIET_SECONDS = 3.0
-"""How long nothing must come after the last UNSUBACK until the session counts as empty.
-
-MQTT has no way to ask. A broker sends what it has queued as fast as PUBACKs make room for it, so a pause is its end.
-"""
 _LOOK_SECONDS = 0.5
 _TELL_LOOKS = 20
 
@@ -45,13 +41,16 @@ def leave(
 
     Dead letters don't count: they are kept for an operator. Raises what ``Ingest.run`` raises.
     """
-    ingest.run()
     try:
+        ingest.run()
         _forget(settings, client_id, shutdown)
         _log.info("Left the broker: the session of %s has ended", client_id)
         _await_handled(queue, heartbeat, shutdown)
     except Interrupted:
         _log.error("Stopped before everything was handled: leave again")
+        return False
+    except LeaveInDoubt as doubt:
+        _log.error("Not left: %s. The session is kept, and nothing is lost", doubt)
         return False
     _log.info("Nothing is left to be handled")
     return True
@@ -70,7 +69,7 @@ def _forget(settings: ListenerSettings, client_id: str, shutdown: Shutdown) -> N
     if shutdown.requested:
         raise Interrupted
     Retrying(
-        retry=retry_if_exception_type((OSError, ValueError)),
+        retry=retry_if_exception_type((OSError, ValueError, SettingsError)),
         wait=wait_random_exponential(1, max=settings.reconnect_max_seconds),
         sleep=pause,
         before_sleep=tell,

@@ -1,4 +1,8 @@
-"""Which subscriptions the broker's session holds: it can't be asked, so it is remembered with the store."""
+"""Which subscriptions the broker's session may hold, kept with the store to take back those that were removed.
+
+The note never decides what to subscribe to: a broker that is killed before it saves, or restored from a backup, comes
+back with the session and without some of its subscriptions. So every connection subscribes to all of them.
+"""
 
 import json
 from collections.abc import Iterable
@@ -6,7 +10,9 @@ from typing import Protocol
 
 from fmq.topics import TopicFilter
 
-_UNSURE = -1
+_ASKED, _REMOVED, _HELD = -1, 0, 1
+_REMOVED_KEPT = 256
+"""How many removed filters are kept: a broker that is restored from a backup may hold them again."""
 
 
 class Memory(Protocol):
@@ -18,76 +24,69 @@ class Memory(Protocol):
 
 
 class Ledger:
-    """The subscriptions of one session, as they are and as they should be.
-
-    What is asked of the broker and not yet confirmed is remembered as unsure before it is sent, so that a process
-    that is killed in between asks once more.
-    """
+    """The subscriptions of one session, by topic filter: asked for, granted, or removed."""
 
     def __init__(
         self, wanted: Iterable[TopicFilter], *, memory: Memory, key: str, unwanted: Iterable[TopicFilter] = ()
     ) -> None:
-        """``unwanted`` filters are taken back even if nothing is remembered of them."""
-        self._wanted = tuple(wanted)
+        """``unwanted`` filters are taken back even if the note does not hold them."""
+        self.wanted = tuple(wanted)
         self._unwanted = tuple(unwanted)
         self._memory = memory
         self._key = key
-        self._held: dict[str, int] = {}
-        self._numbers: dict[str, int] = {}
-        self.refused: set[str] = set()
+        self._noted: dict[str, int] = {}
+        self._saved: dict[str, int] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the note says that the session holds a subscription."""
+        return any(self._noted.values())
+
+    @property
+    def former(self) -> dict[str, bool]:
+        """Filters that are no longer wanted, each with whether the broker has not confirmed yet that it removed it."""
+        wanted = {one.text for one in self.wanted}
+        return {text: state != _REMOVED for text, state in self._noted.items() if text not in wanted}
 
     def recall(self) -> None:
-        """Read what is remembered. A note that can't be read is none: everything is then subscribed again."""
+        """Read the note; one that can't be read counts as empty. Raises StoreUnavailable."""
         try:
             note = json.loads(self._memory.recall(self._key) or "{}")
         except ValueError:
             note = {}
-        held = note if isinstance(note, dict) else {}
-        self._held = {str(text): number for text, number in held.items() if isinstance(number, int)}
+        found = note if isinstance(note, dict) else {}
+        self._noted = {str(text): state for text, state in found.items() if isinstance(state, int)}
+        self._saved = dict(self._noted)
 
-    @property
-    def known(self) -> bool:
-        """Whether the session is remembered to hold anything."""
-        return bool(self._held)
+    def begin(self, *, session_present: bool) -> frozenset[str]:
+        """Note what is about to be asked for on a new connection. Raises StoreUnavailable.
 
-    @property
-    def former(self) -> list[str]:
-        """Filters that the session may still hold and that are not wanted any more."""
-        wanted = {one.text for one in self._wanted}
-        return [text for text in self._held if text not in wanted]
-
-    def begin(self, *, session_present: bool, numbers: dict[str, int]) -> list[tuple[TopicFilter, int]]:
-        """What has to be subscribed on a new connection, with its identifier (0: without one).
-
-        ``numbers`` maps queue names to identifiers; empty if identifiers can't be used.
+        Returns the names of the filters that this session has held before. A process that is killed before the broker's
+        answer leaves the note behind, so nothing that was asked for is forgotten.
         """
-        self._numbers = numbers
-        self.refused.clear()
-        self._held = self._held | {one.text: _UNSURE for one in self._unwanted} if session_present else {}
-        missing = self.missing()
-        if missing or not session_present:
-            self._held |= {one.text: _UNSURE for one, _ in missing}
-            self.save()
-        return missing
+        if not session_present:
+            self._noted = {}
+        before = frozenset(one.name for one in self.wanted if self._noted.get(one.text, _ASKED) > _REMOVED)
+        for one in (*self.wanted, *self._unwanted):
+            if self._noted.get(one.text, _REMOVED) == _REMOVED:
+                self._noted[one.text] = _ASKED
+        self.save()
+        return before
 
-    def missing(self) -> list[tuple[TopicFilter, int]]:
-        """What is wanted and not known to be held."""
-        each = ((one, self._numbers.get(one.name, 0)) for one in self._wanted)
-        return [(one, number) for one, number in each if self._held.get(one.text) != number]
+    def granted(self, one: TopicFilter) -> None:
+        """The broker has granted it."""
+        self._noted[one.text] = _HELD
 
-    def held(self, one: TopicFilter, number: int) -> None:
-        """The broker granted it."""
-        self._held[one.text] = number
-        self.refused.discard(one.text)
-
-    def refuse(self, one: TopicFilter) -> None:
-        """The broker refused it."""
-        self.refused.add(one.text)
-
-    def gone(self, text: str) -> None:
-        """The broker has removed it."""
-        self._held.pop(text, None)
+    def removed(self, text: str) -> None:
+        """The broker has confirmed that it removed it."""
+        self._noted.pop(text, None)
+        self._noted[text] = _REMOVED  # the last one, in the order of removal
+        old = [text for text, state in self._noted.items() if state == _REMOVED]
+        for one in old[:-_REMOVED_KEPT]:
+            del self._noted[one]
 
     def save(self) -> None:
-        """Keep what is known. Raises StoreUnavailable."""
-        self._memory.remember(self._key, json.dumps(self._held))
+        """Write the note if it has changed. Raises StoreUnavailable."""
+        if self._noted != self._saved:
+            self._memory.remember(self._key, json.dumps(self._noted))
+            self._saved = dict(self._noted)

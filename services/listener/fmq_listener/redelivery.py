@@ -12,10 +12,17 @@ Why so many: there are 65,535 packet identifiers (section 2.2.1). Half of them i
 Receive Maximum it was told (Mosquitto 2.0 forgets it when a session is taken up again). And a broker that counts its
 identifiers up, as Mosquitto does, has not come round to one of them again.
 
+A broker that numbers its packets anew on each connection (RabbitMQ) breaks that rule: an identifier says nothing of earlier
+packets. It shows when the first packet on a connection to a resumed session has the identifier 1. A broker that goes on with
+its numbering sends 1 first only if it did not get a single acknowledgement since it used 1: then it sends everything since,
+in the same order, with DUP (section 4.6). If anything else comes, nothing is suppressed on that connection, nor on later ones
+that begin with 1.
+
 The limit: a broker that uses identifiers again sooner may have got the PUBACK after all, given the identifier to a message
 with the very same content, and lost that one's first delivery with the connection. Then it is taken for the old one.
 """
 
+import logging
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -26,13 +33,19 @@ from typing import Protocol
 from fmq.message import Incoming, Properties, Receipt
 from fmq_listener.batch import Batch
 
+_log = logging.getLogger(__name__)
 _ENTRY = struct.Struct(">H8s")
 _DIGEST_BYTES = 8
 WINDOW = 32_767
+_ANEW = "anew"
 
 
 class Receipts(Protocol):
-    """The part of a Queue that keeps receipts."""
+    """The part of a Queue that keeps receipts and notes."""
+
+    def remember(self, key: str, value: str) -> None: ...
+
+    def recall(self, key: str) -> str | None: ...
 
     def receipts(self, session: str) -> Sequence[tuple[int, bytes]]: ...
 
@@ -49,10 +62,17 @@ class Redelivery:
         self._kept: deque[tuple[int, int]] = deque()
         """Number and count of each receipt."""
         self._known: dict[int, bytes] = {}
+        self._note = f"numbering:{session}"
+        self._is_first = False
+        """Whether the next packet is the first one of a connection to a resumed session."""
+        self._order: list[tuple[int, bytes]] = []
+        """What is known, in the order of arrival."""
 
     def begin(self, *, session_present: bool) -> None:
         """A connection stands, and nothing was read from it yet. Raises StoreUnavailable."""
         self._known = {}
+        self._order = []
+        self._is_first = False
         if not session_present:
             self._receipts.forget_receipts(self._session)
             self._kept.clear()
@@ -60,7 +80,9 @@ class Redelivery:
         found = self._receipts.receipts(self._session)
         self._kept = deque((number, len(data) // _ENTRY.size) for number, data in found)
         entries = [entry for _, data in found for entry in _ENTRY.iter_unpack(data)]
-        self._known = dict(entries[-self._window :])
+        self._order = entries[-self._window :]
+        self._known = dict(self._order)
+        self._is_first = bool(found)
 
     def sift(self, batch: Batch) -> tuple[list[Incoming], list[Incoming], Receipt | None]:
         """What of ``batch`` is to be stored, what is not, and the receipt that has to be kept in the same commit."""
@@ -68,20 +90,52 @@ class Redelivery:
         again: list[slice] = []
         entries: list[bytes] = []
         digests: dict[int, bytes] = {}
+        if self._is_first and batch.marks:
+            self._look_at_first(batch)
         for packet_id, redelivered, start, count in batch.marks:
             if not count:
-                continue  # it belongs to no queue
-            digest = _digest(messages[start], digests)
-            if redelivered and self._known.get(packet_id) == digest:
+                continue  # of QoS 2, and stored already
+            found = digest(messages[start], digests)
+            if redelivered and self._known.get(packet_id) == found:
                 del self._known[packet_id]
                 again.append(slice(start, start + count))
             else:
-                entries.append(_ENTRY.pack(packet_id, digest))
+                entries.append(_ENTRY.pack(packet_id, found))
         suppressed = [message for part in again for message in messages[part]]
         stored = list(messages)
         for part in reversed(again):
             del stored[part]
         return stored, suppressed, self._receipt(entries)
+
+    def _look_at_first(self, batch: Batch) -> None:
+        """Whether the broker has gone on with its numbering. Raises StoreUnavailable."""
+        self._is_first = False
+        noted = self._receipts.recall(self._note) == _ANEW
+        if batch.marks[0][0] != 1:
+            if noted:
+                self._receipts.remember(self._note, "")
+        elif noted or not self._goes_on(batch):
+            self._known = {}
+            if not noted:
+                self._receipts.remember(self._note, _ANEW)
+            _log.warning(
+                "The broker numbers its packets anew on each connection: FMQ_DUPLICATES=session can't tell what comes "
+                "again, and suppresses nothing on this connection. Use FMQ_DUPLICATES=key."
+            )
+        self._order = []
+
+    def _goes_on(self, batch: Batch) -> bool:
+        """Whether a batch that begins with the identifier 1 repeats everything since that one was used."""
+        ids = [number for number, _ in self._order]
+        if 1 not in ids:
+            return False
+        owed = self._order[len(ids) - 1 - ids[::-1].index(1) :]
+        digests: dict[int, bytes] = {}
+        came = [
+            (number, digest(batch.messages[start], digests)) if redelivered and count else None
+            for number, redelivered, start, count in batch.marks[: len(owed)]
+        ]
+        return came == owed
 
     def stored(self, receipt: Receipt | None) -> None:
         """The commit with ``receipt`` has succeeded."""
@@ -104,7 +158,7 @@ class Redelivery:
         return Receipt(self._session, number, b"".join(entries), first)
 
 
-def _digest(message: Incoming, digests: dict[int, bytes]) -> bytes:
+def digest(message: Incoming, digests: dict[int, bytes]) -> bytes:
     """Of everything that a redelivery repeats. The expiry interval is less each time (MQTT 5, section 3.3.2.3.3)."""
     found = blake2b(digest_size=_DIGEST_BYTES)
     topic = message.topic.encode(errors="surrogatepass")
@@ -120,6 +174,11 @@ def _of_properties(properties: Properties, digests: dict[int, bytes]) -> bytes:
     """A digest of the properties; the messages of a batch often share them."""
     key = id(properties)
     if key not in digests:
-        text = repr(replace(properties, message_expiry_interval=None))
-        digests[key] = blake2b(text.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+        found = blake2b(digest_size=_DIGEST_BYTES)
+        few = replace(properties, message_expiry_interval=None, user_properties=(), raw=None)
+        # Piece by piece: all of them in one text may be many times as large as they are.
+        for part in (few, *properties.user_properties):
+            found.update(repr(part).encode(errors="surrogatepass"))
+        found.update(properties.raw or b"")
+        digests[key] = found.digest()
     return digests[key]

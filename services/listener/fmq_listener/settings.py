@@ -8,11 +8,14 @@ from fmq.broker import BrokerSettings
 from fmq.settings import Names, setting
 from fmq.topics import TopicFilter
 from fmq.upkeep import RetentionSettings
-from fmq_listener.asking import key_of
 from fmq_listener.filters import overlapping, parse_all
+from fmq_listener.keys import key_of
 
 _WEEK = 7 * 24 * 3600
 _NEVER_EXPIRES = 0xFFFFFFFF
+_SMALLEST_LIMIT = 128 * 1024
+"""The longest topic fits in twice."""
+LARGEST_PACKET = 268_435_455
 
 
 class ListenerSettings(RetentionSettings, BrokerSettings):
@@ -25,8 +28,8 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     client_id: str | None = setting(
         None,
-        about="What the broker knows this listener's session by; one listener each. By default made of the host name "
-        "and the first topic filter: set it where the host name changes, as in a container.",
+        about="The name of this listener's session at the broker, unique to each listener. By default made of the "
+        "store's identity and kept with the store, so that it follows the store and its filters.",
         right="a short name of its own for each listener, such as fmq-1",
         min_length=1,
         max_length=256,
@@ -55,9 +58,17 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     inflight_bytes: int = setting(
         64 * 1024 * 1024,
-        about="The most bytes of payload that are taken before their commit; one larger message comes alone.",
+        about="The most bytes of messages that are taken before their commit; the message that reaches it is part of it.",
         right="a number of bytes, 1 or more, such as 67108864",
         ge=1,
+    )
+    max_packet_bytes: int = setting(
+        64 * 1024 * 1024,
+        about="The largest packet to receive (MQTT 5 Maximum Packet Size: the broker drops larger messages for this listener). "
+        "A larger packet that comes all the same is neither held nor acknowledged.",
+        right=f"a number of bytes from {_SMALLEST_LIMIT} to {LARGEST_PACKET}, such as 67108864",
+        ge=_SMALLEST_LIMIT,
+        le=LARGEST_PACKET,
     )
     duplicates: Literal["off", "session", "key"] = setting(
         "off",

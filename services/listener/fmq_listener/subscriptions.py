@@ -1,7 +1,8 @@
-"""Asking the broker for subscriptions, and taking back those that are not wanted any more."""
+"""Subscribing on every connection, and unsubscribing from filters that are no longer wanted."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from paho.mqtt.client import Client
 from paho.mqtt.packettypes import PacketTypes
@@ -15,106 +16,268 @@ from fmq.topics import TopicFilter
 from fmq_listener.ledger import Ledger
 
 _log = logging.getLogger(__name__)
-_QOS = 1  # QoS 2 can't be acknowledged after a commit with paho; the broker hands it over at QoS 1
+_QOS = 1
+_ENOUGH = (1, 2)
 _ANSWER_SECONDS = 30.0
 _RETRY_SECONDS = 60.0
+_LONGEST_RETRY_SECONDS = 3_600.0
+_CLOSES_WITHIN = 5.0
+"""Seconds after a refusal within which the end of the connection counts as part of it: RabbitMQ closes then."""
+_QOS_0 = "granted at QoS 0 only"
+_CLOSED = "the broker closed the connection without an answer"
+_SUSPECT_AFTER = 2
+"""Connections that end while one filter alone awaits its SUBACK, until it counts as refused if others were granted."""
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """``fatal``: the broker ended the connection after it. Times are in steady seconds."""
+
+    reason: str
+    at: float
+    retry_at: float
+    delay: float = _RETRY_SECONDS
+    fatal: bool = False
 
 
 class Subscriptions:
-    """Keeps what the session holds as the ledger wants it. Callbacks only note answers; ``settle`` acts on them."""
+    """Keeps the session subscribed to all wanted filters. Callbacks only note answers; ``settle`` acts on them.
+
+    Refusals outlive a connection: a broker that closes the connection after each of them is asked for the other filters
+    on the next one, and for the refused one less and less often. A broker may also close it in place of a SUBACK (MQTT
+    3.1.1 has no other error code for RabbitMQ 3.10 to send): then filters are asked for one by one, to find the one.
+    """
 
     def __init__(self, client: Client, ledger: Ledger, *, v5: bool, clock: Clock) -> None:
         self._client = client
         self._ledger = ledger
         self._v5 = v5
         self._clock = clock
-        self._asked: dict[int, tuple[TopicFilter, int]] = {}
+        self._started = False
+        self._numbers: Mapping[str, int] = {}
+        self._asked: dict[int, TopicFilter] = {}
+        self._next: list[TopicFilter] = []
+        """To be asked for after the answers that are awaited."""
+        self._singly = False
+        self._unanswered: dict[str, int] = {}
+        """How many connections ended while this filter alone was awaited, since it was last answered."""
+        self._granted: set[str] = set()
+        self._refused: dict[str, _Refusal] = {}
         self._leaving: dict[int, str] = {}
+        self._kept: dict[str, str] = {}
+        """Filters that the broker did not confirm to have removed, on this connection, with the reason."""
         self._answers: list[tuple[int, Sequence[ReasonCode]]] = []
-        self._left: list[int] = []
-        self._retry_at = 0.0
-        self._deadline = 0.0
+        self._left: list[tuple[int, Sequence[ReasonCode]]] = []
+        self._unavailable: frozenset[str] = frozenset()
+        self._answer_by = self._removal_by = 0.0
         client.on_subscribe = lambda _client, _userdata, mid, reasons, _properties: self._answers.append((mid, reasons))
-        client.on_unsubscribe = lambda _client, _userdata, mid, _reasons, _properties: self._left.append(mid)
+        client.on_unsubscribe = lambda _client, _userdata, mid, reasons, _properties: self._left.append((mid, reasons))
 
     @property
     def complete(self) -> bool:
-        """Whether every wanted filter is subscribed."""
-        return not self._asked and not self._ledger.refused
+        """Whether the broker has granted every wanted filter at QoS 1 on this connection."""
+        return self._started and all(one.text in self._granted for one in self._ledger.wanted)
+
+    def held(self, name: str) -> bool:
+        """Whether the filter of this queue is granted at QoS 1 on this connection."""
+        return any(one.name == name and one.text in self._granted for one in self._ledger.wanted)
 
     @property
-    def none_left(self) -> bool:
-        """Whether the session holds no subscription any more."""
-        return not self._asked and not self._leaving and not self._ledger.known
+    def problem(self) -> str | None:
+        """Which filters are not subscribed, and why; None if all are."""
+        if self.complete:
+            return None
+        missing = {
+            one.text: self._refused[one.text].reason if one.text in self._refused else "no answer yet"
+            for one in self._ledger.wanted
+            if one.text not in self._granted
+        }
+        return "not subscribed to " + ", ".join(f"{shorten(text)} ({why})" for text, why in sorted(missing.items()))
+
+    @property
+    def blame(self) -> str:
+        """Which refusal the end of this connection follows; empty if none."""
+        now = self._clock.steady()
+        recent = [text for text, one in self._refused.items() if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN]
+        if recent:
+            return f" after it refused the subscription to {', '.join(map(shorten, recent))}"
+        if self._granted and (suspect := self._suspect) in self._unanswered:
+            return f" before it answered the subscription to {shorten(suspect)}"
+        return ""
+
+    @property
+    def _suspect(self) -> str:
+        """The filter whose SUBACK alone is awaited: the one to blame if the connection ends now. Empty if none."""
+        return next(iter(self._asked.values())).text if len(self._asked) == 1 else ""
 
     @property
     def overdue(self) -> bool:
-        """Whether the broker owes an answer for too long."""
-        return bool(self._asked or self._leaving) and self._clock.steady() > self._deadline
+        """Whether the broker owes an answer to SUBSCRIBE for too long."""
+        return bool(self._asked) and self._clock.steady() > self._answer_by
 
-    def start(self, *, session_present: bool, numbers: dict[str, int]) -> None:
-        """Ask for what is missing on a new connection. Raises StoreUnavailable."""
-        for waiting in (self._asked, self._leaving, self._answers, self._left):
+    @property
+    def leaving(self) -> bool:
+        """Whether the broker still owes an answer to UNSUBSCRIBE."""
+        return bool(self._leaving)
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """Filters that the broker did not confirm to have removed, with the reason."""
+        return self._kept
+
+    def reset(self) -> None:
+        """Forget what holds for one connection only."""
+        self._started = False
+        for waiting in (
+            self._asked,
+            self._next,
+            self._leaving,
+            self._answers,
+            self._left,
+            self._granted,
+            self._kept,
+        ):
             waiting.clear()
-        self._ask(self._ledger.begin(session_present=session_present, numbers=numbers))
-        for text in self._ledger.former:
-            _, mid = self._client.unsubscribe(text)
-            self._leaving[mid or 0] = text
-        if not self._asked and not self._leaving:
-            self._tell()
+
+    def ended(self) -> None:
+        """The connection has ended: a refusal that came just before, or a SUBACK that did not come, may be the reason."""
+        now = self._clock.steady()
+        if suspect := self._suspect:
+            count = self._unanswered[suspect] = self._unanswered.get(suspect, 0) + 1  # asked for after the others now
+            if count >= _SUSPECT_AFTER and self._granted:
+                self._refuse(suspect, _CLOSED)
+        self._singly = self._singly or bool(self._asked)
+        for one in self._refused.values():
+            if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN:
+                one.fatal = True
+                one.retry_at = now + one.delay
+
+    def start(self, *, numbers: Mapping[str, int], unavailable: Mapping[str, str]) -> None:
+        """Ask for every wanted filter on a new connection.
+
+        ``numbers`` maps queue names to subscription identifiers; empty if the broker takes none. ``unavailable`` are
+        filters that the broker has said it can't serve, with the reason.
+        """
+        self._started = True
+        self._numbers = numbers
+        self._unavailable = frozenset(unavailable)
+        now = self._clock.steady()
+        for text, reason in unavailable.items():
+            self._refuse(text, reason)
+        skipped = {text for text, one in self._refused.items() if one.fatal and one.retry_at > now}
+        self._ask(one for one in self._ledger.wanted if one.text not in skipped and one.text not in unavailable)
+        if not self._asked and self._ledger.wanted:
+            self._report()
 
     def settle(self) -> None:
         """Act on the broker's answers. Raises StoreUnavailable."""
-        if self._answers or self._left:
+        if self._answers:
             while self._answers:
-                self._granted(*self._answers.pop(0))
-            while self._left:
-                text = self._leaving.pop(self._left.pop(0), None)
-                if text is not None:
-                    self._ledger.gone(text)
-                    _log.info("Unsubscribed from %s", shorten(text))
-            if not self._asked and not self._leaving:
+                self._take_answer(*self._answers.pop(0))
+            if not self._asked and self._next:
+                self._send(self._next.pop(0))
+            if not self._asked:
+                self._singly = False
                 self._ledger.save()
-                self._tell()
-        if self._ledger.refused and not self._asked and self._clock.steady() >= self._retry_at:
-            self._ask(self._ledger.missing())
+                self._report()
+        if self._left:
+            while self._left:
+                self._take_removal(*self._left.pop(0))
+            self._ledger.save()
+        if self._leaving and self._clock.steady() > self._removal_by:
+            self._keep(self._leaving.values(), "no answer to UNSUBSCRIBE")
+            self._leaving.clear()
 
-    def _ask(self, missing: Sequence[tuple[TopicFilter, int]]) -> None:
-        self._deadline = self._clock.steady() + _ANSWER_SECONDS
-        for one, number in missing:
-            if self._v5:
-                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-                if number:
-                    properties.SubscriptionIdentifier = number
-                options = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-                _, mid = self._client.subscribe(one.text, options=options, properties=properties)
-            else:
-                _, mid = self._client.subscribe(one.text, qos=_QOS)
-            self._asked[mid or 0] = (one, number)
+    def ask_again(self) -> None:
+        """Ask for what was refused, where it is time."""
+        now = self._clock.steady()
+        if self._refused and not self._asked:
+            self._ask(one for one in self._ledger.wanted if self._is_due(one.text, now))
 
-    def _granted(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
-        if mid not in self._asked:
-            return
-        one, number = self._asked.pop(mid)
-        reason = reasons[0]
-        if reason.is_failure:
-            self._ledger.refuse(one)
-            self._retry_at = self._clock.steady() + _RETRY_SECONDS
-            _log.error(
-                "The broker refused the subscription to %s: %s; next attempt in %g s",
-                shorten(one.text),
-                reason.getName(),
-                _RETRY_SECONDS,
-            )
-            return
-        if reason.value < _QOS:
-            _log.warning("The broker granted %s at QoS 0 only: messages may be lost", shorten(one.text))
-        self._ledger.held(one, number)
+    def take_back(self) -> None:
+        """Unsubscribe from the filters that are no longer wanted."""
+        self._removal_by = self._clock.steady() + _ANSWER_SECONDS
+        for text in self._ledger.former:
+            _, mid = self._client.unsubscribe(text)
+            self._leaving[mid or 0] = text
 
-    def _tell(self) -> None:
-        if self.none_left:
-            _log.info("Connected, and subscribed to nothing any more")
-        elif self._ledger.refused:
-            _log.warning("Connected, but not subscribed to %s", ", ".join(map(shorten, sorted(self._ledger.refused))))
+    def _is_due(self, text: str, now: float) -> bool:
+        return text in self._refused and text not in self._unavailable and now >= self._refused[text].retry_at
+
+    def _ask(self, filters: Iterable[TopicFilter]) -> None:
+        wanted = sorted(filters, key=lambda one: self._unanswered.get(one.text, 0))
+        at_once = wanted[:1] if self._singly else wanted
+        self._next = wanted[len(at_once) :]
+        for one in at_once:
+            self._send(one)
+
+    def _send(self, one: TopicFilter) -> None:
+        self._answer_by = self._clock.steady() + _ANSWER_SECONDS
+        if self._v5:
+            properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+            if number := self._numbers.get(one.name, 0):
+                properties.SubscriptionIdentifier = number
+            options = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            _, mid = self._client.subscribe(one.text, options=options, properties=properties)
         else:
+            _, mid = self._client.subscribe(one.text, qos=_QOS)
+        self._asked[mid or 0] = one
+
+    def _take_answer(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
+        one = self._asked.pop(mid, None)
+        if one is None:
+            return
+        self._unanswered.pop(one.text, None)
+        reason = reasons[0] if reasons else None
+        if reason is not None and reason.value in _ENOUGH:
+            self._granted.add(one.text)
+            self._refused.pop(one.text, None)
+            self._ledger.granted(one)
+        elif reason is not None and not reason.is_failure:
+            self._ledger.granted(one)
+            self._refuse(one.text, _QOS_0)
+        else:
+            self._refuse(one.text, reason.getName() if reason is not None else "an empty answer")
+
+    def _refuse(self, text: str, reason: str) -> None:
+        now = self._clock.steady()
+        before = self._refused.get(text)
+        delay = min(_LONGEST_RETRY_SECONDS, before.delay * 2) if before and before.fatal else _RETRY_SECONDS
+        self._refused[text] = _Refusal(reason, now, now + delay, delay, before is not None and before.fatal)
+        if before is not None and before.reason == reason and not before.fatal and now - before.at < _RETRY_SECONDS:
+            return  # the same on a new connection: already in the log
+        if reason == _QOS_0:
+            what = "The broker granted the subscription to %s at QoS 0 only: messages may be lost; next attempt in %g s"
+            _log.error(what, shorten(text), delay)
+        else:
+            what = "The broker refused the subscription to %s: %s; next attempt in %g s"
+            _log.error(what, shorten(text), reason, delay)
+
+    def _take_removal(self, mid: int, reasons: Sequence[ReasonCode]) -> None:
+        text = self._leaving.pop(mid, None)
+        if text is None:
+            return
+        if reasons and reasons[0].is_failure:
+            self._keep([text], reasons[0].getName())
+            return
+        if self._ledger.former.get(text):
+            _log.info("Unsubscribed from %s", shorten(text))
+        self._ledger.removed(text)
+
+    def _keep(self, texts: Iterable[str], reason: str) -> None:
+        """A missing or refusing UNSUBACK (MQTT 5, section 3.11.3). The next connection asks again."""
+        for text in texts:
+            self._kept[text] = reason
+            unconfirmed = self._ledger.former.get(text)
+            _log.log(
+                logging.WARNING if unconfirmed else logging.DEBUG,
+                "The broker did not confirm that it removed the subscription to %s: %s; its messages are still stored",
+                shorten(text),
+                reason,
+            )
+
+    def _report(self) -> None:
+        if (problem := self.problem) is None:
             _log.info("Connected and subscribed successfully")
+        else:
+            _log.warning("Connected, but %s", problem)

@@ -20,6 +20,7 @@ from fmq.log import configure, shorten
 from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, guard_locks, open_queue
+from fmq.threads import StopGuard, supervise_others
 from fmq.upkeep import Upkeep
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
@@ -57,6 +58,7 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
     settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
+    supervise_others(shutdown)
     return _serve(settings, choice, shutdown)
 
 
@@ -78,6 +80,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     heartbeat = Heartbeat()
     shown = shorten(", ".join(settings.queues)) or "every queue there is"
     with ExitStack() as stack:
+        stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         reporter = Reporter(
             ServiceManager(os.environ),
             heartbeat=heartbeat,
@@ -107,7 +110,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         worker, runner = make_worker(
             settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat, circuit=circuit
         )
-        server = _health_server(settings, registry, heartbeat, readiness)
+        server = _health_server(settings, registry, heartbeat, readiness, shutdown)
         stack.callback(server.close)
         _log.info(
             "Starting processor for topic: %s",
@@ -120,6 +123,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             reporter.ready()
 
         fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready)
+        fine = fine and shutdown.failure is None
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang: ending without them")
@@ -189,7 +193,11 @@ def void(_: object) -> None:
 
 
 def _health_server(
-    settings: ProcessorSettings, registry: CollectorRegistry, heartbeat: Heartbeat, readiness: Readiness
+    settings: ProcessorSettings,
+    registry: CollectorRegistry,
+    heartbeat: Heartbeat,
+    readiness: Readiness,
+    shutdown: Shutdown,
 ) -> HealthServer:
     try:
         return HealthServer(
@@ -200,6 +208,7 @@ def _health_server(
             heartbeat=heartbeat,
             ready=readiness.checks,
             notes=readiness.notes,
+            shutdown=shutdown,
         )
     except OSError as error:
         raise FmqError(f"can't serve metrics on {settings.http_host}:{settings.http_port}: {error}") from error

@@ -18,6 +18,7 @@ from fmq_processor.judge import Judge
 from fmq_processor.limits import Limits
 from fmq_processor.pausing import Pausing
 from fmq_processor.reading import reading
+from fmq_processor.room import Room
 from fmq_processor.runner import Runner, make_runner
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.settler import Settler
@@ -38,7 +39,9 @@ def make_worker(
 ) -> tuple[Worker, Runner]:
     """A worker, and the runner that it hands messages to; the runner is not started."""
     rng = rng or random.Random()
-    handler = reading(handler, decode=settings.decoder, admitted=settings.admitted)
+    decoder = settings.decoder
+    most_bytes = max(1, settings.batch_bytes // (2 if decoder else 1))  # half for messages, half for values
+    handler = reading(handler, decode=decoder, admitted=settings.admitted, room=Room(most_bytes))
     concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
     runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
     summary = Summary(clock=clock)
@@ -92,7 +95,7 @@ def make_worker(
     limits = Limits(
         batch=settings.batch,
         concurrency=concurrency,
-        most_bytes=settings.batch_bytes,
+        most_bytes=most_bytes,
         is_batch=handler.is_batch,
         lease=settings.lease_seconds,
         timeout=settings.handler_timeout,

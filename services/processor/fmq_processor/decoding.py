@@ -1,7 +1,7 @@
 """Payloads as values: what ``FMQ_DECODE`` names. Pure.
 
 Publishers are not to be trusted: whatever a payload holds, decoding ends soon, in bounded memory, with a value or
-with Undecodable.
+with Undecodable. A value may take 50 times the memory of its text; so room for it is taken first.
 """
 
 import codecs
@@ -11,13 +11,14 @@ import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from email.message import Message as Header
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import msgpack
 
 from fmq.message import Message, Properties
+from fmq_processor.room import UNBOUNDED, Share
 
 NONE, AUTO = "none", "auto"
 _CHUNK = 64 * 1024
@@ -25,14 +26,23 @@ _SHOWN = 80
 _CHARSETS = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16"}
 """The charsets of texts that are read. Others are rare, and some of Python's take time that grows with the square."""
 
-Decode = Callable[[Message], Any]
+
+class Decode(Protocol):
+    """Makes a value of a message's payload. Raises Undecodable, and NoRoom if ``share`` has none for it."""
+
+    def __call__(self, message: Message, share: Share = UNBOUNDED) -> Any: ...  # noqa: ANN401 - whatever it holds
 
 
 class _Step(NamedTuple):
-    """From bytes, and the most that it may unpack to, to a value."""
+    """From bytes, and the most that it may unpack to, to a value.
+
+    The value takes at most ``factor`` bytes of memory for each byte, and more exactly what ``holds`` says.
+    """
 
     name: str
     run: Callable[[bytes, int], Any]
+    factor: int
+    holds: Callable[[bytes], int] | None = None
 
 
 class Undecodable(Exception):
@@ -47,7 +57,7 @@ def make_decoder(spec: str, *, most_bytes: int) -> Decode | None:
     if spec == NONE:
         return None
     if spec == AUTO:
-        return lambda message: _run(_steps_for(message.properties), message.payload, most_bytes)
+        return lambda message, share=UNBOUNDED: _run(_steps_for(message.properties), message.payload, most_bytes, share)
     names = [name.strip() for name in spec.split(",")]
     for name in names:
         if name not in _STEPS:
@@ -56,20 +66,27 @@ def make_decoder(spec: str, *, most_bytes: int) -> Decode | None:
         if before not in _UNPACKING:
             raise ValueError(f"{name!r} needs bytes, and only {' and '.join(_UNPACKING)} give them")
     steps = tuple(_STEPS[name] for name in names)
-    return lambda message: _run(steps, message.payload, most_bytes)
+    return lambda message, share=UNBOUNDED: _run(steps, message.payload, most_bytes, share)
 
 
-def _run(steps: Sequence[_Step], payload: bytes, most_bytes: int) -> Any:  # noqa: ANN401 - whatever it holds
+def _run(steps: Sequence[_Step], payload: bytes, most_bytes: int, share: Share) -> Any:  # noqa: ANN401 - whatever it holds
     value: Any = payload
     for step in steps:
         if len(value) > most_bytes:
             raise Undecodable(f"it has {len(value)} bytes, and {most_bytes} is the most that is decoded")
+        before, most, unpacks = share.held, step.factor * len(value), step.name in _UNPACKING
+        share.take(
+            min(most, 2 * most_bytes) if unpacks else most,  # twice: in pieces, and then as a whole
+            None if step.holds is None else partial(step.holds, value),
+        )
         try:
             value = step.run(value, most_bytes)
         except RecursionError:
             raise Undecodable(f"not decoded as {step.name}: it is nested too deep") from None
         except (Undecodable, ValueError, TypeError, OverflowError, OSError, EOFError, zlib.error) as error:
             raise Undecodable(f"not decoded as {step.name}: {error}") from None
+        if unpacks:
+            share.shrink(before + len(value))
     return value
 
 
@@ -124,9 +141,37 @@ def _text(data: bytes, _: int) -> str:
     return data.decode()
 
 
+def _json_holds(data: bytes) -> int:
+    """The memory of CPython's lists, dicts, their entries, strings and numbers, by the signs that each of them needs.
+
+    The text is there twice: as a whole, and in the strings.
+    """
+    lists, dicts, members, more, quotes = (data.count(sign) for sign in (b"[", b"{", b":", b",", b'"'))
+    return 2 * _TEXT * len(data) + 96 * lists + 224 * dicts + 76 * members + 41 * more + 32 * quotes
+
+
+def _msgpack_holds(data: bytes) -> int:
+    """The same by the bytes that begin a map, an array or an extension; those within texts and numbers count too."""
+    dicts, lists, others = (len(data) - len(data.translate(None, signs)) for signs in (_MAPS, _ARRAYS, _EXTENSIONS))
+    return 24 * len(data) + 224 * dicts + 96 * lists + 130 * others
+
+
+_TEXT = 4
+"""Bytes for a character: one beyond the BMP makes all of a string's characters so large."""
+_MAPS = bytes((*range(0x80, 0x90), 0xDE, 0xDF))
+_ARRAYS = bytes((*range(0x90, 0xA0), 0xDC, 0xDD))
+_EXTENSIONS = bytes((*range(0xC7, 0xCA), *range(0xD4, 0xD9)))
+_DEFLATED = 1032
+"""The most that deflate packs into a byte (zlib's technical details)."""
 _STEPS: Mapping[str, _Step] = {
-    name: _Step(name, run)
-    for name, run in (("gzip", _gunzip), ("zlib", _inflate), ("json", _json), ("msgpack", _msgpack), ("text", _text))
+    one.name: one
+    for one in (
+        _Step("gzip", _gunzip, 2 * _DEFLATED),
+        _Step("zlib", _inflate, 2 * _DEFLATED),
+        _Step("json", _json, 72, _json_holds),
+        _Step("msgpack", _msgpack, 256, _msgpack_holds),
+        _Step("text", _text, _TEXT),
+    )
 }
 _UNPACKING = ("gzip", "zlib")
 
@@ -164,7 +209,7 @@ def _steps_of_type(content_type: str) -> Sequence[_Step]:
     if not media_type.startswith("text/"):
         return ()
     charset = _charset(content_type)
-    return (_Step("text", lambda data, _: data.decode(charset)),)
+    return (_Step("text", lambda data, _: data.decode(charset), _TEXT),)
 
 
 def _charset(content_type: str) -> str:

@@ -40,8 +40,11 @@ class Gate:
         """Let the next call through, however short ago the last one failed."""
         self._open_at = 0.0
 
-    def attempt(self, call: Callable[[], _T]) -> _T | None:
-        """The result of ``call``; None if the store refused it, or if it is too soon to try again."""
+    def attempt(self, call: Callable[[], _T], *, writes: bool = True) -> _T | None:
+        """The result of ``call``; None if the store refused it, or if it is too soon to try again.
+
+        A call that only reads (not ``writes``) proves nothing when it succeeds: a full disk can be read.
+        """
         if not self.is_open:
             return None
         try:
@@ -53,7 +56,7 @@ class Gate:
             if self._failed == 1:
                 _log.error("The store is unavailable, trying again until it is back: %s", error)
             return None
-        if self._failed:
+        if self._failed and writes:
             _log.info("The store is back after %d failed calls", self._failed)
             self._failed = 0
         return result

@@ -1,14 +1,16 @@
 """Which queue to claim from next, and when to look again."""
 
+import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from fmq.clock import Clock
-from fmq.errors import UnknownQueue
+from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.log import shorten
 from fmq.message import Claim
 from fmq.queue import Queue
+from fmq.topics import QUARANTINE
 from fmq_processor.gate import Gate
 from fmq_processor.job import size_of
 
@@ -33,7 +35,7 @@ class Intake:
         ordered: bool = False,
         on_new: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Serve the queues ``wanted``, else all there are; ``on_new`` is told the name of each one found."""
+        """Serve the queues ``wanted``, else all but the quarantine; ``on_new`` is told the name of each one found."""
         self._queue = queue
         self._gate = gate
         self._clock = clock
@@ -45,6 +47,8 @@ class Intake:
         self._line: deque[str] = deque()
         self._missing: set[str] = set()
         self._look_at = 0.0
+        self._due: list[float] = []
+        """When something will be due; a heap."""
         self._refresh_at = 0.0
 
     @property
@@ -54,21 +58,28 @@ class Intake:
 
     def due(self) -> bool:
         """Whether there may be something to claim."""
-        changed = self._queue.changed()
+        try:
+            changed = self._queue.changed()
+        except StoreUnavailable:
+            changed = True  # what is claimed next meets the same fault, and the gate reports it
         return changed or self._clock.steady() >= self._look_at
 
     def look_within(self, seconds: float) -> None:
-        """Look again in ``seconds`` at the latest: something will be due then."""
-        self._look_at = min(self._look_at, self._clock.steady() + seconds)
+        """Look again in ``seconds`` at the latest, whatever other looks there are: something will be due then."""
+        at = self._clock.steady() + seconds
+        self._look_at = min(self._look_at, at)
+        heapq.heappush(self._due, at)
 
     def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
         """Claim from queue after queue until ``room`` is filled or all were asked; ``most`` at once.
 
-        Ends also when the payloads have reached ``most_bytes``; the last one may go beyond.
+        Ends also when the messages hold ``most_bytes``; the last one may go beyond.
 
         A suspect message ends it: nothing is to be in hand beside it.
         """
         now = self._clock.steady()
+        while self._due and self._due[0] <= now:
+            heapq.heappop(self._due)
         if now >= self._refresh_at:
             self._refresh(now)
         left = len(self._line)
@@ -77,15 +88,17 @@ class Intake:
             if not left:
                 left = self._refresh(now)  # queues made since the last look
                 if not left:
-                    self._look_at = now + (self._sleep if self._gate.is_open and not is_more else 0.0)
-                    return
+                    if self._gate.is_open and not is_more:
+                        self._look_at = min([now + self._sleep, *self._due[:1]])
+                        return
+                    break
             left -= 1
             limit = min(room, most)
             claims = self._claim(limit, most_bytes)
             if claims is None:
                 break
             if claims:
-                is_more |= len(claims) == limit
+                is_more = True  # also after fewer than asked for: the next one may have been too large
                 room -= len(claims)
                 most_bytes -= size_of(claims)
                 yield claims
@@ -106,7 +119,7 @@ class Intake:
 
     def _refresh(self, now: float) -> int:
         """Look for new queues. Returns how many there are; they stand first in the line."""
-        names = self._gate.attempt(self._queue.names)
+        names = self._gate.attempt(self._queue.names, writes=False)
         if names is None:
             return 0
         self._refresh_at = now + _REFRESH_SECONDS
@@ -116,7 +129,8 @@ class Intake:
                 self._missing.add(name)
                 _log.info("Waiting for the queue %s: no listener has made it yet", shorten(name))
         self._missing -= there
-        new = [name for name in (self._wanted or names) if name in there and name not in self._line]
+        served = self._wanted or [name for name in names if name != QUARANTINE]
+        new = [name for name in served if name in there and name not in self._line]
         for name in reversed(new):
             self._line.appendleft(name)
             self._on_new(name)

@@ -1,16 +1,17 @@
 """What is handed to a runner, and what its result means for each message."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.outcome import Cause, Dead, Done, Retry, RetryLater
+from fmq.outcome import Cause, Dead, Done, Retry, RetryLater, describe
 
 
 def size_of(claims: Sequence[Claim]) -> int:
-    """The bytes of their payloads."""
-    return sum([len(claim.message.payload) for claim in claims])
+    """The bytes that they hold."""
+    return sum([claim.message.held_bytes for claim in claims])
 
 
 class Job:
@@ -24,7 +25,7 @@ class Job:
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
         self.size = size_of(claims)
         self.seen_at: float | None = None
-        """When it was first seen running, in steady seconds."""
+        """When it was first seen running, in steady seconds less those in which the runner stalled."""
 
 
 class Finished(NamedTuple):
@@ -38,9 +39,20 @@ class Finished(NamedTuple):
 
 def results(job: Job, result: object) -> Sequence[object]:
     """One result, as ``fmq.outcome.decide`` takes it, for each message of ``job``."""
-    if job.is_batch:
-        return spread(result, len(job.claims))
-    return [_never_ran(result) or result]
+    count = len(job.claims)
+    try:
+        found = list(spread(result, count)) if job.is_batch else [result]
+        found = [one if one is None or one is True else _never_ran(one) or one for one in found]
+        if len(found) != count:
+            raise ValueError(f"it yields {len(found)} results and says that it has {count}")  # noqa: TRY301
+    except BaseException as error:  # noqa: BLE001 - a class of the handler's own may raise anything
+        return [unusable(error)] * count
+    return found
+
+
+def unusable(error: BaseException) -> Retry:
+    """What follows from a result that raises ``error`` when it is looked at."""
+    return Retry(reason=f"the handler's result can't be used: {describe(error)}", cause=Cause.BAD_RESULT)
 
 
 def spread(result: object, count: int) -> Sequence[object]:
@@ -55,6 +67,9 @@ def spread(result: object, count: int) -> Sequence[object]:
             return result
         reason = f"the batch handler returned {len(result)} results for {count} messages"
         return [Retry(reason=reason, cause=Cause.BAD_RESULT)] * count
+    if isinstance(result, Mapping | AbstractSet):
+        reason = f"the batch handler returned a {type(result).__name__}: return None, a bool or a list of results"
+        return [Retry(reason=reason, cause=Cause.BAD_RESULT)] * count
     return [None] * count
 
 
@@ -64,7 +79,7 @@ def _never_ran(result: object) -> Retry | None:
         result.close()  # or Python warns that it was never awaited
         reason = "the handler returned a coroutine: an await is missing, or 'async' before its 'def'"
         return Retry(reason=reason, cause=Cause.BAD_RESULT)
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        reason = "the handler is a generator, of which nothing ran: it would return, not yield"
+    if inspect.isgenerator(result) or inspect.isasyncgen(result) or isinstance(result, map | filter):
+        reason = "the handler returned a generator, map or filter, of which nothing ran: return a list, or don't yield"
         return Retry(reason=reason, cause=Cause.BAD_RESULT)
     return None

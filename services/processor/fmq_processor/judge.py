@@ -1,9 +1,9 @@
 """What becomes of a message, by what its handler made of it, what others' attempts tell of the target, and how many died."""
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from fmq.clock import Clock
 from fmq.message import Claim
@@ -19,11 +19,14 @@ from fmq.outcome import (
     Settlement,
     Unavailable,
     decide,
+    delay_seconds,
+    is_mistake,
 )
 from fmq_processor.breaker import Breaker, Failure
 from fmq_processor.dead_letter_limit import DeadLetterLimit
-from fmq_processor.job import Job, results
-from fmq_processor.reading import Skipped, Unreadable
+from fmq_processor.job import Job, results, unusable
+from fmq_processor.mistakes import Mistakes
+from fmq_processor.reading import Postponed, Skipped, Unreadable
 
 DONE = Done()
 
@@ -68,15 +71,14 @@ class Judge:
         self._breaker = breaker
         self._limit = limit
         self._on_too_many = on_too_many
+        self._mistakes = Mistakes(policy.max_retries + 1, clock=clock)
 
     def settlements(self, job: Job, result: object) -> list[tuple[Claim, Settlement]]:
         """What follows for each message of ``job`` from what its call returned or raised."""
         if result is None or result is True:  # nearly always, and short cuts count here
             self._breaker.succeeded(job.claims[0].message)
             return [(claim, DONE) for claim in job.claims]
-        return [
-            (claim, self._settlement(claim, one)) for claim, one in zip(job.claims, results(job, result), strict=True)
-        ]
+        return [(claim, self._safely(claim, one)) for claim, one in zip(job.claims, results(job, result), strict=True)]
 
     def interrupted(self, job: Job) -> list[tuple[Claim, Settlement]]:
         """What follows if ``job`` could not be waited for: that counts, and tells nothing of the target."""
@@ -97,8 +99,14 @@ class Judge:
             return None
         return _EXPIRED
 
+    def _safely(self, claim: Claim, result: object) -> Settlement:
+        try:
+            return self._settlement(claim, result)
+        except BaseException as error:  # noqa: BLE001 - a result's class may raise anything when it is looked at
+            return self._settlement(claim, unusable(error))
+
     def _settlement(self, claim: Claim, result: object) -> Settlement:
-        if isinstance(result, Skipped):
+        if isinstance(result, Skipped | Postponed):
             self._breaker.inconclusive(claim.message)
             return result
         if isinstance(result, Unreadable):
@@ -110,6 +118,9 @@ class Judge:
             return outcome
         if isinstance(result, Dead | Reject):  # so the handler says of the message, whatever the target
             self._breaker.inconclusive(claim.message)
+        elif is_mistake(result):  # so the handler's code is wrong, and its target may be well
+            self._breaker.inconclusive(claim.message)
+            self._mistakes.tell(claim, cast("Exception", result))
         else:
             delay = self._breaker.failed(claim.message, _failure(result, outcome.reason))
             if delay is not None:
@@ -124,15 +135,10 @@ class Judge:
         return Deferred(None, letter.reason)
 
     def _decide(self, claim: Claim, result: object) -> Outcome:
-        try:
-            return decide(result, attempt=claim.attempt, policy=self._policy, rng=self._rng)
-        except Exception as error:  # noqa: BLE001 - such as Retry(after="soon")
-            return decide(error, attempt=claim.attempt, policy=self._policy, rng=self._rng)
+        return decide(result, attempt=claim.attempt, policy=self._policy, rng=self._rng)
 
 
 def _failure(result: object, reason: str) -> Failure:
     if not isinstance(result, Unavailable):
         return Failure(reason)
-    after = result.after
-    is_delay = isinstance(after, int | float) and math.isfinite(after)
-    return Failure(reason, is_unavailable=True, after=after if is_delay else None)
+    return Failure(reason, is_unavailable=True, after=delay_seconds(result.after))

@@ -1,18 +1,31 @@
-"""Async functions in one event loop, which has a thread to itself."""
+"""Async functions in one event loop, which has a thread to itself.
+
+A call that blocks the loop holds up every other one. The supervisor asks the loop for an answer all the time: while none
+comes, no other call's time runs, and a turn of the loop that takes longer than a call may is blamed on its own job alone.
+"""
 
 import asyncio
 import inspect
+import logging
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 from fmq_processor.job import Finished, Job
-from fmq_processor.runner import SPARE_HUNG, Bell, take_all
+from fmq_processor.runner import SPARE_HUNG, Bell, Trouble, take_all
 
+_log = logging.getLogger(__name__)
 _RING_SECONDS = 0.001
+_STALL_SECONDS = 0.25
+"""A turn of the loop that takes longer than this is no time of the other calls."""
+_JOB: ContextVar[Job | None] = ContextVar("fmq_job", default=None)
+"""Whose call runs, also in tasks and callbacks that the handler makes: these inherit it."""
 
 
 class LoopRunner:
@@ -29,10 +42,14 @@ class LoopRunner:
         self._cancelled: dict[Job, asyncio.Task[None]] = {}
         self._ringing = False
         self._asked_at: float | None = None
+        self._answered = False
+        self._turn: asyncio.Handle | None = None
+        self._turn_since = 0.0
+        self._stalled = 0.0
+        self._ending = False
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, name="handlers", daemon=True)
         self._loop: asyncio.AbstractEventLoop
-        self._end: asyncio.Event
 
     def start(self) -> None:
         self._thread.start()
@@ -51,7 +68,7 @@ class LoopRunner:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
-        self._loop.call_soon_threadsafe(self._start_jobs)
+        self._soon(self._start_jobs)
 
     def waiting(self) -> int:
         return len(self._waiting)
@@ -63,36 +80,72 @@ class LoopRunner:
         return list(self._tasks)
 
     def abandon(self, job: Job) -> None:
-        self._loop.call_soon_threadsafe(self._cancel, job)
+        self._soon(self._cancel, job)
 
-    def trouble(self, now: float) -> str | None:
+    def stalled(self, now: float) -> float:
+        waited = 0.0 if self._asked_at is None or self._answered else now - self._asked_at
+        return self._stalled + (waited if waited > _STALL_SECONDS else 0.0)
+
+    def trouble(self, now: float) -> Trouble | None:
         if len(self._cancelled) > self._concurrency + SPARE_HUNG:
-            return f"{len(self._cancelled)} handler calls go on although they were cancelled"
-        if self._asked_at is None:
-            self._asked_at = now
-            self._loop.call_soon_threadsafe(self._answer)
-        elif self._timeout and now - self._asked_at > self._timeout:
-            return f"an async handler has blocked its event loop for {now - self._asked_at:.0f} s"
+            return Trouble(f"{len(self._cancelled)} handler calls go on although they were cancelled")
+        if not self._thread.is_alive():
+            return Trouble("the thread of the event loop died", is_stuck=True)
+        if self._asked_at is None or self._answered:
+            if self._asked_at is not None and now - self._asked_at > _STALL_SECONDS:
+                self._stalled += now - self._asked_at
+            self._asked_at, self._answered = now, False
+            self._turn, self._turn_since = self._running_handle(), now
+            self._soon(self._answer)
+            return None
+        turn = self._running_handle()
+        if turn is not self._turn:
+            self._turn, self._turn_since = turn, now
+        elif self._timeout and now - self._turn_since > self._timeout:
+            reason = f"an async handler has blocked its event loop for {now - self._turn_since:.0f} s"
+            culprit = None if turn is None else turn._context.get(_JOB)  # type: ignore[attr-defined]  # noqa: SLF001
+            return Trouble(reason, is_stuck=True, culprit=culprit)
         return None
 
     def stop(self, seconds: float) -> bool:
-        self._loop.call_soon_threadsafe(self._end.set)
+        self._ending = True
+        self._soon(self._loop.stop)
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def _soon(self, call: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: its thread has died, as trouble() says
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _running_handle(self) -> asyncio.Handle | None:
+        """What the loop's thread runs at this moment."""
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no public way
+        while frame is not None:
+            if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001
+                found: asyncio.Handle = frame.f_locals["self"]
+                return found
+            frame = frame.f_back
+        return None
 
     # What follows runs in the loop's thread.
 
     def _run_loop(self) -> None:
-        asyncio.run(self._live())
-
-    async def _live(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._end = asyncio.Event()
-        self._ready.set()
-        await self._end.wait()
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                self._ready.set()
+                while not self._ending:
+                    try:
+                        self._loop.run_forever()  # until stop(), or a handler stops the loop that it runs in
+                    except BaseException as error:  # noqa: BLE001 - SystemExit in a task of a handler's own ends up here
+                        _log.warning("A task that a handler started ended the event loop; it goes on", exc_info=error)
+        except BaseException as error:  # noqa: BLE001 - trouble() sees that it died
+            _log.critical("The thread of the event loop died", exc_info=error)
+        finally:
+            self._ready.set()
 
     def _answer(self) -> None:
-        self._asked_at = None
+        self._answered = True
 
     def _start_jobs(self) -> None:
         while self._waiting and len(self._tasks) < self._concurrency:
@@ -103,6 +156,7 @@ class LoopRunner:
             self._tasks[job] = self._loop.create_task(self._run(job))
 
     async def _run(self, job: Job) -> None:
+        _JOB.set(job)
         began = time.perf_counter()
         try:
             result = await self._handle(job.argument)

@@ -75,7 +75,7 @@ class Pausing:
         return True
 
     def _resume_if_over(self, name: str) -> None:
-        pause = self._gate.attempt(lambda: self._queue.paused(name))
+        pause = self._gate.attempt(lambda: self._queue.paused(name), writes=False)
         if pause is None or not pause.reason.startswith(_REASON):
             return
         if self._clock.wall() - pause.since >= self._resume_after:

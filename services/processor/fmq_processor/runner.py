@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fmq.handler import Handler
@@ -33,6 +34,15 @@ class Bell:
     def wait(self, seconds: float) -> None:
         """Wait for a ring, at most ``seconds``."""
         self._silent.acquire(timeout=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the process has to be restarted. ``is_stuck``: no call that runs can end; ``culprit`` is what they wait for."""
+
+    reason: str
+    is_stuck: bool = False
+    culprit: Job | None = None
 
 
 class Runner(Protocol):
@@ -72,7 +82,11 @@ class Runner(Protocol):
         """Stop ``job`` where that is possible, and make room for another one in any case."""
         ...
 
-    def trouble(self, now: float) -> str | None:
+    def stalled(self, now: float) -> float:
+        """For how many seconds, in all, no call could go on because another one held it up. ``now`` as in ``trouble``."""
+        ...
+
+    def trouble(self, now: float) -> Trouble | None:
         """Why the process has to be restarted, if it has. ``now`` is in steady seconds."""
         ...
 

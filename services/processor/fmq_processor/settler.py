@@ -13,13 +13,15 @@ from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
-from fmq_processor.job import Job
+from fmq_processor.job import Job, size_of
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
-from fmq_processor.reading import Skipped
+from fmq_processor.reading import Postponed, Skipped
 from fmq_processor.summary import Summary
 
 _log = logging.getLogger(__name__)
 _GIVE_BACK = GiveBack()
+_DEAD_LINES = 10
+"""Log lines about single dead letters between two summaries."""
 _Batch = list[tuple[Claim, Settlement]]
 
 
@@ -53,6 +55,11 @@ class Settler:
     def __len__(self) -> int:
         """How many messages wait for their commit."""
         return len(self._unsettled)
+
+    @property
+    def bytes_held(self) -> int:
+        """How much the messages hold that wait for their commit."""
+        return size_of([claim for claim, _ in self._unsettled]) if self._unsettled else 0
 
     def judge(self, job: Job, result: object) -> None:
         """Note what a call made of its messages."""
@@ -111,6 +118,8 @@ class Settler:
             elif isinstance(outcome, Skipped):
                 self._metrics.processed.labels(claim.message.queue, "skipped").inc()
                 self._summary.skipped += 1
+            elif isinstance(outcome, Postponed):
+                self._on_delay(outcome.delay or 0.0)
             elif isinstance(outcome, Expired):
                 self._metrics.processed.labels(claim.message.queue, "expired").inc()
                 self._summary.expired += 1
@@ -130,15 +139,14 @@ class Settler:
 
     def _tell(self, claim: Claim, outcome: Settlement) -> None:
         message, metrics = claim.message, self._metrics
-        known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
+        known: dict[str, object] = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
         metrics.failures.labels(message.queue).inc()
         self._summary.failed += 1
         if isinstance(outcome, Dead):
             metrics.processed.labels(message.queue, "dead").inc()
             metrics.dead_lettered.labels(message.queue, outcome.cause).inc()
             self._summary.dead += 1
-            reason = outcome.reason.partition("\n")[0]
-            _log.warning("Message %d of %s is dead: %s", message.id, shorten(message.queue), reason, extra=known)
+            self._tell_dead(claim, outcome, known)
         elif isinstance(outcome, RetryLater | Deferred):
             if isinstance(outcome, Deferred):
                 metrics.processed.labels(message.queue, "deferred").inc()
@@ -155,3 +163,11 @@ class Settler:
                 outcome.reason,
                 extra=known,
             )
+
+    def _tell_dead(self, claim: Claim, letter: Dead, known: dict[str, object]) -> None:
+        """The first few of each summary's period; the summary counts them all."""
+        if self._summary.dead <= _DEAD_LINES:
+            reason, queue = letter.reason.partition("\n")[0], shorten(claim.message.queue)
+            _log.warning("Message %d of %s moved to dead letters: %s", claim.message.id, queue, reason, extra=known)
+        elif self._summary.dead == _DEAD_LINES + 1:
+            _log.warning("More messages moved to dead letters; the next summary counts them, fmq dead list shows them")

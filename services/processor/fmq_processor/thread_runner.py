@@ -6,6 +6,7 @@ are atomic, and wake the supervisor when they run dry or every few milliseconds.
 
 import asyncio
 import inspect
+import logging
 import threading
 import time
 from collections import deque
@@ -15,8 +16,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from fmq_processor.job import Finished, Job
-from fmq_processor.runner import SPARE_HUNG, Bell, take_all
+from fmq_processor.runner import SPARE_HUNG, Bell, Trouble, take_all
 
+_log = logging.getLogger(__name__)
 _RING_SECONDS = 0.005
 
 
@@ -47,6 +49,7 @@ class ThreadRunner:
         self._tickets: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._slots: list[_Slot] = []
         self._hung: list[_Slot] = []
+        self._died: BaseException | None = None
 
     def start(self) -> None:
         for _ in range(self._concurrency):
@@ -98,13 +101,18 @@ class ThreadRunner:
                 self._tickets.put(None)
                 return
 
-    def trouble(self, now: float) -> str | None:  # noqa: ARG002 - an event loop needs it
+    def stalled(self, now: float) -> float:  # noqa: ARG002 - an event loop needs it
+        return 0.0
+
+    def trouble(self, now: float) -> Trouble | None:  # noqa: ARG002 - as above
+        if self._died is not None:
+            return Trouble(f"a handler thread died: {self._died!r}")
         if len(self._hung) <= self._concurrency + SPARE_HUNG:
             return None
         self._hung = [slot for slot in self._hung if slot.thread and slot.thread.is_alive()]
         if len(self._hung) <= self._concurrency + SPARE_HUNG:
             return None
-        return f"{len(self._hung)} handler calls hang, and a thread can't be stopped"
+        return Trouble(f"{len(self._hung)} handler calls hang, and a thread can't be stopped")
 
     def stop(self, seconds: float) -> bool:
         def leave() -> None:
@@ -129,6 +137,10 @@ class ThreadRunner:
                     self._run_dry(slot)
         except _Leave:
             pass
+        except BaseException as error:  # noqa: BLE001 - trouble() reports it
+            self._died = error
+            _log.critical("A handler thread died", exc_info=error)
+            self.bell.ring()
 
     def _run_dry(self, slot: _Slot) -> None:
         handle, take, finish, now = self._handle, self._waiting.popleft, self.finished.append, time.perf_counter

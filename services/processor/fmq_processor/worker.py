@@ -19,7 +19,7 @@ from fmq_processor.job import Finished, Job
 from fmq_processor.limits import Limits
 from fmq_processor.observing import observe
 from fmq_processor.pausing import Pausing
-from fmq_processor.runner import Runner
+from fmq_processor.runner import Runner, Trouble
 from fmq_processor.settler import Settler
 from fmq_processor.summary import Summary
 
@@ -78,7 +78,7 @@ class Worker:
 
         Raises StoreRefused, and WrongOrder if a queue is delivered in another way than this processor works.
         """
-        trouble: str | None = None
+        trouble: Trouble | None = None
         try:
             while not shutdown.requested and trouble is None:
                 self.turn()
@@ -86,13 +86,38 @@ class Worker:
         except WrongOrder:
             self.drain()  # of other queues
             raise
+        why = shutdown.failure
         if trouble:
-            _log.error("The processor has to be restarted: %s", trouble)
+            why = trouble.reason
+            _log.error("The processor has to be restarted: %s", why)
+            if trouble.is_stuck:
+                self._part(trouble)
         left = self.drain()
-        if left and not trouble:
-            trouble = f"{left} messages could not be settled before the end, and come again"
-            _log.error("%s", trouble)
-        return trouble
+        if left and not why:
+            why = f"{left} messages could not be settled before the end, and come again"
+            _log.error("%s", why)
+        return why
+
+    def _part(self, trouble: Trouble) -> None:
+        """Let all go that can't end: the culprit's attempt counts, the others never had one.
+
+        Without a known culprit they are left to their leases: after these, each comes alone.
+        """
+        for job in self._runner.running():
+            if job not in self._held:
+                continue
+            self._drop(job)
+            queue = job.claims[0].message.queue
+            if job is trouble.culprit:
+                self._metrics.timeouts.labels(queue).inc(len(job.claims))
+                self._settler.judge(job, Retry(reason=trouble.reason, cause=Cause.TIMEOUT))
+                continue
+            for claim in job.claims:
+                self._breaker.inconclusive(claim.message)
+            if trouble.culprit is not None:
+                self._settler.give_back(job.claims)
+            else:
+                self._metrics.in_progress.labels(queue).dec(len(job.claims))
 
     def turn(self) -> None:
         """One round of everything that the worker does; returns after a few milliseconds."""
@@ -141,7 +166,7 @@ class Worker:
     def _take_in(self, one: Finished) -> bool:
         job = one.job
         if job not in self._held:
-            if not isinstance(one.result, asyncio.CancelledError):
+            if not issubclass(type(one.result), asyncio.CancelledError):
                 _log.info("A call ended after its time, its result is dropped: message %d", job.claims[0].message.id)
             return False
         self._drop(job)
@@ -150,6 +175,7 @@ class Worker:
 
     def _time_out(self) -> None:
         now = self._clock.steady()
+        now -= self._runner.stalled(now)  # the time of a call does not run while another one holds it up
         for job in self._runner.running():
             if job not in self._held:
                 continue
@@ -182,8 +208,11 @@ class Worker:
             return
         if self._breaker.is_open and not self._time_to_probe():
             return
-        room, room_bytes = self._limits.capacity - self.holds, self._limits.most_bytes - self._bytes_held
-        if room <= 0 or room_bytes <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
+        room = self._limits.capacity - self.holds
+        if room <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
+            return
+        room_bytes = self._limits.most_bytes - self._bytes_held - self._settler.bytes_held
+        if room_bytes <= 0:
             return
         if self._breaker.is_open:
             room = 1

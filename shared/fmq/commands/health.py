@@ -1,15 +1,24 @@
 """`fmq health`: ask a running service how it is. For container health checks, in place of curl."""
 
 import json
-import urllib.error
-import urllib.request
+from http.client import HTTPConnection, HTTPException
 
 import click
 
 from fmq.errors import FmqError
 
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what a service listens on
+_WELL = 200
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--host",
+    envvar="FMQ_HTTP_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address that the service serves HTTP on. Also read from FMQ_HTTP_HOST.",
+)
 @click.option(
     "--port", envvar="FMQ_HTTP_PORT", type=click.IntRange(1, 65535), required=True, help="The service's HTTP port."
 )
@@ -17,15 +26,26 @@ from fmq.errors import FmqError
     "--ready", is_flag=True, help="Ask whether it is ready (/readyz), not only whether it is alive (/healthz)."
 )
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for the answer.")
-def health(port: int, *, ready: bool, timeout: float) -> None:
-    """Exit 0 if the service on this machine is well, else 1 with what is wrong."""
-    url = f"http://127.0.0.1:{port}/{'readyz' if ready else 'healthz'}"
+def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
+    """Exit 0 if the service on this machine is well, else 1 with what is wrong. Proxy variables have no effect."""
+    host = _ANY_ADDRESS.get(host, host)
+    path = "/readyz" if ready else "/healthz"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+    # Not urllib.request: it would ask the proxy that http_proxy names.
+    connection = HTTPConnection(host, port, timeout=timeout)
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
-            click.echo(answer.read().decode().strip())
-    except urllib.error.HTTPError as error:
-        checks = json.loads(error.read())["checks"]
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read().decode(errors="replace").strip()
+    except (OSError, HTTPException, UnicodeError) as error:
+        raise FmqError(f"no answer from {url}: {str(error) or type(error).__name__}") from error
+    finally:
+        connection.close()
+    try:
+        checks = dict(json.loads(body)["checks"])
+    except (ValueError, KeyError, TypeError):
+        raise FmqError(f"{url} answered {status} and is not an fmq service: check --port") from None
+    if status != _WELL:
         wrong = "; ".join(f"{name}: {what}" for name, what in checks.items() if what != "ok")
-        raise FmqError(f"not well: {wrong}") from error
-    except OSError as error:
-        raise FmqError(f"no answer from {url}: {error}") from error
+        raise FmqError(f"not well: {wrong}")
+    click.echo(body)

@@ -2,22 +2,46 @@
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
-from fmq.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS, as_number, decode_message
+from fmq.sqlite.codec import (
+    ANY_COLUMNS,
+    MESSAGE_COLUMNS,
+    MOST_AT_SIGHT,
+    PROPERTIES_FACTOR,
+    TOPIC_FACTOR,
+    as_number,
+    decode_message,
+    held_bytes,
+)
 from fmq.sqlite.connection import Store
 from fmq.sqlite.order import Order, wrong_order
 from fmq.sqlite.schema import ONE_MORE
 from fmq.sqlite.topics import Topics
 
-_PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 2, 3, 7, 8  # among MESSAGE_COLUMNS
+_TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 1, 2, 3, 7, 8  # among MESSAGE_COLUMNS
+
+
+def _at_sight(columns: str) -> str:
+    """``columns`` with its length in place of a long payload or properties: SQLite knows it from the row's header."""
+    for column in ("payload", "properties"):
+        value = (
+            f"iif(typeof({column}) = 'text', CAST({column} AS BLOB), {column})" if columns == ANY_COLUMNS else column
+        )
+        length = f"octet_length({column})"
+        columns = columns.replace(value, f"iif({length} > {MOST_AT_SIGHT}, {length}, {value})")
+    return columns
+
+
+_AT_SIGHT, _ANY_AT_SIGHT = _at_sight(MESSAGE_COLUMNS), _at_sight(ANY_COLUMNS)
 
 
 class _Again(NamedTuple):
-    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size`` in bytes."""
+    """A message that was lent before and is due: as a claim whose lease ran out, if ``expired``. ``size``: bytes of memory."""
 
     due_at: float
     id: int
@@ -26,12 +50,16 @@ class _Again(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """What a claim takes: whole rows of those never lent, ids of the others. ``suspect``: it is one whose lease ran out."""
+    """What a claim takes: rows of those never lent, ids of the others. ``suspect``: it is one whose lease ran out.
 
-    fresh: Sequence[tuple[Any, ...]]
+    ``large``: the ids of those rows in which a length stands for what is long.
+    """
+
+    fresh: list[tuple[Any, ...]]
     again: Sequence[int]
     head: int
     suspect: bool = False
+    large: Collection[int] = ()
 
 
 class Claims:
@@ -74,21 +102,20 @@ class Claims:
                     "UPDATE fmq_queue SET head = ?1, pending = pending - ?2, claimed = claimed + ?2 WHERE name = ?3",
                     (chosen.head, count, name),
                 )
-            rows = list(chosen.fresh)
-            if chosen.again:
-                rows += store.messages(name, chosen.again)
-                rows.sort(key=_id)
+            rows = chosen.fresh
+            if unread := [*chosen.again, *chosen.large]:
+                rows = [row for row in rows if row[0] not in chosen.large] + store.messages(name, unread)
+                rows.sort(key=itemgetter(0))
         until, suspect = now + lease, chosen.suspect
         return [
-            tuple.__new__(  # as Claim(…) does, with a call less
-                Claim,
+            Claim._make(
                 (
                     decode_message(name, row),
                     token,
                     until,
                     suspect,
                     0.0 if row[_PROPERTIES] is None else now - _since(row),
-                ),
+                )
             )
             for row in rows
         ]
@@ -122,12 +149,11 @@ class Claims:
     def _longest_due(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         """What has waited longest: a message that was never lent since it came, another one since it was due again."""
         table, lent = self._store.table(name), self._store.lent(name)
-        # SQLite knows a payload's length from the row's header, without reading the payload.
         again = [
             _Again(*row)
             for row in self._store.rows(
                 "SELECT due_at, id, token IS NOT NULL, "
-                f"ifnull((SELECT length(payload) FROM {table} AS message WHERE message.id = lent.id), 0) "
+                f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
                 f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
                 (now, limit),
             )
@@ -138,10 +164,10 @@ class Claims:
             f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
         )
         try:
-            with closing(self._store.sql.execute(unread.format(MESSAGE_COLUMNS), (head, limit))) as rows:
+            with closing(self._store.sql.execute(unread.format(_AT_SIGHT), (head, limit))) as rows:
                 return self._choose(name, again, rows, limit, head, most_bytes)
         except UnicodeDecodeError:  # somebody's own INSERT
-            with closing(self._store.sql.execute(unread.format(ANY_COLUMNS), (head, limit))) as rows:
+            with closing(self._store.sql.execute(unread.format(_ANY_AT_SIGHT), (head, limit))) as rows:
                 return self._choose(name, again, rows, limit, head, most_bytes)
 
     def _choose(
@@ -155,32 +181,45 @@ class Claims:
     ) -> _Chosen:
         fresh: list[tuple[Any, ...]] = []
         ids: list[int] = []
+        large: set[int] = set()
+        room = limit
         left = float("inf") if most_bytes is None else most_bytes
         line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
         for one in line:
-            was_lent = again and type(one) is _Again
-            if was_lent and one.expired:
-                if not fresh and not ids:
-                    return _Chosen((), [one.id], head, suspect=True)
-                continue  # the next claim begins with it
-            left -= one.size if was_lent else _size(one)
-            if left < 0 and (fresh or ids):
-                break
-            if was_lent:
+            if again and type(one) is _Again:
+                if one.expired:
+                    if not fresh and not ids:
+                        return _Chosen([], [one.id], head, suspect=True)
+                    continue  # the next claim begins with it
+                left -= one.size
+                if left < 0 and (fresh or ids):
+                    break
                 ids.append(one.id)
             else:
+                number, topic, payload, _, _, _, _, properties, _ = one
+                try:
+                    left -= len(payload) + TOPIC_FACTOR * len(topic)
+                    if properties is not None:
+                        left -= PROPERTIES_FACTOR * len(properties)
+                except TypeError:  # the length of what is long, or somebody's own INSERT
+                    left -= _held_by_large(one)
+                    if left >= 0 or not (fresh or ids):
+                        large.add(number)
+                if left < 0 and (fresh or ids):
+                    break
                 fresh.append(one)
-            if len(fresh) + len(ids) == limit:
+            room -= 1
+            if not room:
                 break
         else:
             # All that was never lent is lent now: what else stands behind the head need not be looked at again.
             last = self._store.rows(f"SELECT max(id) FROM {self._store.table(name)}")[0][0]
-            return _Chosen(fresh, ids, max(head, last or 0))
-        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head)
+            return _Chosen(fresh, ids, max(head, last or 0), large=large)
+        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head, large=large)
 
     def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         ids, suspect = self._topics.heads(name, limit, now, most_bytes)
-        return _Chosen((), ids, self._past_settled(name, head), suspect)
+        return _Chosen([], ids, self._past_settled(name, head), suspect)
 
     def _past_settled(self, name: str, head: int) -> int:
         """How far the head may go, so that nobody walks through what is settled: up to what was never lent."""
@@ -194,13 +233,15 @@ class Claims:
         return max(head, first - 1 if first is not None else last or 0)
 
 
-def _size(row: tuple[Any, ...]) -> int:
-    payload = row[_PAYLOAD]
-    return len(payload if isinstance(payload, bytes | str) else str(payload))
+def _held_by_large(row: tuple[Any, ...]) -> int:
+    payload, properties = (
+        max(one, 0) if isinstance(one, int) else _length(one) for one in (row[_PAYLOAD], row[_PROPERTIES])
+    )
+    return payload + TOPIC_FACTOR * _length(row[_TOPIC]) + PROPERTIES_FACTOR * properties
 
 
-def _id(row: tuple[Any, ...]) -> int:
-    return int(row[0])
+def _length(value: object) -> int:
+    return len(value if isinstance(value, bytes | str) else str(value))
 
 
 def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent

@@ -17,6 +17,10 @@ ANY_COLUMNS = ", ".join(
 MOST_RETRIES = 2**31 - 1
 NUMBER = "iif(typeof({0}) IN ('real', 'integer'), {0}, NULL)"
 
+TOPIC_FACTOR, PROPERTIES_FACTOR = 4, 20
+MOST_AT_SIGHT = 64 * 1024
+"""The longest payload or properties, in bytes, that are read before it is known whether their message is wanted."""
+
 _log = logging.getLogger(__name__)
 _KINDS: dict[str, type] = {
     "payload_format_indicator": int,
@@ -26,14 +30,29 @@ _KINDS: dict[str, type] = {
 }
 _PLAIN = ("payload_format_indicator", "message_expiry_interval", "content_type", "response_topic")
 
+_BINARY = ("correlation_data", "raw")
+
+
+def held_bytes(row: str) -> str:
+    """SQL for how many bytes of memory a message takes: of the table or alias ``row``, without reading what is long.
+
+    As ``Message.held_bytes``, from above: each pair of user properties, `["ab","cd"],` with its comma, becomes a tuple and
+    two strings of about 200 bytes, and one character beyond the BMP makes a string take four bytes for each of them.
+    """
+    return (
+        f"octet_length({row}.payload) + {TOPIC_FACTOR} * octet_length({row}.topic) "
+        f"+ {PROPERTIES_FACTOR} * ifnull(octet_length({row}.properties), 0)"
+    )
+
 
 def encode_properties(properties: Properties | None) -> str | None:
     """JSON with what is set; None if nothing is."""
     if properties is None or properties == NO_PROPERTIES:
         return None
     encoded: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(properties, name)) is not None}
-    if properties.correlation_data is not None:
-        encoded["correlation_data"] = base64.b64encode(properties.correlation_data).decode("ascii")
+    for name in _BINARY:
+        if (data := getattr(properties, name)) is not None:
+            encoded[name] = base64.b64encode(data).decode("ascii")
     if properties.user_properties:
         encoded["user_properties"] = properties.user_properties
     return json.dumps(encoded, separators=(",", ":"))  # ASCII, so that any string a broker sends can be stored
@@ -44,13 +63,11 @@ def decode_properties(text: str | None) -> Properties:
     if text is None:
         return NO_PROPERTIES
     decoded = json.loads(text)
-    correlation = decoded.pop("correlation_data", None)
+    for name in _BINARY:
+        if name in decoded:
+            decoded[name] = base64.b64decode(decoded[name])
     users = decoded.pop("user_properties", ())
-    return Properties(
-        **decoded,
-        correlation_data=None if correlation is None else base64.b64decode(correlation),
-        user_properties=tuple((key, value) for key, value in users),
-    )
+    return Properties(**decoded, user_properties=tuple((key, value) for key, value in users))
 
 
 def decode_message(queue: str, row: tuple[Any, ...]) -> Message:

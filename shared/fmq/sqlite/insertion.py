@@ -11,9 +11,13 @@ from fmq.sqlite.connection import Store
 
 _ROWS = 50
 """How many rows one statement stores: half the time of a statement for each (docs/adr/0011); more than these gain nothing."""
+_LARGE_ROW = 64 * 1024
+"""Bytes. A row with a larger payload or properties goes alone: SQLite holds a copy of everything that one statement stores."""
+_LONG_TEXT = 4_096
 _NO_TERMS = Terms()
 
 _Values = tuple[str, bytes, float, int, bool, str | None]
+_DEAD = "INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at, processed, dead_at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9)"
 
 
 def store(
@@ -34,42 +38,62 @@ def store(
 
 def _at_once(messages: Sequence[Incoming], into: Store) -> None:
     now = into.now()
-    groups: dict[str, list[_Values]] = defaultdict(list)
+    groups: dict[str, list[Incoming]] = defaultdict(list)
+    for message in messages:
+        groups[message[0]].append(message)
     encoded: dict[int, str | None] = {}
-    for queue, topic, payload, received_at, qos, retain, properties in messages:
-        groups[queue].append(
-            (topic, payload, received_at, qos, retain, None if properties is None else _encoded(properties, encoded))
-        )
-    for name, rows in groups.items():
-        whole = len(rows) - len(rows) % _ROWS
-        many = _statement(into.table(name), _ROWS)
-        for start in range(0, whole, _ROWS):
-            into.sql.execute(many, (*chain.from_iterable(rows[start : start + _ROWS]), now))
-        if whole < len(rows):
-            into.sql.executemany(_statement(into.table(name), 1), ((*row, now) for row in rows[whole:]))
-        _count(name, len(rows), into)
+    for name, group in groups.items():
+        table = into.table(name)
+        many, single = _statement(table, _ROWS), _statement(table, 1)
+        dead = 0
+        for start in range(0, len(group), _ROWS):
+            rows: list[_Values] = []
+            for _, topic, payload, received_at, qos, retain, properties, reason in group[start : start + _ROWS]:
+                text = None if properties is None else _encoded(properties, encoded)
+                row: _Values = (topic, payload, received_at, qos, retain, text)
+                if reason is None and len(payload) < _LARGE_ROW and (text is None or len(text) < _LARGE_ROW):
+                    rows.append(row)
+                    continue
+                # Ids follow the order of arrival: what came before goes first.
+                into.sql.executemany(single, ((*one, now) for one in rows))
+                rows = []
+                if reason is None:
+                    into.sql.execute(single, (*row, now))
+                else:
+                    dead += 1
+                    into.sql.execute(_DEAD.format(table=table), (*row, now, into.wall(), reason))
+            if len(rows) == _ROWS:
+                into.sql.execute(many, (*chain.from_iterable(rows), now))
+            else:
+                into.sql.executemany(single, ((*one, now) for one in rows))
+        _count(name, len(group), dead, into)
 
 
 def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: Store) -> Sequence[int]:
     """Returns the positions of duplicates."""
     duplicates: list[int] = []
     counts: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
     now = into.now()
-    for position, (queue, topic, payload, received_at, qos, retain, properties) in enumerate(messages):
+    for position, (queue, topic, payload, received_at, qos, retain, properties, reason) in enumerate(messages):
         asked = terms.get(position, _NO_TERMS)
         if asked.key is not None and not _is_new(queue, asked, now, into):
             duplicates.append(position)
             continue
         values = (topic, payload, received_at, qos, retain, encode_properties(properties), now)
-        into.sql.execute(_statement(into.table(queue), 1), values)
-        if asked.delay > 0:
+        if reason is not None:
+            into.sql.execute(_DEAD.format(table=into.table(queue)), (*values, into.wall(), reason))
+            dead[queue] += 1
+        else:
+            into.sql.execute(_statement(into.table(queue), 1), values)
+        if asked.delay > 0 and reason is None:
             into.sql.execute(
                 f"INSERT INTO {into.lent(queue)} (id, due_at, received_at) VALUES (last_insert_rowid(), ?, ?)",
                 (now + asked.delay, received_at),
             )
         counts[queue] += 1
     for name, count in counts.items():
-        _count(name, count, into)
+        _count(name, count, dead[name], into)
     return duplicates
 
 
@@ -92,17 +116,30 @@ def _keep(receipt: Receipt, into: Store) -> None:
     into.rows("DELETE FROM fmq_receipt WHERE session = ? AND number < ?", (receipt.session, receipt.first_kept))
 
 
-def _count(name: str, stored: int, into: Store) -> None:
+def _count(name: str, stored: int, dead: int, into: Store) -> None:
     # One statement a batch, where a trigger would be one a row (docs/adr/0007).
-    into.rows("UPDATE fmq_queue SET stored = stored + ?1, pending = pending + ?1 WHERE name = ?2", (stored, name))
+    into.rows(
+        "UPDATE fmq_queue SET stored = stored + ?1, pending = pending + ?1 - ?2, dead = dead + ?2 WHERE name = ?3",
+        (stored, dead, name),
+    )
+    if dead:
+        # Where nothing waits, the head passes the dead letters: nobody has to walk through them to find nothing.
+        into.rows(
+            f"UPDATE fmq_queue SET head = (SELECT max(id) FROM {into.table(name)}) "
+            "WHERE name = ? AND pending = 0 AND claimed = 0",
+            (name,),
+        )
 
 
 def _encoded(properties: Properties, encoded: dict[int, str | None]) -> str | None:
-    """The properties as text; the messages of a batch often share them."""
+    """The properties as text; the messages of a batch often share them. Long ones are not kept, and are rarely shared."""
     key = id(properties)  # all of them are alive as long as the batch is
-    if key not in encoded:
-        encoded[key] = encode_properties(properties)
-    return encoded[key]
+    if key in encoded:
+        return encoded[key]
+    text = encode_properties(properties)
+    if text is None or len(text) < _LONG_TEXT:
+        encoded[key] = text
+    return text
 
 
 @lru_cache(maxsize=1_024)

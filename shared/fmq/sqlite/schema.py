@@ -21,7 +21,7 @@ from collections.abc import Callable
 import apsw
 
 from fmq.clock import Clock
-from fmq.message_json import LATEST_MOMENT
+from fmq.message import LATEST_MOMENT
 from fmq.sqlite.codec import MOST_RETRIES
 from fmq.sqlite.names import quoted
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fmq.sqlite.codec import held_bytes
 from fmq.sqlite.connection import Store
 from fmq.sqlite.schema import claims_index, topic_index
 
@@ -52,7 +53,7 @@ class Topics:
                 JOIN {self._store.table(name)} AS message ON message.id = out.id
                 WHERE out.token IS NOT NULL AND out.due_at > :now
             )
-            SELECT head.id, CAST(head.topic AS BLOB), lent.token IS NOT NULL, ifnull(length(head.payload), 0)
+            SELECT head.id, CAST(head.topic AS BLOB), lent.token IS NOT NULL, {held_bytes("head")}
             FROM waiting JOIN {self._store.table(name)} AS head ON head.id = (
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )
@@ -66,7 +67,7 @@ class Topics:
 
 
 def _within(sizes: list[tuple[int, int]], most_bytes: int | None) -> list[int]:
-    """The first ids whose payloads have at most ``most_bytes`` together, and one at least."""
+    """The first ids whose messages take at most ``most_bytes`` together, and one at least."""
     ids = [number for number, _ in sizes]
     if most_bytes is None:
         return ids

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry, Counter
 
-from fmq import health
+from fmq import http_server
 from fmq.cli import fmq_command
 from fmq.health import HealthServer, Heartbeat
+from fmq.lifecycle import Shutdown
 from support.clock import FakeClock
 from support.wait import wait_for
 
@@ -23,22 +24,34 @@ from support.wait import wait_for
 class Service:
     """A server whose state the tests set."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.clock = FakeClock()
         self.problems: dict[str, str | None] = {"database": None}
         self.notes: dict[str, str] = {}
         registry = CollectorRegistry()
         Counter("fmq_example", "An example.", registry=registry).inc(3)
         self.heartbeat = Heartbeat(limit=30, clock=self.clock)
+        self.shutdown = Shutdown()
         self.server = HealthServer(
-            host="127.0.0.1",
+            host=host,
             port=0,
             usual_port=9464,
             registry=registry,
             heartbeat=self.heartbeat,
             ready=lambda: self.problems,
             notes=lambda: self.notes,
+            shutdown=self.shutdown,
         )
+
+    def close(self) -> None:
+        self.server.close()
+        self.shutdown.close()
+
+    def raw(self, request: bytes, host: str = "127.0.0.1") -> bytes:
+        """All that is answered to ``request``."""
+        with socket.create_connection((host, self.server.port), timeout=10) as client:
+            client.sendall(request)
+            return b"".join(iter(lambda: client.recv(65_536), b""))
 
     def get(self, path: str, accept: str = "") -> tuple[int, str, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}{path}", headers={"Accept": accept})
@@ -53,7 +66,7 @@ class Service:
 def service() -> Iterator[Service]:
     made = Service()
     yield made
-    made.server.close()
+    made.close()
 
 
 def test_metrics_in_both_formats(service: Service) -> None:
@@ -104,7 +117,13 @@ def test_anything_else_is_not_found(service: Service) -> None:
 def test_the_usual_port_gives_way(service: Service) -> None:
     """Several processors on one machine don't stop each other; a port that was asked for must be had."""
     taken = service.server.port
-    arguments = {"host": "127.0.0.1", "registry": CollectorRegistry(), "heartbeat": service.heartbeat, "ready": dict}
+    arguments = {
+        "host": "127.0.0.1",
+        "registry": CollectorRegistry(),
+        "heartbeat": service.heartbeat,
+        "ready": dict,
+        "shutdown": service.shutdown,
+    }
     second = HealthServer(port=None, usual_port=taken, **arguments)  # type: ignore[arg-type]
     try:
         assert second.port != taken
@@ -128,34 +147,129 @@ def test_the_command(service: Service) -> None:
     assert "no answer" in str(result.exception)
 
 
-def test_slow_clients_are_cut_off_and_many_are_turned_away(
-    service: Service,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+def test_slow_clients_are_cut_off(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither a request that trickles in nor a crowd of connections costs more than a bound, and neither is in the way for long."""
-    monkeypatch.setattr(health, "_REQUEST_SECONDS", 2.0)
+    """A request that trickles in ends after its time, and costs no traceback."""
+    monkeypatch.setattr(http_server, "REQUEST_SECONDS", 1.0)
+    with socket.create_connection(("127.0.0.1", service.server.port), timeout=10) as slow:
+
+        def ended() -> bool:
+            with suppress(OSError):
+                slow.send(b"G")
+            return bool(select.select([slow], [], [], 0)[0])
+
+        wait_for(ended, what="the slow client to be cut off")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_crowd_of_idle_connections_keeps_no_probe_out(service: Service, request: pytest.FixtureRequest) -> None:
+    """However many connections say nothing, or half a request, each probe is answered, and threads stay bounded."""
     stack = ExitStack()
     request.addfinalizer(stack.close)
-    slow = [
-        stack.enter_context(socket.create_connection(("127.0.0.1", service.server.port), timeout=10)) for _ in range(60)
-    ]
-    wait_for(lambda: threading.active_count() > 20, what="the crowd to be let in")
-    assert threading.active_count() <= 40
-    ended: list[socket.socket] = []
+    for number in range(200):
+        idle = stack.enter_context(socket.create_connection(("127.0.0.1", service.server.port), timeout=10))
+        if number % 2:
+            idle.sendall(b"GET /metrics HTTP/1.1\r\nConnection: keep-alive\r\n")
+        if number % 20 == 0:
+            assert service.get("/healthz")[0] == 200
+    assert service.get("/healthz")[0] == 200
+    assert len([one for one in threading.enumerate() if "process_request" in one.name]) <= 40
 
-    def trickle() -> bool:
-        for one in slow:
-            with suppress(OSError):
-                one.send(b"G")
-            if one not in ended and select.select([one], [], [], 0)[0]:
-                ended.append(one)
-        return len(ended) == len(slow)
 
-    wait_for(trickle, what="the slow clients to be cut off")
-    wait_for(lambda: service.get("/healthz")[0] == 200, what="an answer")
-    assert "Traceback" not in capfd.readouterr().err
+def test_liveness_is_answered_while_readiness_hangs(
+    service: Service, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Checks that hang, as on a disk that does not answer, keep neither /healthz nor the number of threads."""
+    monkeypatch.setattr(http_server, "_WAIT_FOR_TURN_SECONDS", 0.1)
+    gate = threading.Event()
+    request.addfinalizer(gate.set)
+    hanging = threading.Semaphore(0)
+
+    def hang() -> dict[str, str | None]:
+        hanging.release()
+        gate.wait()
+        return {}
+
+    monkeypatch.setattr(service.server, "_ready", hang)
+    stack = ExitStack()
+    request.addfinalizer(stack.close)
+    for _ in range(http_server.MOST_AT_WORK):
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", service.server.port), timeout=10))
+        client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert hanging.acquire(timeout=10)
+    assert service.get("/readyz")[:2] == (503, "too many requests at once\n")
+    assert service.get("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1"), ("localhost", "localhost")]
+)
+def test_ipv6(host: str, asked: str) -> None:
+    """An address of IPv6 is served; ``::`` takes both families; the URL shows it in brackets."""
+    service = Service(host)
+    try:
+        assert service.raw(b"GET /healthz HTTP/1.0\r\n\r\n", asked).startswith(b"HTTP/1.0 200")
+        assert service.server.url == f"http://{f'[{host}]' if ':' in host else host}:{service.server.port}"
+        result = CliRunner().invoke(fmq_command, ["health", "--host", host, "--port", str(service.server.port)])
+        assert result.exit_code == 0, result.output
+    finally:
+        service.close()
+
+
+def test_methods(service: Service) -> None:
+    """HEAD answers as GET without a body; what else HTTP knows is 405 with Allow, what it does not know 501 (RFC 9110)."""
+    head, _, body = service.raw(b"HEAD /healthz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    length = len(service.get("/healthz")[1])
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.0 200 OK", b"")
+    assert f"Content-Length: {length}".encode() in head
+    assert b" 404 " in service.raw(b"HEAD /nothing HTTP/1.0\r\n\r\n")
+    for method in (b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE", b"CONNECT"):
+        answer = service.raw(method + b" /metrics HTTP/1.0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.0 405"), method
+        assert b"Allow: GET, HEAD" in answer
+    assert service.raw(b"BREW /pot HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 501")
+
+
+def test_odd_accept_headers_get_metrics(service: Service) -> None:
+    """A header that can't be understood gets the plain format."""
+    for accept in (b"application/openmetrics-text;version=x.y;escaping=allow-utf-8", b"\xff;,;;=", b"text/plain;q=nan"):
+        answer = service.raw(b"GET /metrics HTTP/1.0\r\nAccept: " + accept + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.0 200"), accept
+
+
+def test_a_thread_that_died_shows(service: Service) -> None:
+    """/healthz fails for a service that has lost one of its threads."""
+    service.shutdown.fail("the thread upkeep died: TypeError")
+    status, text, _ = service.get("/healthz")
+    assert (status, json.loads(text)["checks"]["threads"]) == (503, "the thread upkeep died: TypeError")
+
+
+def test_the_command_asks_no_proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker sets proxy variables in every container: none of them has an effect."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("FMQ_HTTP_HOST", "0.0.0.0")  # noqa: S104
+    result = CliRunner().invoke(fmq_command, ["health", "--port", str(service.server.port)])
+    assert (result.exit_code, json.loads(result.output)["status"]) == (0, "ok")
+
+
+def test_the_command_explains_a_stranger() -> None:
+    """Something else on the port is named as that, without a traceback."""
+    for body in (b"<html>", b"[]", b'{"checks": 1}', b"\xff"):
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+            def answer(listening: socket.socket = stranger, body: bytes = body) -> None:
+                client, _ = listening.accept()
+                with client:
+                    client.recv(1000)
+                    client.sendall(b"HTTP/1.0 503 No\r\n\r\n" + body)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            result = CliRunner().invoke(fmq_command, ["health", "--port", str(stranger.getsockname()[1])])
+            thread.join()
+        assert "is not an fmq service" in str(result.exception)
 
 
 def test_a_long_request_is_refused(service: Service) -> None:

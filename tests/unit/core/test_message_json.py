@@ -18,6 +18,7 @@ _properties = st.builds(
     content_type=st.none() | _texts,
     correlation_data=st.none() | st.binary(max_size=8),
     user_properties=st.lists(st.tuples(_texts, _texts), max_size=2).map(tuple),
+    raw=st.none() | st.binary(max_size=8),
 )
 
 

@@ -17,6 +17,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows: dict[int, bytes] = {}
+        self.notes: dict[str, str] = {}
+
+    def remember(self, key: str, value: str) -> None:
+        self.notes[key] = value
+
+    def recall(self, key: str) -> str | None:
+        return self.notes.get(key)
 
     def receipts(self, session: str) -> Sequence[tuple[int, bytes]]:
         assert session == "s"
@@ -94,12 +101,12 @@ def test_what_was_never_committed_is_stored(life: Life) -> None:
 
 def test_an_identical_message_with_a_used_packet_id_is_new(life: Life) -> None:
     """Packet ids are used again: without DUP a message is new, whatever it holds, on this connection and the next."""
-    assert life.take((1, b"a")) == [b"a"]
-    assert life.take((1, b"a")) == [b"a"]
+    assert life.take((7, b"a")) == [b"a"]
+    assert life.take((7, b"a")) == [b"a"]
     life.reconnect()
-    assert life.take((1, b"a")) == [b"a"]
+    assert life.take((7, b"a")) == [b"a"]
     life.reconnect()
-    assert life.take((1, b"a"), (1, b"a"), dup=True) == [b"a"]
+    assert life.take((7, b"a"), (7, b"a"), dup=True) == [b"a"]
 
 
 def test_another_message_with_a_used_packet_id_is_new(life: Life) -> None:
@@ -122,6 +129,60 @@ def test_the_limit(life: Life) -> None:
     life.take((4, b"x"), (5, b"x"))
     life.reconnect()
     assert life.take((1, b"a"), dup=True) == [b"a"]
+
+
+def _numbered_anew(caplog: pytest.LogCaptureFixture) -> bool:
+    found = "numbers its packets anew" in caplog.text
+    caplog.clear()
+    return found
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_broker_that_numbers_anew_on_each_connection(
+    life: Life, caplog: pytest.LogCaptureFixture, *, killed: bool
+) -> None:
+    """RabbitMQ does: identical messages that were never stored come with DUP and old numbers. None is left out."""
+    life.take((1, b"x"), (2, b"x"))
+    life.take((3, b"x"), (4, b"x"))
+    for _ in range(2):
+        life.reconnect(killed=killed)
+        assert life.take((1, b"x"), (2, b"x"), dup=True) == [b"x", b"x"]
+        assert _numbered_anew(caplog)
+        assert life.take((3, b"x"), dup=True) == [b"x"]
+
+
+def test_a_new_message_with_the_first_number_shows_it_too(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    """And what comes with DUP on the next connection is stored, although the last commit had its number."""
+    life.take((1, b"x"))
+    life.reconnect()
+    assert life.take((1, b"x"), (2, b"x")) == [b"x", b"x"]
+    assert _numbered_anew(caplog)
+    life.reconnect(killed=True)
+    assert life.take((1, b"x"), dup=True) == [b"x"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_session_whose_acknowledgements_are_all_lost(life: Life, *, killed: bool) -> None:
+    """The first message of all comes again on each connection, with all behind it: that is no new numbering."""
+    life.take((1, b"x"))
+    life.take((2, b"x"), (3, b"x"))
+    for _ in range(3):
+        life.reconnect(killed=killed)
+        assert life.take((1, b"x"), (2, b"x"), (3, b"x"), dup=True) == []
+
+
+def test_a_broker_that_goes_on_is_believed_again(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    """Mosquitto comes round to 1 after 65,535: then one connection goes without, and the next one not."""
+    life.take((65_534, b"x"), (65_535, b"y"))
+    life.reconnect()
+    assert life.take((1, b"x")) == [b"x"]
+    assert _numbered_anew(caplog)
+    life.take((2, b"z"))
+    life.reconnect()
+    assert life.take((2, b"z"), dup=True) == []
+    life.reconnect()
+    assert life.take((2, b"z"), dup=True) == []
+    assert not _numbered_anew(caplog)
 
 
 def test_receipts_are_dropped_when_the_window_has_passed(life: Life) -> None:

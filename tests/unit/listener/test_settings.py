@@ -7,7 +7,7 @@ import pytest
 from fmq.broker import tls_context
 from fmq.errors import SettingsError
 from fmq.settings import load
-from fmq_listener.connection import default_client_id, make_client
+from fmq_listener.connection import make_client
 from fmq_listener.settings import ListenerSettings
 
 
@@ -93,14 +93,6 @@ def test_retention_is_seconds_or_forever(value: str, seconds: float | None) -> N
 def test_another_retention_is_refused(value: str) -> None:
     """The message shows both forms."""
     assert "or forever" in _error(FMQ_RETENTION_SECONDS=value)
-
-
-def test_the_default_client_id_stays_when_filters_are_added() -> None:
-    """Another id would leave behind what the broker keeps for the old one; other first filters have other ids."""
-    one = default_client_id(_settings(FMQ_TOPICS="a"))
-    assert one == default_client_id(_settings(FMQ_TOPICS="a,b"))
-    assert one != default_client_id(_settings(FMQ_TOPICS="b"))
-    assert one.startswith("fmq-")
 
 
 @pytest.mark.parametrize("name", ["FMQ_TLS_CA_FILE", "FMQ_TLS_CERT_FILE"])

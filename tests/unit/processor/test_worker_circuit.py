@@ -153,7 +153,7 @@ def test_each_change_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert (opened.levelno, "2 failures in a row, the last: HTTP 503" in opened.getMessage()) == (logging.ERROR, True)
     (closed,) = messages_of(caplog.records, "is back after")
     assert closed.levelno == logging.INFO
-    assert not messages_of(caplog.records, "is dead")
+    assert not messages_of(caplog.records, "moved to dead letters")
 
 
 @pytest.mark.parametrize("error", [_unavailable, _wrong])

@@ -99,7 +99,7 @@ def test_after_its_last_attempt_a_message_is_dead_with_the_reason(
         (letter,) = bench.dead()
     assert attempts == [0, 1, 2]
     assert letter.reason.startswith("gave up after 3 attempts: ValueError: no such sensor\n  at handle (")
-    (warning,) = messages_of(caplog.records, "is dead")
+    (warning,) = messages_of(caplog.records, "moved to dead letters")
     assert warning.levelno == logging.WARNING
     assert (warning.__dict__["queue"], warning.__dict__["message_id"]) == ("dstdb", 1)
     assert len(warning.__dict__["topic"]) < 300

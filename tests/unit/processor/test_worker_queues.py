@@ -137,15 +137,22 @@ def test_ordered_goes_on_at_once(tmp_path: Path) -> None:
     assert seen == sorted(seen)
 
 
+def test_what_was_too_large_comes_at_once(tmp_path: Path) -> None:
+    """A claim that ends early at the limit in bytes is followed by the next one; the clock stands still here."""
+    with Workbench(tmp_path, lambda _: None, batch=10, batch_bytes=150, sleep=3600) as bench:
+        bench.put(*[b"x" * 100] * 5)
+        bench.turn_until(lambda: bench.stats().done == 5)
+
+
 def test_the_bytes_in_hand_are_bounded(tmp_path: Path) -> None:
     """However many calls may run, nothing more is claimed once the payloads held have reached the limit."""
     go_on = threading.Event()
-    with Workbench(tmp_path, lambda _: go_on.wait(20), batch=10, concurrency=10, batch_bytes=100) as bench:
+    with Workbench(tmp_path, lambda _: go_on.wait(20), batch=10, concurrency=10, batch_bytes=150) as bench:
         bench.put(*[b"x" * 40] * 4, b"x" * 500, queue="a")
         bench.put(*[b"x" * 40] * 4, queue="b")
         bench.turn_until(lambda: bench.worker.holds >= 3)
         bench.turn(5)
-        assert bench.worker.holds == 3  # 80 bytes, then the one with which the limit is reached
+        assert bench.worker.holds == 3  # 120 bytes with their topics, then the one with which the limit is reached
         go_on.set()
         bench.turn_until(lambda: bench.stats("a").done == 5 and bench.stats("b").done == 4)
 

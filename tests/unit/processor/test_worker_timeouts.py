@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fmq import Message, batch_handler
-from fmq_processor.runner import SPARE_HUNG
+from fmq_processor.runner import SPARE_HUNG, Trouble
 from support.workbench import Workbench, messages_of
 
 TIMEOUT = 30
@@ -112,7 +112,7 @@ def test_threads_that_hang_are_limited(tmp_path: Path) -> None:
             bench.clock.advance(TIMEOUT + 0.1)
             bench.turn_until(bench.reached("fmq_timeouts_total", 2 * round_))
         assert 2 + SPARE_HUNG < 8
-        assert bench.runner.trouble(0) == "8 handler calls hang, and a thread can't be stopped"
+        assert bench.runner.trouble(0) == Trouble("8 handler calls hang, and a thread can't be stopped")
         trouble = bench.worker.run(bench.shutdown)
         assert trouble is not None
         assert bench.stats().claimed == 0
@@ -138,7 +138,7 @@ def test_async_calls_that_ignore_their_cancellation_are_limited(tmp_path: Path) 
             _all_started(bench, _length(started, round_))
             bench.clock.advance(TIMEOUT + 0.1)
             bench.turn_until(bench.reached("fmq_timeouts_total", round_))
-        bench.turn_until(lambda: "although they were cancelled" in (bench.runner.trouble(0) or ""))
+        bench.turn_until(lambda: "although they were cancelled" in str(bench.runner.trouble(0)))
         go_on.set()
 
 
@@ -155,7 +155,7 @@ def test_an_async_handler_that_blocks_its_loop_is_noticed(tmp_path: Path) -> Non
         _all_started(bench, started.is_set)
         assert bench.runner.trouble(bench.clock.steady()) is None
         bench.clock.advance(TIMEOUT + 0.1)
-        assert "has blocked its event loop" in (bench.runner.trouble(bench.clock.steady()) or "")
+        assert "has blocked its event loop" in str(bench.runner.trouble(bench.clock.steady()))
         go_on.set()
 
 

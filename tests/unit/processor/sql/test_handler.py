@@ -16,9 +16,10 @@ from fmq.errors import FmqError, SettingsError
 from fmq.message import Properties, unique_id, with_body
 from fmq.outcome import Reject, Retry, Unavailable
 from fmq.queue import open_queue
+from fmq.settings import load
 from fmq_processor.handlers.sql.handler import SqlHandler
 from fmq_processor.handlers.sql.settings import SqlSettings
-from support.databases import START, Database, message
+from support.databases import START, Database, message, on_postgres
 from support.postgres import Postgres
 
 STORE = UUID("5a1f4c6e-0000-4000-8000-000000000001")
@@ -48,6 +49,24 @@ def make() -> Iterator[Make]:
             return handler
 
         yield made
+
+
+def test_a_rotated_password_is_used(postgres: Postgres, tmp_path: Path) -> None:
+    """The URL's file is read for each connection: a refusal lasts until the file has the new password, and no longer."""
+    database = on_postgres(postgres)
+    database.make(SIMPLE)
+    file = tmp_path / "url"
+    file.write_text(postgres.demand_password("ann", "first"))
+    environ = {"FMQ_SQL_URL_FILE": str(file), "FMQ_SQL_PATIENCE_SECONDS": "0"}
+    handler = SqlHandler(load(SqlSettings, {}, environ), CollectorRegistry())
+    handler.know_store(STORE)
+    assert handler.handle([message(1)]) == [None]
+    new = postgres.demand_password("ann", "second")
+    with pytest.raises(Unavailable, match="password authentication failed"):
+        handler.handle([message(2)])
+    file.write_text(new)
+    assert handler.handle([message(2)]) == [None]
+    handler.teardown()
 
 
 class TestRows:

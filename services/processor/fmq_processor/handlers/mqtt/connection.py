@@ -15,7 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.broker import explain_error
 from fmq.outcome import Unavailable
-from fmq.tls import client_context
+from fmq.tls import TlsFiles
 from fmq_processor.handlers.mqtt.packets import Packet
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 
@@ -27,14 +27,16 @@ _NO_LIMIT = 268_435_460  # the longest packet there is
 class Connection:
     """One connection with a session of its own: what it leaves unanswered is never sent again by itself.
 
+    It uses the password and the certificates as they are when it is made.
+
     The network is a thread's of paho's; what its callbacks learn goes to the one thread that sends.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str) -> None:
+    def __init__(self, settings: MqttSettings, tls: TlsFiles, client_id: str) -> None:
         self._settings = settings
         self._answers: SimpleQueue[tuple[int, ReasonCode] | None] = SimpleQueue()
         self._connack: SimpleQueue[tuple[ReasonCode, Properties | None] | None] = SimpleQueue()
-        self._client = self._make_client(client_id or f"fmq{uuid4().hex[:20]}")
+        self._client = self._make_client(tls, client_id or f"fmq{uuid4().hex[:20]}")
         self._window = settings.mqtt_inflight
         self._retains = True
         self.largest = _NO_LIMIT
@@ -42,7 +44,7 @@ class Connection:
         self.ended = ""
         """Why it has ended, once it has."""
 
-    def _make_client(self, client_id: str) -> Client:
+    def _make_client(self, tls: TlsFiles, client_id: str) -> Client:
         settings = self._settings
         broker = settings.broker
         v5 = settings.mqtt_protocol == "5"
@@ -59,14 +61,7 @@ class Connection:
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if broker.tls:
-            client.tls_set_context(
-                client_context(
-                    "FMQ_MQTT_TLS",
-                    ca_file=settings.mqtt_tls_ca_file,
-                    cert_file=settings.mqtt_tls_cert_file,
-                    key_file=settings.mqtt_tls_key_file,
-                )
-            )
+            client.tls_set_context(tls.context())
         if broker.websocket:
             client.ws_set_options(broker.path)
         client.on_connect = self._on_connect

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fmq.tls import TlsFiles
 from fmq_processor.handlers.mqtt.connection import Connection
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
 from fmq_processor.handlers.mqtt.settings import MqttSettings
@@ -13,11 +14,19 @@ _log = logging.getLogger(__name__)
 
 
 class Connections:
-    """Lends connections; those that have ended are replaced."""
+    """Lends connections; those that have ended are replaced. Raises SettingsError on files that can't be used."""
 
     def __init__(self, settings: MqttSettings, metrics: MqttMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._tls = TlsFiles(
+            "FMQ_MQTT_TLS",
+            ca_file=settings.mqtt_tls_ca_file,
+            cert_file=settings.mqtt_tls_cert_file,
+            key_file=settings.mqtt_tls_key_file,
+        )
+        if settings.broker.tls:
+            self._tls.context()
         self._lock = threading.Lock()
         self._idle: list[tuple[int, Connection]] = []
         self._lent: dict[int, Connection] = {}
@@ -61,7 +70,7 @@ class Connections:
                 ended.append(connection)
             used = {*self._lent, *(number for number, _ in self._idle)}
             number = next(one for one in range(1, len(used) + 2) if one not in used)
-            connection = Connection(self._settings, self._client_id(number))
+            connection = Connection(self._settings, self._tls, self._client_id(number))
             self._lent[number] = connection
         for one in ended:
             _log.warning("The connection to %s was lost meanwhile: %s", self._settings.broker, one.ended)

@@ -3,47 +3,44 @@
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 
 from fmq.errors import SettingsError, StoreUnavailable
 from fmq.queue import is_store
 from fmq_processor.handlers.sql.settings import SqlSettings
 
 _IDLE_CONNECTIONS = 5
+_DRIVER = "postgresql+psycopg"
 
 
 def make_engine(settings: SqlSettings) -> Engine:
     """A pool of connections, as many as there are calls at once; none is made yet.
 
+    Each connection is made with the URL as it is at that moment; only SQLite's file stays the one of the start.
+
     Raises SettingsError on a URL that can't be read and on a file that is not there or is fmq's own.
     """
-    try:
-        url = make_url(settings.sql_url.get_secret_value())
-    except ValueError:
-        raise SettingsError("FMQ_SQL_URL: it can't be read") from None
+    url = _url(settings)
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, settings)
     return _postgresql(url, settings)
 
 
 def _postgresql(url: URL, settings: SqlSettings) -> Engine:
-    usual = {
-        "connect_timeout": str(max(1, round(settings.sql_connect_seconds))),
-        "application_name": "fmq",
-        # A server that has vanished without a word is noticed within about as long as a statement may take.
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-    }
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        connect_args={name: value for name, value in usual.items() if name not in url.query},
+        url.set(drivername=_DRIVER),
         pool_size=_IDLE_CONNECTIONS,
         max_overflow=-1,
         pool_pre_ping=True,
         hide_parameters=True,
     )
     milliseconds = round(settings.sql_statement_seconds * 1000)
+
+    @event.listens_for(engine, "do_connect")
+    def use_present_url(dialect: Dialect, _record: object, args: list[Any], options: dict[str, Any]) -> None:
+        args[:], present = dialect.create_connect_args(_url(settings).set(drivername=_DRIVER))
+        options.clear()
+        options.update({**_usual(settings), **present})
 
     @event.listens_for(engine, "connect")
     def limit_statements(connection: DBAPIConnection, _record: object) -> None:
@@ -53,6 +50,25 @@ def _postgresql(url: URL, settings: SqlSettings) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _url(settings: SqlSettings) -> URL:
+    try:
+        return make_url(settings.sql_url.get_secret_value())
+    except ValueError:
+        raise SettingsError("FMQ_SQL_URL: it can't be read") from None
+
+
+def _usual(settings: SqlSettings) -> dict[str, str]:
+    """What the driver is asked for where the URL says nothing else."""
+    return {
+        "connect_timeout": str(max(1, round(settings.sql_connect_seconds))),
+        "application_name": "fmq",
+        # A server that has vanished without a word is noticed within about as long as a statement may take.
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+    }
 
 
 def _sqlite(url: URL, settings: SqlSettings) -> Engine:

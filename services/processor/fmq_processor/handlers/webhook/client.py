@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
 from yarl import URL
 
 from fmq.outcome import Reject, Retry, Unavailable
+from fmq.tls import TlsFiles
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.handlers.webhook.policy import Answer
 from fmq_processor.handlers.webhook.settings import WebhookSettings
@@ -38,12 +38,11 @@ class _Progress:
 class Client:
     """One target. ``start`` and ``close`` belong to the event loop that ``send`` runs in."""
 
-    def __init__(self, settings: WebhookSettings, tls: ssl.SSLContext, metrics: WebhookMetrics) -> None:
+    def __init__(self, settings: WebhookSettings, tls: TlsFiles, metrics: WebhookMetrics) -> None:
         self._settings = settings
         self._tls = tls
         self._metrics = metrics
         self._url = URL(settings.webhook_url)
-        self._secret_headers = dict(settings.secret_headers)
         self._session: aiohttp.ClientSession
 
     @property
@@ -57,7 +56,7 @@ class Client:
         tracing.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
             # How many there are at once is the processor's business.
-            connector=TCPConnector(limit=0, ssl=self._tls),
+            connector=TCPConnector(limit=0),
             timeout=ClientTimeout(
                 total=None,  # send() sees to it, over all hops
                 sock_connect=self._settings.webhook_connect_timeout,
@@ -84,7 +83,7 @@ class Client:
             raise Unavailable(reason=f"{self.target} did not answer within {seconds:g} s") from None
 
     async def _follow(self, body: bytes, headers: Mapping[str, str], progress: _Progress) -> Answer:
-        url, secret = self._url, self._secret_headers
+        url, secret = self._url, dict(self._settings.secret_headers)
         for _ in range(self._settings.webhook_redirects):
             answer = await self._send_to(url, body, {**headers, **secret}, progress)
             if answer.status not in _FOLLOWED or answer.location is None:
@@ -116,6 +115,8 @@ class Client:
                 url,
                 data=body if len(body) <= _LARGE else io.BytesIO(body),
                 headers=headers,
+                # Connections are shared by requests with the same context: a new one after the files have changed.
+                ssl=self._tls.context(),
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:

@@ -10,7 +10,7 @@ import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message, unique_id
 from fmq.settings import HandlerSettings
-from fmq.tls import client_context
+from fmq.tls import TlsFiles
 from fmq_processor.handlers.webhook import envelope
 from fmq_processor.handlers.webhook.client import Client
 from fmq_processor.handlers.webhook.cloudevents import Events
@@ -29,16 +29,16 @@ class WebhookHandler:
     def __init__(self, settings: WebhookSettings, registry: CollectorRegistry, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._settings = settings
         self._clock = clock
-        self._keys = settings.keys
         self._headers = {"user-agent": f"fmq/{fmq.__version__}", "accept-encoding": "identity"}
         self._more_headers = dict(settings.webhook_headers)
         self._pace = Pace(settings.webhook_rate)
-        tls = client_context(
+        tls = TlsFiles(
             "FMQ_WEBHOOK",
             ca_file=settings.webhook_ca_file,
             cert_file=settings.webhook_cert_file,
             key_file=settings.webhook_key_file,
         )
+        tls.context()  # refuses wrong files at the start
         self._client = Client(settings, tls, WebhookMetrics(registry))
         self._store: UUID
 
@@ -76,10 +76,16 @@ class WebhookHandler:
             "webhook-id": identity,
             "webhook-timestamp": str(int(now)),
         }
-        if self._keys:
-            headers["webhook-signature"] = sign(self._keys, identity=identity, timestamp=int(now), body=body)
+        keys = self._settings.keys
+        if keys:
+            headers["webhook-signature"] = sign(keys, identity=identity, timestamp=int(now), body=body)
         answer = await self._client.send(body, headers)
-        judge(answer, now=self._clock.wall(), longest=self._settings.webhook_retry_after_maximum)
+        judge(
+            answer,
+            now=self._clock.wall(),
+            longest=self._settings.webhook_retry_after_maximum,
+            known=self._settings.known,
+        )
 
     async def teardown(self) -> None:
         """Close all connections."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fmq.outcome import Reject, Retry, Unavailable
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_HOLD_OFF = frozenset({429, 502, 503, 504})
+_HOLD_OFF = frozenset({401, 429, 502, 503, 504})
 _RETRY = frozenset({408, 425})
 
 
@@ -21,10 +21,11 @@ class Answer(NamedTuple):
     location: str | None = None
 
 
-def judge(answer: Answer, *, now: float, longest: float) -> None:
+def judge(answer: Answer, *, now: float, longest: float, known: bool = False) -> None:
     """Return if the message is done. ``now`` is in Unix seconds, ``longest`` caps what Retry-After says.
 
-    Raises Unavailable (429, 502, 503, 504), Retry (408, 425, other 5xx) and Reject (all the others).
+    ``known``: the request says who sends it. Then a 403 may mean a secret that is just being replaced.
+    Raises Unavailable (401, 429, 502, 503, 504), Retry (408, 425, other 5xx, 403 if ``known``) and Reject (all others).
     """
     status = answer.status
     if 200 <= status < 300:
@@ -37,7 +38,7 @@ def judge(answer: Answer, *, now: float, longest: float) -> None:
         after = min(after, longest)
     if status in _HOLD_OFF:
         raise Unavailable(after, reason)
-    if status in _RETRY or status >= 500:
+    if status in _RETRY or status >= 500 or (status == HTTPStatus.FORBIDDEN and known):
         raise Retry(after, reason)
     raise Reject(reason)
 

@@ -212,6 +212,11 @@ class WebhookSettings(HandlerSettings):
         return _secret_headers(self.webhook_secret_headers)
 
     @property
+    def known(self) -> bool:
+        """Whether requests say who sends them: by a secret header, a signature or a certificate."""
+        return any((self.webhook_secret_headers, self.webhook_secrets, self.webhook_cert_file))
+
+    @property
     def keys(self) -> tuple[bytes, ...]:
         """The keys to sign with."""
         return parse_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else ()

@@ -1,0 +1,87 @@
+"""Taking back subscriptions without losing what the broker holds for them: read until empty, UNSUBSCRIBE, read again.
+
+Until the first of these is proven (see drain), every subscription stays. So nothing is lost if a broker drops at
+UNSUBSCRIBE what it has buffered, as it may (MQTT 5, section 3.10.4).
+"""
+
+from math import inf
+
+from fmq.clock import Clock
+from fmq.errors import FmqError
+from fmq.log import shorten
+from fmq_listener.drain import HOLD_SECONDS, Drain
+from fmq_listener.ledger import Ledger
+from fmq_listener.subscriptions import Subscriptions
+from fmq_listener.wire import WireClient
+
+EMPTY_SECONDS = 6.0
+"""For how long a resumed session must prove to be empty: more than brokers take to deliver again (NATS: ack_wait, set to 5 s)."""
+_EMPTY_AFTER_SECONDS = 1.0
+
+
+class LeaveInDoubt(FmqError):
+    """The broker did not confirm that it removed the subscriptions: ending the session now might lose messages."""
+
+
+class Departure:
+    """Takes back what is no longer wanted, on one connection after the other. With ``last``, all of it."""
+
+    def __init__(
+        self, client: WireClient, ledger: Ledger, subscriptions: Subscriptions, *, clock: Clock, last: bool
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._last = last
+        self._drain: Drain | None = None
+        self._taken_back = False
+        self.complete = False
+        """Whether the session holds no subscription and no message any more; only with ``last``."""
+
+    @property
+    def wait(self) -> float:
+        """How long to wait for messages at most, in seconds."""
+        return inf if self._drain is None else self._drain.wait
+
+    def begin(self, *, session_present: bool) -> None:
+        """A connection has begun."""
+        self.complete = self._taken_back = False
+        seconds = EMPTY_SECONDS if session_present else _EMPTY_AFTER_SECONDS
+        self._drain = Drain(self._clock, seconds=seconds) if self._ledger.former else None
+
+    def step(self) -> None:
+        """Go on where the last answers allow it. Everything received has to be acknowledged. Raises LeaveInDoubt."""
+        drain = self._drain
+        if drain is None:
+            if self._taken_back and self._last and not self.complete and not self._subscriptions.leaving:
+                self._look_once_more()
+            return
+        if (received := self._client.received_before_pong) is not None:
+            drain.answered(received)
+        if drain.done:
+            self._drain = None
+            if self._taken_back:
+                self.complete = True
+            else:
+                self._taken_back = True
+                self._subscriptions.take_back()
+        elif drain.due:
+            drain.asked(self._client.received)
+            self._client.ping()
+
+    def _look_once_more(self) -> None:
+        """What was queued between the last round and UNSUBSCRIBE is still to come."""
+        if self._subscriptions.kept:
+            reasons = ", ".join(f"{shorten(text)}: {why}" for text, why in self._subscriptions.kept.items())
+            raise LeaveInDoubt(f"the broker did not confirm that it removed the subscriptions ({reasons})")
+        self._drain = Drain(self._clock, seconds=_EMPTY_AFTER_SECONDS)
+
+    def hold(self) -> float:
+        """For how many seconds to let messages gather before their acknowledgement."""
+        return HOLD_SECONDS if self._drain is not None and self._drain.take_hold() else 0.0
+
+    def gathered(self, count: int) -> None:
+        """So many messages came between two acknowledgements."""
+        if self._drain is not None:
+            self._drain.gathered(count)

@@ -1,0 +1,74 @@
+"""Memory of real processes: bounded by all that they hold, whatever publishers fill their messages with."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fmq.message import Incoming, Properties
+from fmq.queue import open_queue
+from support.memory import MIB, peak_bytes
+from support.processes import Processes
+from support.wait import wait_for
+
+QUEUE = "plant/#"
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    with Processes(tmp_path) as started:
+        yield started
+
+
+def _put(folder: Path, count: int, one: Incoming) -> str:
+    """The URL of a store with ``count`` messages like ``one``."""
+    url = f"sqlite:///{folder / 'queue.db'}"
+    with open_queue(url) as queue:
+        queue.declare(QUEUE)
+        for _ in range(count):
+            queue.put([one])
+    return url
+
+
+LARGE = {
+    "nothing": (10, Incoming(QUEUE, "plant/a", b"[]", 1.0)),
+    "properties": (
+        30,
+        Incoming(
+            QUEUE,
+            "plant/a",
+            b"[]",
+            1.0,
+            properties=Properties(user_properties=tuple((f"k{number:05}", "v") for number in range(20_000))),
+        ),
+    ),
+    "topics": (1_000, Incoming(QUEUE, "plant/" + "t" * 65_529, b"[]", 1.0)),
+    "wide topics": (400, Incoming(QUEUE, "plant/" + "t" * 65_500 + "\U0001f600", b"[]", 1.0)),
+    "payloads": (60, Incoming(QUEUE, "plant/a", b'"' + b"p" * MIB + b'"', 1.0)),
+    "packed bombs": (20, Incoming(QUEUE, "plant/a", gzip.compress(b"[" + b"[]," * 200_000 + b"[]]"), 1.0)),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_processor_holds_what_its_setting_says(tmp_path: Path, processes: Processes, kind: str) -> None:
+    """With FMQ_BATCH_BYTES of 1 MB, no more than one larger message or value beside: of what would be hundreds."""
+    count, one = LARGE[kind]
+    url = _put(tmp_path, count, one)
+    process = processes.start(
+        "process",
+        QUEUE,
+        "1000",
+        FMQ_QUEUE_URL=url,
+        FMQ_BATCH_BYTES=1_000_000,
+        FMQ_CONCURRENCY=8,
+        FMQ_MMAP_BYTES=0,  # pages of the file would count too
+        FMQ_HANDLER="log",
+        FMQ_LOG_LEVEL="WARNING",
+        FMQ_DECODE="gzip,json" if "packed" in kind else "json",
+    )
+    with open_queue(url) as queue:
+        wait_for(lambda: queue.stats(QUEUE).done == count, 60, what="all to be done")
+    peak = peak_bytes(process.pid)
+    assert process.running
+    assert peak < 100 * MIB, f"{peak / MIB:.0f} MiB"  # an idle one takes 46

@@ -1,0 +1,86 @@
+"""The default client id: one for each listener of a store, whatever becomes of its filters."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from fmq.queue import Queue, open_queue
+from fmq_listener.client_id import choose
+from fmq_listener.settings import ListenerSettings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Queue]:
+    with open_queue(f"sqlite:///{tmp_path}/one.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def other_store(tmp_path: Path) -> Iterator[Queue]:
+    with open_queue(f"sqlite:///{tmp_path}/two.db") as opened:
+        yield opened
+
+
+def _choose(store: Queue, *topics: str, client_id: str | None = None) -> str:
+    return choose(ListenerSettings(topics=topics, client_id=client_id), store, store.identity())
+
+
+def test_it_is_one_that_every_broker_takes(store: Queue) -> None:
+    """Up to 23 letters, digits and hyphens (MQTT 5, section 3.1.3.1; NATS refuses dots)."""
+    assert re.fullmatch(r"[A-Za-z0-9-]{1,23}", _choose(store, "sensors/#", "ä/ö"))
+
+
+def test_two_stores_never_share_one(store: Queue, other_store: Queue) -> None:
+    """Two sessions of one name would evict each other."""
+    assert _choose(store, "a") != _choose(other_store, "a")
+
+
+def test_the_order_of_filters_changes_nothing(store: Queue) -> None:
+    """A new id would leave behind what the broker keeps for the old one."""
+    one = _choose(store, "b", "a")
+    assert _choose(store, "a", "b") == one
+
+
+def test_filters_come_and_go_under_the_same_id(store: Queue) -> None:
+    """One at a time until none of the first ones is left."""
+    one = _choose(store, "m")
+    for topics in (("a", "m"), ("a", "z"), ("z",), ("k", "z")):
+        assert _choose(store, *topics) == one
+
+
+def test_two_listeners_of_one_store_have_two(store: Queue) -> None:
+    """Also when one of them was split off."""
+    one = _choose(store, "a", "b")
+    two = _choose(store, "c")
+    assert one != two
+    assert _choose(store, "a") == one
+    three = _choose(store, "b")
+    assert len({one, two, three}) == 3
+    assert [_choose(store, topic) for topic in "abc"] == [one, three, two]
+
+
+def test_a_filter_that_another_listener_left_behind_gets_an_id_of_its_own(store: Queue) -> None:
+    """The id that its name would give is in use."""
+    one = _choose(store, "a", "b")
+    assert _choose(store, "b") == one
+    assert _choose(store, "a") != one
+    assert _choose(store, "b") == one
+
+
+def test_an_upgrade_takes_the_session_of_the_old_default_over(store: Queue) -> None:
+    """Earlier versions made it of the host name and the first filter: the broker still has messages for it."""
+    old = f"fmq-{socket.gethostname()[:32]}-{crc32(b'b'):08x}"
+    store.remember(f"subscriptions:{old}@127.0.0.1:1883", "{}")
+    assert _choose(store, "a", "b") == old
+    assert _choose(store, "a") == old
+
+
+def test_what_the_user_says_comes_first(store: Queue) -> None:
+    """And leaves the default alone."""
+    one = _choose(store, "a")
+    assert _choose(store, "a", client_id="mine") == "mine"
+    assert _choose(store, "a") == one
