@@ -196,6 +196,14 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a pending message waits: it is due in ``due_in`` seconds; ``reason`` is why its last attempt failed, if one has."""
+
+    due_in: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Why a queue lends nothing. ``since`` is in Unix seconds."""
 
