@@ -32,7 +32,9 @@ def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: ob
         waiting = store.waiting(queue, ids[:limit])
         if as_json:
             for message in messages:
-                click.echo(json.dumps({**message_fields(message), **_fields(waiting.get(message.id))}))
+                click.echo(
+                    json.dumps({**message_fields(message), **_fields(waiting.get(message.id))}, separators=(",", ":"))
+                )
             return
         rows = [
             (
