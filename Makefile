@@ -136,7 +136,7 @@ $(VENV)/.containers: $(VENV)/.installed requirements/containers.txt
 test-brokers: $(VENV)/.brokers ## Run fmq against RabbitMQ, NATS, rumqttd and two Mosquittos, and write docs/brokers.md (7 minutes, as root).
 	@tests/support/system-packages mosquitto
 	tests/support/brokers/install build/brokers
-	$(BIN)/pytest -n 2 --dist loadgroup tests/brokers --timeout 300 --write-table
+	$(BIN)/pytest -n 3 --dist loadgroup tests/brokers --timeout 300 --write-table
 
 $(VENV)/.brokers: $(VENV)/.installed requirements/brokers.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/brokers.txt

@@ -64,6 +64,8 @@ def settings_page() -> str:
         (
             "Each setting is an environment variable, and a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`); "
             "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
+            "Such a file, and those with certificates, may be replaced at any time: they are read again before each connection, "
+            "and by the webhook handler for each request. "
             "Wrong settings are told all at once, and the service exits with code 2.\n"
         ),
     ]

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+_STEADY: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""CLOCK_BOOTTIME, unlike CLOCK_MONOTONIC, goes on while the machine sleeps."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -37,8 +39,7 @@ class SystemClock:
         return time.time()
 
     def steady(self) -> float:
-        # CLOCK_BOOTTIME, unlike CLOCK_MONOTONIC, goes on while the machine sleeps.
-        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        return time.clock_gettime(_STEADY)
 
     def boot_id(self) -> str:
         return _read_boot_id()

@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 REQUEST_SECONDS = 10.0
 MOST_CONNECTIONS = 32
 MOST_AT_WORK = 8
+MOST_THREADS = 4 * MOST_CONNECTIONS
+"""Also those whose connection was replaced and which still wait for a turn or a disk."""
 _WAIT_FOR_TURN_SECONDS = 2.0
 
 
@@ -54,6 +56,7 @@ class BoundedServer(ThreadingMixIn, TCPServer):
         )[0]
         self.address_family = family
         self._open: dict[socket.socket, float] = {}
+        self._served: set[socket.socket] = set()
         self._turns = threading.BoundedSemaphore(MOST_AT_WORK)
         super().__init__(address, _handler(pages, light, self._turns), bind_and_activate=False)  # type: ignore[arg-type]
         try:
@@ -70,10 +73,21 @@ class BoundedServer(ThreadingMixIn, TCPServer):
         return int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's types
+        if len(self._served) >= MOST_THREADS:
+            self.shutdown_request(request)
+            return
         if len(self._open) >= MOST_CONNECTIONS:
-            self._cut(next(iter(self._open)))
+            for oldest in tuple(self._open)[:1]:
+                self._cut(oldest)
+        self._served.add(request)
         self._open[request] = SYSTEM_CLOCK.steady() + REQUEST_SECONDS
         super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._served.discard(request)
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
         self._open.pop(request, None)

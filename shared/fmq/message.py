@@ -132,6 +132,16 @@ class Message(NamedTuple):
         return self.payload.decode()
 
     @property
+    def unique_id(self) -> UUID:
+        """What names this message among those of all queues and stores, the same at every attempt. See ``unique_id``.
+
+        For handlers: raises RuntimeError in a process that is not a processor, where nobody has named the store.
+        """
+        if not _serving:
+            raise RuntimeError("only a processor knows the store of its messages; elsewhere use fmq.message.unique_id")
+        return unique_id(_serving[-1], self)
+
+    @property
     def trace(self) -> dict[str, str]:
         """The publisher's trace context, as headers to send on; empty if it gave none. See ``Properties.trace``."""
         return self.properties.trace
@@ -186,6 +196,14 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a pending message waits: it is due in ``due_in`` seconds; ``reason`` is why its last attempt failed, if one has."""
+
+    due_in: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Why a queue lends nothing. ``since`` is in Unix seconds."""
 
@@ -218,6 +236,15 @@ class StoreStats:
     database_bytes: int
     wal_bytes: int
     free_disk_bytes: int
+
+
+_serving: list[UUID] = []
+"""The identity of the store whose messages this process hands to its handler: one processor serves one store."""
+
+
+def serve_store(identity: UUID) -> None:
+    """Say whose messages this process handles from now on; ``identity`` is Queue.identity()."""
+    _serving[:] = [identity]
 
 
 def unique_id(store: UUID, message: Message) -> UUID:

@@ -15,7 +15,7 @@ from uuid import UUID
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
 from fmq.finding import Finding
-from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms, Waiting
 from fmq.outcome import Settlement
 from fmq.selection import Found, Selection
 from fmq.text import without_password
@@ -174,6 +174,14 @@ class Queue(Protocol):
 
         Only the first of them that hold at most ``most_bytes`` together (``Message.held_bytes``), and one at least.
         """
+        ...
+
+    def waiting(self, name: str, ids: Sequence[int]) -> Mapping[int, Waiting]:
+        """How those of ``ids`` wait that are pending, by id."""
+        ...
+
+    def next_retry(self, name: str) -> int | None:
+        """The id of the pending message that is due next, of those that are not due yet."""
         ...
 
     def pause(self, name: str, reason: str) -> bool:

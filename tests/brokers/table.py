@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from support.brokers.all import BROKERS
-from support.brokers.service import ROOT
+from support.brokers.service import ROOT, Missing, Service
 
 PAGE = ROOT / "docs" / "brokers.md"
 _BEGIN = "<!-- made by make test-brokers: begin -->"
@@ -76,7 +76,7 @@ class Table:
 
     def as_markdown(self) -> str:
         """The table as it stands in the page."""
-        head = ["", *(f"{kind.title} {kind.version()}" for kind in BROKERS.values())]
+        head = ["", *map(_heading, BROKERS.values())]
         rows = [[feature, *(self._text(feature, name) for name in BROKERS)] for feature in FEATURES]
         lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
         return "\n".join(lines)
@@ -97,3 +97,10 @@ class Table:
         _, _, after = rest.partition(_END)
         made = f"{_BEGIN}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d}.\n\n{self.as_markdown()}\n\n"
         page.write_text(f"{before}{made}{_END}{after}", encoding="utf-8")
+
+
+def _heading(kind: type[Service]) -> str:
+    try:
+        return f"{kind.title} {kind.version()}"
+    except Missing:
+        return f"{kind.title} (missing)"

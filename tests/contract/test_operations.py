@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fmq.errors import UnknownQueue
-from fmq.message import Incoming
+from fmq.message import Incoming, Waiting
 from fmq.outcome import Dead, Done, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq.selection import Selection, State
@@ -34,6 +34,27 @@ def walk(queue: Queue, which: Selection, *, limit: int = 1_000, within: int = 10
         ids += found.ids
         after = found.after_id
     return ids
+
+
+class TestWaiting:
+    def test_when_and_why(self, queue: Queue, clock: FakeClock) -> None:
+        """Of pending messages only: when each is due, and why its last attempt failed; and which is tried next."""
+        fill(queue, clock, "a", "b", "c", "d")
+        assert queue.next_retry("q") is None
+        first, second, third = queue.claim("q", 3, lease=60)
+        queue.settle([(first, RetryLater(30, "busy")), (second, RetryLater(5, "down\nat x")), (third, Dead("no"))])
+        waiting = queue.waiting("q", [1, 2, 3, 4, 5])
+        assert {number: (round(one.due_in, 3), one.reason) for number, one in waiting.items()} == {
+            1: (30.0, "busy"),
+            2: (5.0, "down\nat x"),
+            4: (0.0, ""),
+        }
+        assert queue.next_retry("q") == 2
+        clock.advance(6)
+        assert queue.waiting("q", [1, 2])[2] == Waiting(0.0, "down\nat x")
+        assert queue.next_retry("q") == 1
+        (claim, *_) = queue.claim("q", 1, lease=60)
+        assert claim.message.id not in queue.waiting("q", [1, 2, 4])
 
 
 class TestPause:

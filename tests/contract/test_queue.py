@@ -252,6 +252,14 @@ class TestSettle:
         (retried,) = queue.claim("q", 4, lease=60)
         assert (retried.message.text, retried.attempt, retried.suspect) == ("b", 2, False)
 
+    def test_given_back(self, queue: Queue, clock: FakeClock) -> None:
+        """It stands where it stood, before what came after it."""
+        fill(queue, clock, "a", "b")
+        (a,) = queue.claim("q", 1, lease=60)
+        clock.advance(1)
+        queue.settle([(a, GiveBack())])
+        assert [payloads(queue, 1), payloads(queue, 1)] == [["a"], ["b"]]
+
     def test_given_back_with_a_delay(self, queue: Queue, clock: FakeClock) -> None:
         """It is due then, behind what was due before, and no attempt is counted; a delay of 0 is not its old place."""
         fill(queue, clock, *"abc")

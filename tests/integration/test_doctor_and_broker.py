@@ -165,7 +165,7 @@ def test_a_certificate_that_ends(fmq: Processes, tmp_path: Path, days: int, leve
         assert found["broker"][0] == "ok"
         assert found["broker's certificate"][0] == level
         level, text = command(fmq, FMQ_BROKER_URL=broker.url)["broker"]
-    assert (level, "certificate is refused" in text) == ("problem", True)
+    assert (level, "certificate of the broker is refused: its CA is unknown" in text) == ("problem", True)
 
 
 def _saying(properties: Mapping[int, bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """Memory of real processes: bounded by all that they hold, whatever publishers fill their messages with."""
 
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,15 @@ def test_commands_hold_one_large_message(tmp_path: Path, processes: Processes, c
     peak = peak_until_end(process, 120)
     assert process.wait() == 0
     assert peak < 120 * MIB, f"{peak / MIB:.0f} MiB"
+
+
+def test_an_import_holds_one_large_message(tmp_path: Path, processes: Processes) -> None:
+    """Of 20 with 8 MiB each."""
+    with (tmp_path / "lines").open("w") as file:
+        for _ in range(20):
+            one = {"queue": QUEUE, "topic": "plant/a", "received_at": 1.0, "qos": 1, "retain": False}
+            file.write(json.dumps({**one, "payload": "p" * 8 * MIB}) + "\n")
+    process = processes.start("import", "lines", FMQ_QUEUE_URL=f"sqlite:///{tmp_path / 'queue.db'}", FMQ_MMAP_BYTES=0)
+    peak = peak_until_end(process, 60)
+    assert process.wait() == 0, process.text
+    assert peak < 150 * MIB, f"{peak / MIB:.0f} MiB"

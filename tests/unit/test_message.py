@@ -3,6 +3,9 @@
 from itertools import product
 from uuid import UUID
 
+import pytest
+
+from fmq import message
 from fmq.message import Message, unique_id
 
 STORE, OTHER = UUID(int=1), UUID(int=2)
@@ -17,3 +20,14 @@ def test_an_id_is_unique_beyond_the_store() -> None:
     assert len(seen) == 16
     first, later = (Message(1, "q", "t", b"x", 0.5, retry_count=count) for count in (0, 3))
     assert unique_id(STORE, first) == unique_id(STORE, later)
+
+
+def test_a_message_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the store that the process serves; elsewhere nobody knows it."""
+    monkeypatch.setattr(message, "_serving", [])
+    one = message.Message(1, "q", "t", b"", 5.0)
+    with pytest.raises(RuntimeError, match="only a processor"):
+        _ = one.unique_id
+    message.serve_store(UUID(int=7))
+    assert one.unique_id == message.unique_id(UUID(int=7), one) == one._replace(retry_count=3).unique_id
+    assert one.unique_id != one._replace(queue="p").unique_id

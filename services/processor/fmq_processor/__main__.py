@@ -17,6 +17,7 @@ from fmq.handler import Handler
 from fmq.health import HealthServer, Heartbeat
 from fmq.lifecycle import Shutdown
 from fmq.log import configure, shorten
+from fmq.message import serve_store
 from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, guard_locks, open_queue
@@ -105,8 +106,10 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         if settings.upkeep:
             kept = stack.enter_context(_open(settings, shutdown, check=False))
             stack.enter_context(Upkeep(kept, settings.retention, shutdown))
+        identity = _patiently(shutdown)(queue.identity)
+        serve_store(identity)
         if handler.know_store:
-            handler.know_store(_patiently(shutdown)(queue.identity))
+            handler.know_store(identity)
         worker, runner = make_worker(
             settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat, circuit=circuit
         )

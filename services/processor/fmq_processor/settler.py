@@ -13,7 +13,7 @@ from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.queue import Queue
 from fmq_processor.dead_letter_limit import DeadLetterLimit
 from fmq_processor.gate import Gate
-from fmq_processor.job import Job, size_of
+from fmq_processor.job import Job
 from fmq_processor.judge import DONE, Deferred, Expired, Judge
 from fmq_processor.reading import Postponed, Skipped
 from fmq_processor.summary import Summary
@@ -55,11 +55,6 @@ class Settler:
     def __len__(self) -> int:
         """How many messages wait for their commit."""
         return len(self._unsettled)
-
-    @property
-    def bytes_held(self) -> int:
-        """How much the messages hold that wait for their commit."""
-        return size_of([claim for claim, _ in self._unsettled]) if self._unsettled else 0
 
     def judge(self, job: Job, result: object) -> None:
         """Note what a call made of its messages."""

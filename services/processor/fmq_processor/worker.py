@@ -211,7 +211,7 @@ class Worker:
         room = self._limits.capacity - self.holds
         if room <= 0 or self._runner.waiting() or not self._gate.is_open or not self._intake.due():
             return
-        room_bytes = self._limits.most_bytes - self._bytes_held - self._settler.bytes_held
+        room_bytes = self._limits.most_bytes - self._bytes_held
         if room_bytes <= 0:
             return
         if self._breaker.is_open:

@@ -1,13 +1,15 @@
 """`fmq peek`: look at what waits, and take nothing."""
 
+import json
+
 import click
 
 from fmq.commands.choosing import open_store, read_messages, selection_options, store_options, walk
 from fmq.commands.parameters import QUEUE
-from fmq.commands.table import moment, print_table, say
+from fmq.commands.table import moment, next_attempt, print_table, say
 from fmq.log import shorten
-from fmq.message import Message
-from fmq.message_json import message_json
+from fmq.message import Message, Waiting
+from fmq.message_json import message_fields
 from fmq.selection import Selection, State
 from fmq.text import plain
 
@@ -27,18 +29,41 @@ def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: ob
             if len(ids) >= limit:
                 break
         messages = read_messages(store, queue, ids[:limit])
+        waiting = store.waiting(queue, ids[:limit])
         if as_json:
             for message in messages:
-                click.echo(message_json(message))
+                click.echo(
+                    json.dumps({**message_fields(message), **_fields(waiting.get(message.id))}, separators=(",", ":"))
+                )
             return
         rows = [
-            (one.id, shorten(one.topic, 60), one.retry_count, moment(one.received_at), len(one.payload), _shown(one))
+            (
+                *(
+                    one.id,
+                    shorten(one.topic, 60),
+                    one.retry_count,
+                    moment(one.received_at),
+                    len(one.payload),
+                    _shown(one),
+                ),
+                *_columns(waiting.get(one.id)),
+            )
             for one in messages
         ]
         total = store.stats(queue).pending
-    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD"), rows)
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD", "NEXT ATTEMPT", "LAST FAILURE"), rows)
     click.echo()
     say(f"{len(rows)} of {total:,} pending messages of {queue}")
+
+
+def _columns(waits: Waiting | None) -> tuple[str, str]:
+    if waits is None:  # taken or settled meanwhile
+        return "-", "-"
+    return next_attempt(waits), shorten(waits.reason.partition("\n")[0], 100) or "-"
+
+
+def _fields(waits: Waiting | None) -> dict[str, object]:
+    return {} if waits is None else {"due_in": waits.due_in, "reason": waits.reason}
 
 
 def _shown(message: Message) -> str:

@@ -9,9 +9,10 @@ import click
 
 from fmq.cli import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
-from fmq.commands.table import moment, table_lines
+from fmq.commands.table import moment, next_attempt, table_lines
 from fmq.lifecycle import Shutdown
-from fmq.message import QueueStats, StoreStats
+from fmq.log import shorten
+from fmq.message import QueueStats, StoreStats, Waiting
 from fmq.queue import Durability, Queue, open_queue
 from fmq.settings import StoreSettings
 from fmq.text import plain
@@ -28,6 +29,8 @@ class _Look:
     at: float
     queues: list[QueueStats]
     store: StoreStats
+    retries: dict[str, tuple[int, Waiting]]
+    """Of each queue, the message whose retry is due next."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,7 +81,13 @@ def _draw(lines: list[str], *, live: bool, first: bool) -> None:
 
 
 def _look(queue: Queue) -> _Look:
-    return _Look(SYSTEM_CLOCK.steady(), [queue.stats(name) for name in queue.names()], queue.store_stats())
+    names = queue.names()
+    retries = {}
+    for name in names:
+        number = queue.next_retry(name)
+        if number is not None and (waits := queue.waiting(name, [number]).get(number)) is not None:
+            retries[name] = (number, waits)
+    return _Look(SYSTEM_CLOCK.steady(), [queue.stats(name) for name in names], queue.store_stats(), retries)
 
 
 def _rates(look: _Look, before: _Look | None) -> dict[str, tuple[float, float]]:
@@ -114,17 +123,30 @@ def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -
         for one in look.queues
         if one.paused is not None
     ]
+    retries = [
+        plain(f"{name}: message {number} is tried next {next_attempt(waits)}{_because(waits)}")
+        for name, (number, waits) in look.retries.items()
+    ]
     store = look.store
     sizes = (
         f"{plain(url)}: {store.database_bytes / _MIB:.1f} MiB, write-ahead log {store.wal_bytes / _MIB:.1f} MiB, "
         f"free on its disk {store.free_disk_bytes / _MIB:,.0f} MiB"
     )
-    return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, sizes]
+    return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, *retries, sizes]
 
 
 def _shown(rates: tuple[float, float] | None) -> tuple[str, ...]:
     return ("-", "-") if rates is None else tuple(f"{rate:,.1f}" for rate in rates)
 
 
+def _because(waits: Waiting) -> str:
+    return f"; the last attempt failed: {shorten(waits.reason.partition(chr(10))[0])}" if waits.reason else ""
+
+
 def _as_dict(look: _Look) -> dict[str, object]:
-    return {"queues": [asdict(one) for one in look.queues], "store": asdict(look.store)}
+    queues = []
+    for one in look.queues:
+        number, waits = look.retries.get(one.name, (None, None))
+        retry = None if waits is None else {"id": number, **asdict(waits)}
+        queues.append({**asdict(one), "next_retry": retry})
+    return {"queues": queues, "store": asdict(look.store)}

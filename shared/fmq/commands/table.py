@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import click
 
+from fmq.message import Waiting
 from fmq.text import plain
 
 
@@ -41,3 +42,8 @@ def moment(at: float | None) -> str:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{at:g}"
+
+
+def next_attempt(waits: Waiting) -> str:
+    """When a message is handed out next, unless all processors are busy or its queue is paused."""
+    return f"in {waits.due_in:,.1f} s" if waits.due_in else "now"

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fmq.message import Claim
 from fmq.sqlite.codec import (
@@ -62,6 +62,37 @@ class _Chosen(NamedTuple):
     large: Collection[int] = ()
 
 
+class _Statements(NamedTuple):
+    """What each claim of a queue runs; SQLite finds a statement that it knows by its text."""
+
+    any_due: str
+    again: str
+    unread: str
+    unread_at_sight: str
+    unread_as_bytes: str
+    lend: str
+
+    @classmethod
+    def of(cls, table: str, lent: str) -> Self:
+        unread = (
+            f" FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
+        )
+        return cls(
+            any_due="SELECT ordered, paused_at IS NULL AND "
+            f"(EXISTS (SELECT 1 FROM {table} WHERE id > head AND processed = 0) "
+            f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now)) FROM fmq_queue WHERE name = :name",
+            again="SELECT due_at, id, token IS NOT NULL, "
+            f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
+            f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
+            unread=f"SELECT {MESSAGE_COLUMNS}{unread}",
+            unread_at_sight=f"SELECT {_AT_SIGHT}{unread}",
+            unread_as_bytes=f"SELECT {_ANY_AT_SIGHT}{unread}",
+            lend=f"INSERT INTO {lent} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
+            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL",
+        )
+
+
 class Claims:
     """The lending half of a queue."""
 
@@ -69,6 +100,7 @@ class Claims:
         self._store = store
         self._order = order
         self._topics = Topics(store)
+        self._known: dict[str, _Statements] = {}
 
     def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
         """See Queue.claim."""
@@ -121,16 +153,17 @@ class Claims:
             for row in rows
         ]
 
+    def _statements(self, name: str) -> _Statements:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = _Statements.of(self._store.table(name), self._store.lent(name))
+        return known
+
     def _any_due(self, name: str, *, ordered: bool) -> bool:
         """Whether a look with the lock held is worth while. Raises WrongOrder."""
         store = self._store
         with store.read():
-            mode, is_due = store.rows(
-                "SELECT ordered, paused_at IS NULL AND "
-                f"(EXISTS (SELECT 1 FROM {store.table(name)} WHERE id > head AND processed = 0) "
-                f"OR EXISTS (SELECT 1 FROM {store.lent(name)} WHERE due_at <= :now)) FROM fmq_queue WHERE name = :name",
-                {"name": name, "now": store.now()},
-            )[0]
+            mode, is_due = store.rows(self._statements(name).any_due, {"name": name, "now": store.now()})[0]
         if mode is None:
             self._order.begin(name, ordered=ordered)
         elif mode != ordered:
@@ -141,34 +174,21 @@ class Claims:
         """Note who holds these messages; the token of the claim."""
         token = int(self._store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0])
         self._store.rows(
-            f"INSERT INTO {self._store.lent(name)} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
-            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL",
+            self._statements(name).lend,
             {"ids": json.dumps(ids), "until": until, "token": token},
         )
         return token
 
     def _longest_due(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
         """What has waited longest: a message that was never lent since it came, another one since it was due again."""
-        table, lent = self._store.table(name), self._store.lent(name)
-        again = [
-            _Again(*row)
-            for row in self._store.rows(
-                "SELECT due_at, id, token IS NOT NULL, "
-                f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
-                f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
-                (now, limit),
-            )
-        ]
-        unread = (
-            "SELECT {} "
-            f"FROM {table} AS message WHERE id > ? AND processed = 0 "
-            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
-        )
+        statements = self._statements(name)
+        again = [_Again(*row) for row in self._store.rows(statements.again, (now, limit))]
         try:
-            with closing(self._store.sql.execute(unread.format(_AT_SIGHT), (head, limit))) as rows:
+            unread = statements.unread if most_bytes is None else statements.unread_at_sight
+            with closing(self._store.sql.execute(unread, (head, limit))) as rows:
                 return self._choose(name, again, rows, limit, head, most_bytes)
         except UnicodeDecodeError:  # somebody's own INSERT
-            with closing(self._store.sql.execute(unread.format(_ANY_AT_SIGHT), (head, limit))) as rows:
+            with closing(self._store.sql.execute(statements.unread_as_bytes, (head, limit))) as rows:
                 return self._choose(name, again, rows, limit, head, most_bytes)
 
     def _choose(

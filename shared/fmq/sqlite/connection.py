@@ -200,7 +200,8 @@ class Store:
     def require_presence(self) -> None:
         """Raise StoreRefused if the path names other files than those that are open, so that a commit is lost."""
         if self._presence:
-            self._presence.require()
+            with translated(self.path):
+                self._presence.require()
 
     def rows(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a statement, read before anything else runs."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from fmq.errors import UnknownQueue
-from fmq.message import DeadLetter, Message, Pause
+from fmq.message import DeadLetter, Message, Pause, Waiting
 from fmq.selection import Found, Selection, State
 from fmq.sqlite.codec import ANY_COLUMNS, NUMBER, as_number, as_text, decode_message, held_bytes
 from fmq.sqlite.connection import Store
@@ -76,6 +76,30 @@ class Operations:
                 ids = self._first(name, _THESE, _ids(ids), most_bytes)
             rows = self._store.messages(name, ids)
         return [decode_message(name, row) for row in rows]
+
+    def waiting(self, name: str, ids: Sequence[int]) -> Mapping[int, Waiting]:
+        """See Queue.waiting."""
+        with self._store.read():
+            rows = self._store.rows(
+                f"SELECT message.id, {NUMBER.format('lent.due_at')}, CAST(reason AS BLOB) "
+                f"FROM {self._store.table(name)} AS message LEFT JOIN {self._store.lent(name)} AS lent ON lent.id = message.id "
+                "WHERE message.id IN (SELECT value FROM json_each(:ids)) AND processed = 0 AND lent.token IS NULL",
+                _ids(ids),
+            )
+            now = self._store.now()
+        return {
+            number: Waiting(0.0 if due is None else max(0.0, as_number(due) - now), as_text(reason or b""))
+            for number, due, reason in rows
+        }
+
+    def next_retry(self, name: str) -> int | None:
+        """See Queue.next_retry."""
+        with self._store.read():
+            rows = self._store.rows(
+                f"SELECT id FROM {self._store.lent(name)} WHERE due_at > ? AND token IS NULL ORDER BY due_at, id LIMIT 1",
+                (self._store.now(),),
+            )
+        return int(rows[0][0]) if rows else None
 
     def _first(self, name: str, which: str, values: Mapping[str, object], most_bytes: int) -> Sequence[int]:
         """The first ids that hold at most ``most_bytes`` together, and one at least. No long value is read."""

@@ -26,7 +26,7 @@ class Presence:
         """When to look again, on the real clock (nobody moves files by an injected one): time.monotonic()."""
 
     def require(self) -> None:
-        """Raise StoreRefused if one of them is gone or another one. Three system calls."""
+        """Raise StoreRefused if one of them is gone or another one; OSError if that can't be told. Three system calls."""
         for name, known in self._known:
             if _look(name) != known:
                 raise StoreRefused(
@@ -43,6 +43,6 @@ class Presence:
 def _look(name: str) -> tuple[int, int] | None:
     try:
         found = os.stat(name)  # noqa: PTH116 - a fifth of Path.stat()'s time, at every commit
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from fmq.clock import Clock
 from fmq.errors import StoreRefused, UnknownQueue
-from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms
+from fmq.message import Claim, DeadLetter, Incoming, Message, Pause, QueueStats, Receipt, StoreStats, Terms, Waiting
 from fmq.outcome import Settlement
 from fmq.queue import NO_TERMS, Retention, StoreOptions
 from fmq.selection import Found, Selection, State
@@ -157,6 +157,12 @@ class SqliteQueue:
 
     def messages(self, name: str, ids: Sequence[int], *, most_bytes: int | None = None) -> Sequence[Message]:
         return self._operations.messages(name, ids, most_bytes)
+
+    def waiting(self, name: str, ids: Sequence[int]) -> Mapping[int, Waiting]:
+        return self._operations.waiting(name, ids)
+
+    def next_retry(self, name: str) -> int | None:
+        return self._operations.next_retry(name)
 
     def pause(self, name: str, reason: str) -> bool:
         return self._operations.pause(name, reason)

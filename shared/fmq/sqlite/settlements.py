@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from fmq.message import Claim
 from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
@@ -66,7 +67,7 @@ class Settlements:
     def _done(self, name: str, token: int, claims: Sequence[Claim]) -> Sequence[int]:
         ids = self._held(name, token, claims, "DELETE FROM {}")
         self._store.rows(
-            f"UPDATE {self._store.table(name)} SET processed = 1, {_CHANGED}, reason = NULL {_OF_THESE}",
+            _done_statement(self._store.table(name)),
             {"now": self._store.now(), "ids": json.dumps(ids)},
         )
         self._count(name, claimed=-len(ids), done=len(ids))
@@ -101,7 +102,7 @@ class Settlements:
     def _held(self, name: str, token: int, claims: Sequence[Claim], change: str, **values: float) -> Sequence[int]:
         """Apply ``change`` to the claims that still hold; the ids of those."""
         rows = self._store.rows(
-            f"{change.format(self._store.lent(name))} {_OF_THESE} AND token = :token RETURNING id",
+            _held_statement(change, self._store.lent(name)),
             {**values, "ids": json.dumps([claim.message.id for claim in claims]), "token": token},
         )
         return [row[0] for row in rows]
@@ -112,6 +113,16 @@ class Settlements:
             "UPDATE fmq_queue SET pending = pending + ?, claimed = claimed + ?, done = done + ?, dead = dead + ? WHERE name = ?",
             (pending, claimed, done, dead, name),
         )
+
+
+@lru_cache(maxsize=1_024)
+def _done_statement(table: str) -> str:
+    return f"UPDATE {table} SET processed = 1, {_CHANGED}, reason = NULL {_OF_THESE}"
+
+
+@lru_cache(maxsize=1_024)
+def _held_statement(change: str, lent: str) -> str:
+    return f"{change.format(lent)} {_OF_THESE} AND token = :token RETURNING id"
 
 
 def _by_token(claims: Iterable[Claim]) -> dict[tuple[str, int], list[Claim]]:

@@ -1,6 +1,7 @@
 """The commands that look at messages, replay, pause and move them, against a real store."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 from fmq.cli import fmq_command
 from fmq.errors import FmqError, StoreUnavailable
 from fmq.message import Incoming, Properties
-from fmq.outcome import Dead, Done
+from fmq.outcome import Dead, Done, RetryLater
 from fmq.queue import open_queue
 from support.counting import counted, counters
 
@@ -119,6 +120,26 @@ class TestPeek:
         """An error that names it."""
         with pytest.raises(FmqError, match="there is no queue 'b'"):
             run(path, "peek", "b")
+
+    def test_the_next_attempt_and_the_last_failure(self, tmp_path: Path) -> None:
+        """Of each pending message; status shows them of the one that is tried next."""
+        path = tmp_path / "waiting.db"
+        with open_queue(f"sqlite:///{path}") as queue:
+            queue.declare("w")
+            queue.put([Incoming("w", "w", b"x", 1_764_000_000.0)] * 2)
+            (claim,) = queue.claim("w", 1, lease=60)
+            queue.settle([(claim, RetryLater(3600, "OSError: no route\x1b to host\n  at handle"))])
+        told = run(path, "peek", "w").stdout
+        assert re.search(r"in 3,[56]\d\d\.\d s +OSError: no route\\x1b to host\n", told)
+        assert re.search(r"now +-\n", told)
+        first, second = (json.loads(line) for line in run(path, "peek", "w", "--json").stdout.splitlines())
+        assert (first["reason"].split(":")[0], 3500 < first["due_in"] <= 3600) == ("OSError", True)
+        assert (second["reason"], second["due_in"]) == ("", 0.0)
+        told = run(path, "status").stdout
+        assert re.search(
+            r"w: message 1 is tried next in 3,[56]\d\d\.\d s; the last attempt failed: OSError: no route", told
+        )
+        assert json.loads(run(path, "status", "--json").stdout)["queues"][0]["next_retry"]["id"] == 1
 
 
 class TestReplay:

@@ -1,5 +1,6 @@
 """Upkeep beside a service."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ def path(tmp_path: Path) -> Path:
 
 def lose_the_file(path: Path, error: type[Exception] | None = None) -> None:
     """Run upkeep, take the file away, wait until it asks the service to stop, and end with ``error``."""
-    shutdown = Shutdown()
-    with open_queue(f"sqlite:///{path}") as queue, Upkeep(queue, Retention(), shutdown):
+    with (
+        closing(Shutdown()) as shutdown,
+        open_queue(f"sqlite:///{path}") as queue,
+        Upkeep(queue, Retention(), shutdown),
+    ):
         path.rename(path.with_name("away.db"))
         assert shutdown.wait(1.0)
         if error:
             raise error
-    shutdown.close()
 
 
 def test_it_ends_a_service_whose_store_is_gone(path: Path) -> None:

@@ -1,12 +1,15 @@
 """The handlers in examples/ do what they show."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from fmq.handler import load_handler
-from fmq.message import Message
+from fmq.message import Message, serve_store
 from fmq.outcome import Reject
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -47,13 +50,17 @@ def test_batch() -> None:
 
 
 def test_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that comes twice is kept once."""
+    """A message that comes twice is kept once; one of another queue or store with the same number is kept as well."""
     handler = load_handler("examples.database:Readings", {})
     monkeypatch.chdir(tmp_path)
     assert handler.setup is not None
     assert handler.teardown is not None
     handler.setup()
-    handler.handle(message(b"x"))
-    handler.handle(message(b"x"))
+    for store in (UUID(int=1), UUID(int=2)):
+        serve_store(store)
+        for queue in ("a", "b"):
+            handler.handle(message(b"x")._replace(queue=queue))
+            handler.handle(message(b"x")._replace(queue=queue, retry_count=1))
     handler.teardown()
-    assert (tmp_path / "readings.db").exists()
+    with closing(sqlite3.connect(tmp_path / "readings.db")) as kept:
+        assert kept.execute("SELECT count(*), count(DISTINCT id) FROM reading").fetchone() == (4, 4)

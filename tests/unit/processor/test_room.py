@@ -64,14 +64,19 @@ def test_a_value_takes_no_more_than_was_taken_for_it(kind: str, name: str) -> No
     decode = make_decoder(kind, most_bytes=10**9)
     assert decode is not None
     message, share = Message(1, "q", "t", payload, 0.0), _Noting()
-    tracemalloc.start()
-    try:
-        found = decode(message, share)
-        taken = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert found is not None
-    assert taken <= share.closest + 10_000
+
+    def taken() -> int:
+        tracemalloc.start()
+        try:
+            found = decode(message, share)
+            assert found is not None
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    tries = [taken() for _ in range(2)]
+    # What other threads of the test run allocate counts too, but not each time.
+    assert min(tries) <= share.closest + 10_000
 
 
 def test_the_first_one_is_granted_whatever_it_takes() -> None:

@@ -131,6 +131,17 @@ class TestRetention:
             clock.advance(DAY)
             assert clean(queue) == 1
 
+    def test_between_two_marks(self, connect: Callable[[], Queue], clock: FakeClock) -> None:
+        """What is past retention goes at once, also when upkeep has noted no mark since."""
+        with connect() as queue:
+            assert clean(queue) == 0
+            put(queue, clock, "a")
+            handle(queue)
+            clock.advance(DAY - 100)
+            assert clean(queue) == 0
+            clock.advance(100)
+            assert clean(queue) == 1
+
     def test_the_sweep_ends_where_nothing_can_be_past(self, connect: Callable[[], Queue], clock: FakeClock) -> None:
         """Upkeep with nothing to delete costs the same with 100 young messages as with 10,000."""
         steps = []

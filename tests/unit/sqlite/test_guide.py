@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.outcome import Dead, Done
+from fmq.outcome import Dead, Done, GiveBack, RetryLater
 from fmq.queue import Queue, open_queue
-from support.counting import query
+from support.counting import counted, counters, execute, query
 
 
 @pytest.fixture
@@ -64,3 +64,19 @@ def test_an_operators_own_statements_are_counted(
     stats = store.stats("dstdb")
     assert (stats.pending, stats.claimed, stats.done, stats.dead) == expected
     assert len(store.claim("dstdb", 10, lease=60)) == expected[0]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE msg_dstdb SET processed = 1", "DELETE FROM msg_dstdb"])
+@pytest.mark.parametrize("state", ["claimed", "waits for a retry", "given back"])
+def test_what_is_lent_is_marked_by_hand(store: Queue, tmp_path: Path, statement: str, state: str) -> None:
+    """Nobody gets it any more, its claim is stale, and nothing of it is left among what is lent."""
+    path = tmp_path / "mqtt_queue.db"
+    (claim,) = store.claim("dstdb", 1, lease=60)
+    if state != "claimed":
+        store.settle([(claim, RetryLater(0) if state == "waits for a retry" else GiveBack())])
+    execute(path, f"{statement} WHERE id = 1")
+    assert counters(path)["dstdb"] == counted(path)["dstdb"]
+    assert [one.message.id for one in store.claim("dstdb", 10, lease=60)] == [2, 3]
+    assert store.settle([(claim, Done())]) == [claim]
+    assert counters(path)["dstdb"] == counted(path)["dstdb"]
+    store.close()

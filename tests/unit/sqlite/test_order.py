@@ -129,6 +129,14 @@ class TestMode:
             assert "fmq_msg_q_topic" not in str(query(path, "SELECT name FROM sqlite_schema"))
             assert [claim.message.text for claim in queue.claim("q", 2, lease=60)] == ["x3"]
 
+    def test_an_idle_processor_notices_a_change(self, path: Path) -> None:
+        """Also when there is nothing to claim."""
+        with opened(path) as queue, opened(path) as other:
+            assert queue.claim("q", 1, lease=60) == []
+            other.set_order("q", ordered=True)
+            with pytest.raises(WrongOrder):
+                queue.claim("q", 1, lease=60)
+
     def test_the_command(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """`fmq order` shows and changes it."""
         opened(path).close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.errors import StoreRefused
+from fmq.errors import StoreRefused, StoreUnavailable
 from fmq.message import Incoming, Receipt, Terms
 from fmq.outcome import Done
 from fmq.queue import Queue, Retention, back_up, open_queue
@@ -122,6 +122,21 @@ def test_what_fmq_and_sqlite_do_is_no_such_thing(path: Path) -> None:
             os.replace(f"{path}.away", path)  # noqa: PTH105
             queue.put([message(number)])
         assert queue.stats("q").stored == 9_003
+
+
+def test_a_disk_that_does_not_answer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may pass: whether the file is still there is not known, so nothing is said to be stored."""
+    with open_queue(f"sqlite:///{path}") as queue:
+        queue.declare("q")
+
+        def fail(_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("fmq.sqlite.presence.os.stat", fail)
+            with pytest.raises(StoreUnavailable, match="Input/output error"):
+                queue.put([message()])
+        queue.put([message()])
 
 
 def test_a_link_to_a_database(path: Path) -> None:
