@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from fmq.message import Claim
 from fmq.outcome import Done
+from fmq.sqlite.presence import Presence
 from fmq.sqlite.queue import SqliteQueue
 from fmq_listener.batch import Batch
 from fmq_listener.drain import Drain
@@ -92,11 +93,17 @@ def _believe_silence() -> None:
     setattr(Drain, "done", property(done))  # noqa: B010 - mypy takes no assignment to a property
 
 
+def _never_look() -> None:
+    """Takes the files that are open for those that the path names."""
+    setattr(Presence, "require", lambda _: None)  # noqa: B010 - mypy takes no assignment to a method
+
+
 BROKEN: Mapping[str, Callable[[], None]] = {
     "acknowledges before it stores": _acknowledge_first,
     "settles before it handles": _settle_first,
     "lends what is lent": _lend_twice,
     "ignores the order": _ignore_order,
     "takes 3 s of silence for the end of a backlog": _believe_silence,
+    "never looks whether its files are there": _never_look,
     "subscribes only where the session is new": _trust_the_session,
 }

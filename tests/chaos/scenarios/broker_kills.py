@@ -61,8 +61,8 @@ def _kills(setting: Setting, *, broken: str | None = None) -> Result:
         result.lost = len(owed - there)
         result.faults += check_file(rig.database)
         result.notes.append(
-            f"the broker forgot {forgotten} of {kills} new subscriptions, and {messages - len(owed | there)} of the messages "
-            "that it had acknowledged"
+            f"the broker forgot {forgotten} of {kills} new subscriptions; {messages - len(owed | there)} messages went with it, or "
+            "came before their filter was added"
         )
         if not forgotten:
             result.faults.append("the broker forgot no subscription: this proves nothing")

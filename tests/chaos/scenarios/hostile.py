@@ -3,6 +3,7 @@
 import random
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,10 +42,15 @@ class _Fuzzer:
         self.kept: set[int] = set()
         self.faults: list[str] = []
         self.turns = 0
+        self.slowest = 0.0
+        """The longest time in seconds from the end of a connection until the next one is subscribed."""
+        self._ended_at: float | None = None
 
     def __call__(self, peer: Peer) -> None:
         with self._lock:
             self.turns += 1
+            if self._ended_at is not None:
+                self.slowest = max(self.slowest, time.monotonic() - self._ended_at)
             good = [self._next() for _ in range(self._rng.randrange(1, 30))]
             way = self._rng.choice(_WAYS)
             rng = random.Random(self._rng.random())
@@ -59,6 +65,7 @@ class _Fuzzer:
             if known != list(range(1, len(known) + 1)):
                 self.faults.append(f"PUBACKs out of turn: {ids[:10]}")
             self.kept |= {good[one - 1] for one in known}
+            self._ended_at = time.monotonic()
         peer.close()
 
     def _next(self) -> int:
@@ -151,6 +158,7 @@ def _fuzz(setting: Setting) -> Result:
         result.faults += fuzzer.faults + [f"the broker failed: {error!r}" for error in broker.errors]
         if "Traceback" in listener.text:
             result.faults.append(f"a traceback: {listener.text[-1500:]}")
+        result.recovered(fuzzer.slowest)
         result.lost = len(fuzzer.kept - _numbers(rig.database))
         result.messages = len(fuzzer.kept)
         if peak - before > _MEMORY_MIB:

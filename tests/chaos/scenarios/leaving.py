@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from signal import Signals
 
 from chaos.checker import check_file, missing, numbers
 from chaos.hoarder import Hoarder
@@ -13,7 +14,7 @@ from chaos.network import Network
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import FILTER, SUBSCRIBED, Rig, end, topics
-from chaos.scenario import Control, Result, Scenario, Setting, side_by_side
+from chaos.scenario import Control, Result, Scenario, Setting, side_by_side, timed
 from support.firehose import Firehose
 from support.processes import FmqProcess
 from support.wait import wait_for
@@ -26,8 +27,10 @@ _PAUSE_SECONDS = 4.0
 _SLOW_SECONDS = 1.0
 _KEPT = "kept"
 _ENDS = ("leave", "removed filter")
-_FAULTS = ("stall", "cut", "cut within a packet", "slow store", "failing store")
+_FAULTS = ("stall", "cut", "cut within a packet", "slow store", "failing store", "SIGTERM", "SIGKILL")
 _BROKEN = "takes 3 s of silence for the end of a backlog"
+_RECOVERY_SECONDS = 10.0
+"""Five departures at a time, with three processes each."""
 _DEADLINE = 90.0
 
 
@@ -55,7 +58,7 @@ class _Way:
         filters = (FILTER, _KEPT, "--leave") if self._how == "leave" else (_KEPT,)
         return self._rig.listener(self._plan, *filters, **self._settings)
 
-    def strike(self, fault: str, chance: float, had: int) -> None:
+    def strike(self, process: FmqProcess, fault: str, chance: float, had: int) -> None:
         """Let ``fault`` happen once ``had`` messages are stored."""
         wait_for(lambda: self._stored() >= had, _DEADLINE, what="the middle of the backlog")
         match fault:
@@ -66,6 +69,8 @@ class _Way:
                 self._network.cut()
             case "cut within a packet":
                 self._network.cut_within(int(10 + chance * 5_000))
+            case "SIGTERM" | "SIGKILL":
+                process.signal(Signals[fault])
             case _:
                 self._orders.write_text(fault.partition(" ")[0], encoding="ascii")
                 time.sleep(_SLOW_SECONDS)
@@ -73,27 +78,36 @@ class _Way:
         if fault != "cut within a packet":
             self._network.heal()
 
-    def departed(self, process: FmqProcess) -> bool:
-        """Wait until it has left, or removed the filter; False if it said that it was in doubt."""
-        if self._how == "leave":
-            return process.wait(_DEADLINE) == 0
-        process.wait_to_say(f"Unsubscribed from {FILTER}", _DEADLINE)
-        return True
+    def departed(self, part: Result, process: FmqProcess, fault: str) -> bool:
+        """Wait until it has left, or removed the filter; False if it ended before, with the session kept."""
+        removed = f"Unsubscribed from {FILTER}"
+        wait_for(
+            lambda: not process.running or (self._how != "leave" and process.said(removed)),
+            _DEADLINE,
+            what=f"the departure: {self._how} under {fault}",
+        )
+        if process.running or (self._how == "leave" and process.wait() == 0):
+            return True
+        right = -Signals.SIGKILL if fault == "SIGKILL" else 1 if self._how == "leave" else 0
+        if process.wait() != right or fault not in ("SIGTERM", "SIGKILL"):
+            part.faults.append(f"{self._how} under {fault}: exit code {process.wait()}: {process.text[-600:]}")
+        return False
 
     def _stored(self) -> int:
         return self._rig.stored()
 
 
 def _leaves(setting: Setting) -> Result:
-    """Real brokers: each departure ends with everything stored, or with exit 1 and the rest for the next listener."""
-    result = Result("leaving, and removing a filter, under stalls, cuts and a bad store", what="departures")
+    """Real brokers: each departure ends with everything stored, or before it with the rest for the next listener."""
+    name = "leaving, and removing a filter, under stalls, cuts and a bad store"
+    result = Result(name, what="departures", within=_RECOVERY_SECONDS)
     rng = setting.rng(result.scenario)
-    ways = list(product(_FAULTS, _ENDS))[: setting.scaled(10, least=4)]
+    ways = list(product(_FAULTS, _ENDS))[: setting.scaled(len(_FAULTS) * 2, least=4)]
     messages = setting.scaled(_MESSAGES, least=1_000)
 
     def depart(number: int) -> Result:
         fault, how = ways[number]
-        part = Result(result.scenario, runs=1)
+        part = Result(result.scenario, runs=1, within=_RECOVERY_SECONDS)
         chance = random.Random(seeds[number])
         with Rig(setting.folder / str(number)) as rig, Network(rig.broker.port) as network:
             way = _Way(rig, network, how, version=chance.choice(("5", "3.1.1")))
@@ -102,11 +116,16 @@ def _leaves(setting: Setting) -> Result:
                 publisher.finish(_DEADLINE)
             processor = rig.processor(Plan(journal=str(rig.journal)))
             process = way.go()
-            way.strike(fault, chance.random(), chance.randrange(1, messages // 2))
-            if not way.departed(process):
-                part.notes.append("in doubt")
+            way.strike(process, fault, chance.random(), chance.randrange(1, messages // 2))
+            with timed(part):
+                had = rig.stored()
+                wait_for(
+                    lambda: had < rig.stored() or had == messages or not process.running, _DEADLINE, what="intake again"
+                )
+            if not way.departed(part, process, fault):
+                part.notes.append("ended before")
                 process = rig.listener()
-                wait_for(lambda: missing(rig.database, messages) == 0, _DEADLINE, what="the rest after a doubt")
+                wait_for(lambda: missing(rig.database, messages) == 0, _DEADLINE, what="the rest")
             if (lost := missing(rig.database, messages)) != 0:
                 part.faults.append(f"{how} under {fault}: {lost} messages were not stored when it had ended")
             if process.running:
@@ -120,8 +139,8 @@ def _leaves(setting: Setting) -> Result:
     parts = side_by_side(depart, range(len(ways)))
     for part in parts:
         result.add(part)
-    doubts = sum("in doubt" in part.notes for part in parts)
-    result.notes.append(f"{', '.join(_FAULTS)} in turn; {doubts} ended in doubt, with the session kept")
+    before = sum("ended before" in part.notes for part in parts)
+    result.notes.append(f"{', '.join(_FAULTS)} in turn; {before} ended before, and the next listener got the rest")
     return result
 
 
@@ -154,9 +173,8 @@ def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
             processor = rig.processor(Plan(journal=str(rig.journal)))
             process = way.go()
             if fault != "pause":
-                way.strike(fault, 0.0, places[number])
-            if not way.departed(process):
-                part.faults.append(f"{how} under {fault}: {process.text[-600:]}")
+                way.strike(process, fault, 0.0, places[number])
+            way.departed(part, process, fault)
             part.lost = _FEW - len(numbers(rig.database))
             if process.running:
                 end(part, process)

@@ -19,7 +19,7 @@ from support.processes import FmqProcess
 from support.scripted_broker import PUBACK, PUBREC, PUBREL, SUBSCRIBE, Connection, ScriptedBroker, packet, publish
 from support.wait import wait_for
 
-_ROUNDS = 24
+_ROUNDS = 40
 _SMALL = 150
 _LARGEST = 16 * MIB
 _STEPS = ("published", "half answered", "answered", "released", "half completed", "listener killed")

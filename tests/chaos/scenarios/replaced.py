@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from chaos.checker import check_file, numbers
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Result, Scenario, Setting, timed
+from chaos.scenario import Control, Result, Scenario, Setting
 from fmq.queue import back_up
 from support.processes import FmqProcess
 from support.proxy import Proxy
@@ -22,6 +23,9 @@ _WITHIN = 1.0
 _NOTICED = "was replaced, removed or renamed"
 _EXIT_CODE = 3
 _UNDER = ("listener", "processor", "both")
+_BROKEN = "never looks whether its files are there"
+_PATIENCE = 3.0
+_TICK = 0.02
 _DEADLINE = 60.0
 
 
@@ -74,14 +78,16 @@ def _replaced(setting: Setting) -> Result:
     return result
 
 
-def _replace(result: Result, folder: Path, way: str, under: str, rng: random.Random) -> None:
+def _replace(
+    result: Result, folder: Path, way: str, under: str, rng: random.Random, *, broken: str | None = None
+) -> None:
     seen = Acknowledged()
     with Rig(folder) as rig, Proxy(rig.broker.port, seen) as proxy:
         rig.url = proxy.url
         aside = rig.folder / "aside"
         aside.mkdir()
         plan = Plan(journal=str(rig.journal))
-        listener = rig.listener()
+        listener = rig.listener(Plan(broken=broken))
         listener.wait_to_say(SUBSCRIBED, _DEADLINE)
         with Publisher(rig.broker.port, topics(), count=2 * _CHUNK, allowed=_CHUNK) as publisher:
             wait_for(lambda: len(seen.numbers) >= _CHUNK, _DEADLINE, what="the first messages")
@@ -125,16 +131,23 @@ def _settled(seen: Acknowledged) -> set[int]:
 
 
 def _await_notices(result: Result, processes: Sequence[FmqProcess], where: str) -> None:
-    with timed(result):
-        wait_for(
-            lambda: all(_NOTICED in one.text or not one.running for one in processes),
-            _DEADLINE,
-            what=f"notices: {where}",
-        )
+    began = time.monotonic()
+    while any(_NOTICED not in one.text and one.running for one in processes) and time.monotonic() - began < _PATIENCE:
+        time.sleep(_TICK)
+    result.recovered(time.monotonic() - began)
     for process in processes:
+        if process.running and _NOTICED not in process.text:
+            process.kill()
         code = process.wait(_DEADLINE)
         if code != _EXIT_CODE or _NOTICED not in process.text or "Traceback" in process.text:
             result.faults.append(f"{where}: exit code {code}: {process.text[-600:]}")
 
 
-SCENARIOS: Sequence[Scenario] = (_replaced,)
+def _control(setting: Setting) -> Control:
+    seen = Result("control", within=_PATIENCE + 1)
+    _replace(seen, setting.folder, "rename", "listener", setting.rng("control"), broken=_BROKEN)
+    noticed = [fault for fault in seen.faults if "were acknowledged" in fault]
+    return Control(f"a listener that {_BROKEN}", "; ".join([*noticed, *([f"{seen.lost} lost"] if seen.lost else [])]))
+
+
+SCENARIOS: Sequence[Scenario] = (_replaced, _control)
