@@ -22,7 +22,7 @@ from support.wait import wait_for
 
 _BACKLOG = 10_000_000
 _SHORT_BACKLOG = 10_000
-_FLOOD = 5_000_000
+_FLOOD = 3_000_000
 _FLOOD_BEGIN = 100_000
 _GROWTH = 1.10
 _SLOWER = 5.0
@@ -126,7 +126,7 @@ def _flooded(rig: Rig, flood: _Flood) -> Iterator[Firehose]:
 
 
 def _flood(setting: Setting) -> Result:
-    """Five million messages through one listener and one processor, while retention deletes them: memory stays."""
+    """Three million messages through one listener and one processor, while retention deletes them: memory stays."""
     count = setting.scaled(_FLOOD, least=_FLOOD_BEGIN * 2)
     result = Result(f"{count:,} messages through one listener and one processor, with retention", runs=1)
     with Rig(setting.folder / "flood") as rig, _flooded(rig, flood := _Flood(count, 100)):
