@@ -1,11 +1,11 @@
 """What is in the store and what processors did, against what was published."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.journal import Deeds
-from support.counting import counted, counters, query
+from support.counting import counted, counters, query, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,26 @@ def check_store(path: Path, published: int, *, ordered_topics: bool = True) -> S
     rows = 0
     last: dict[str, int] = {}
     swapped = 0
-    for (table,) in query(path, "SELECT table_name FROM fmq_queue"):
-        for topic, head in query(
-            path,
-            f'SELECT topic, CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}" ORDER BY id',  # noqa: S608
-        ):
-            number = int(head.partition(".")[0])
-            rows += 1
-            if not seen[number]:
-                seen[number] = 1
-                swapped += number < last.get(topic, -1)
-                last[topic] = max(number, last.get(topic, -1))
+    for topic, number in _messages(path):
+        rows += 1
+        if not seen[number]:
+            seen[number] = 1
+            swapped += number < last.get(topic, -1)
+            last[topic] = max(number, last.get(topic, -1))
     if ordered_topics and swapped:
         faults.append(f"{swapped} messages were stored after a later one of their topic")
     there = sum(seen)
     faults += check_file(path)
     return Stored(published - there, rows - there, faults)
+
+
+def _messages(path: Path) -> Iterator[tuple[str, int]]:
+    """Topic and number of every message, queue by queue, in the order in which they were stored."""
+    with reading(path) as ask:
+        for (table,) in ask("SELECT table_name FROM fmq_queue"):
+            statement = f'SELECT topic, CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}" ORDER BY id'  # noqa: S608
+            for topic, head in ask(statement):
+                yield topic, int(head.partition(".")[0])
 
 
 def missing(path: Path, published: int) -> int:
@@ -52,11 +56,7 @@ def missing(path: Path, published: int) -> int:
 
 def numbers(path: Path) -> set[int]:
     """The numbers at the beginning of all payloads, in whatever queue."""
-    return {
-        int(head.partition(".")[0])
-        for (table,) in query(path, "SELECT table_name FROM fmq_queue")
-        for (head,) in query(path, f'SELECT CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}"')  # noqa: S608
-    }
+    return {number for _, number in _messages(path)}
 
 
 def check_file(path: Path) -> list[str]:

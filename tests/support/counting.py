@@ -1,5 +1,7 @@
 """Counters of a SQLite store against a full count of its tables, by SQL of the test's own."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,17 @@ _MISPLACED = """
 
 def query(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """What an outsider's statement answers."""
+    with reading(path) as ask:
+        return ask(statement, *values)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Ask several statements on one connection: opening a database with many queues takes longer than a question."""
     sql = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         sql.set_busy_timeout(5_000)
-        return sql.execute(statement, values).fetchall()
+        yield lambda statement, *values: sql.execute(statement, values).fetchall()
     finally:
         sql.close()
 
@@ -44,10 +53,11 @@ def execute(path: Path, statement: str, *values: object) -> None:
 
 def counted(path: Path) -> dict[str, tuple[Any, ...]]:
     """Pending, claimed, done and dead of each queue, by counting rows; also that each stands where it is looked for."""
-    tables = query(path, "SELECT name, table_name FROM fmq_queue")
-    misplaced = [row for _, table in tables for row in query(path, _MISPLACED.format(table))]
-    assert not misplaced
-    return {name: query(path, _STATES.format(table))[0] for name, table in tables}
+    with reading(path) as ask:
+        tables = ask("SELECT name, table_name FROM fmq_queue")
+        misplaced = [row for _, table in tables for row in ask(_MISPLACED.format(table))]
+        assert not misplaced
+        return {name: ask(_STATES.format(table))[0] for name, table in tables}
 
 
 def counters(path: Path) -> dict[str, tuple[Any, ...]]:

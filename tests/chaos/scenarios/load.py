@@ -15,7 +15,7 @@ from chaos.scenario import Result, Scenario, Setting, timed
 from fmq.message import Incoming
 from fmq.outcome import Done
 from fmq.queue import Durability, Queue, StoreOptions, open_queue
-from support.counting import query
+from support.counting import query, reading
 from support.firehose import Firehose, Peer, publish_packet
 from support.memory import MIB, peak_bytes, resident_bytes
 from support.wait import wait_for
@@ -205,9 +205,10 @@ def _filters(setting: Setting) -> Result:
             with timed(result):
                 wait_for(lambda: rig.stored() >= count, _DEADLINE, what="all messages")
         end(result, listener)
-        for name, table in query(rig.database, "SELECT name, table_name FROM fmq_queue"):
-            if (others := query(rig.database, f'SELECT count(*) FROM "{table}" WHERE topic <> ?', name)[0][0]) != 0:  # noqa: S608
-                result.faults.append(f"{others} messages of other topics in {name}")
+        with reading(rig.database) as ask:
+            for name, table in ask("SELECT name, table_name FROM fmq_queue"):
+                if (others := ask(f'SELECT count(*) FROM "{table}" WHERE topic <> ?', name)[0][0]) != 0:  # noqa: S608
+                    result.faults.append(f"{others} messages of other topics in {name}")
         rig.judge(result, count, handled=False)
         result.messages = count
     return result
