@@ -4,6 +4,7 @@ import logging
 import select
 import signal
 import socket
+import threading
 from collections import deque
 from contextlib import suppress
 from types import FrameType
@@ -16,12 +17,14 @@ class Shutdown:
     """Set once by SIGTERM or SIGINT (or ``request``). ``fileno`` becomes readable then, for select loops.
 
     A signal's handler runs between any two steps of the main thread, also while that thread holds a lock. So it takes
-    none: it sets a flag and writes to a socket. It does not log either; the first who looks does.
+    none: it sets a flag and writes to a socket. It does not log either: the main thread does when it looks. Another thread
+    might end, being a daemon, before its line is written.
     """
 
     def __init__(self) -> None:
         self._requested = False
         self._received: deque[int] = deque(maxlen=1)
+        self._main = threading.get_ident()
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self.failure: str | None = None
@@ -29,6 +32,7 @@ class Shutdown:
 
     def install(self) -> None:
         """Handle SIGTERM and SIGINT. To be called in the main thread."""
+        self._main = threading.get_ident()
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
@@ -65,7 +69,7 @@ class Shutdown:
         return self.requested
 
     def _announce(self) -> None:
-        with suppress(IndexError):
+        if self._received and threading.get_ident() == self._main:
             _log.info("Received signal %d, shutting down gracefully...", self._received.pop())
 
     def fileno(self) -> int:
