@@ -5,7 +5,6 @@ import select
 import signal
 import socket
 import threading
-from collections import deque
 from contextlib import suppress
 from types import FrameType
 
@@ -23,7 +22,8 @@ class Shutdown:
 
     def __init__(self) -> None:
         self._requested = False
-        self._received: deque[int] = deque(maxlen=1)
+        self._received: int | None = None
+        self._announced = False
         self._main = threading.get_ident()
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
@@ -37,8 +37,7 @@ class Shutdown:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if not self._requested:
-            self._received.append(number)
+        self._received = self._received or number
         self.request()
 
     def request(self) -> None:
@@ -69,8 +68,9 @@ class Shutdown:
         return self.requested
 
     def _announce(self) -> None:
-        if self._received and threading.get_ident() == self._main:
-            _log.info("Received signal %d, shutting down gracefully...", self._received.pop())
+        if self._received and not self._announced and threading.get_ident() == self._main:
+            self._announced = True
+            _log.info("Received signal %d, shutting down gracefully...", self._received)
 
     def fileno(self) -> int:
         return self._reader.fileno()
