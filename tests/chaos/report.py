@@ -21,7 +21,7 @@ What must hold is in [invariants.md](invariants.md); how each fault is made is i
 - *duplicated*: stored more than once. A connection that ends between commit and PUBACK makes the broker (or the
   publisher) send again, which MQTT's at-least-once allows.
 - *recovered in*: the longest time from the end of a fault until intake or handling went on, and how long it may take: more
-  would be a fault.
+  would be a fault. *Took* is the whole scenario.
 - Every line also holds: the file passes `integrity_check` and the counters equal a count of the tables. Where the handlers'
   journal or the table allows it: first copies are stored in the order of their topic, and no message was lent to two workers
   within one lease.

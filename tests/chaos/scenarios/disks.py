@@ -13,9 +13,9 @@ from chaos.rig import SUBSCRIBED, Rig, end, quiet, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
-_ROUNDS = 20
+_ROUNDS = 24
 _CHUNK = 1_000
-_ORDERS = ("full", "failing", "unsyncable", "readonly", "slow")
+_ORDERS = ("full", "failing", "unsyncable", "readonly", "slow", "unreadable")
 _DEADLINE = 120.0
 _STOPPED = "Intake stopped: "
 _TMPFS_BYTES = 48 * 1024 * 1024
@@ -26,7 +26,7 @@ _PAGES = 1_000
 
 def _ordered_faults(setting: Setting) -> Result:
     """Every kind of failure in turn, under the listener's own connections."""
-    result = Result("disk full, failing, not syncing, read-only, slow (VFS)", what="faults")
+    result = Result("disk full, failing, not syncing, read-only, slow, unreadable (VFS)", what="faults")
     rounds = setting.scaled(_ROUNDS, least=len(_ORDERS))
     messages = rounds * _CHUNK
     with Rig(setting.folder / "ordered") as rig:
@@ -45,13 +45,16 @@ def _ordered_faults(setting: Setting) -> Result:
                 publisher.allowed += _CHUNK
                 if order == "slow":
                     wait_for(lambda had=had: rig.stored() > had, _DEADLINE, what="slow intake")  # type: ignore[misc]
-                elif order == "full":  # it stops unless the log has room enough within it
+                elif order in (
+                    "full",
+                    "unreadable",
+                ):  # it stops unless the log has room enough, or all that it reads is in memory
                     wait_for(
                         lambda stops=stops, goal=publisher.allowed: (  # type: ignore[misc]
                             listener.text.count(_STOPPED) > stops or rig.stored() >= goal
                         ),
                         _DEADLINE,
-                        what="intake to stop or to find room",
+                        what="intake to stop or to go on",
                     )
                 else:
                     listener.wait_to_say(_STOPPED, _DEADLINE, times=stops + 1)
