@@ -21,8 +21,6 @@ class Hoarder:
         self._pause_at = -1
         self._pause = 0.0
         self._lock = threading.Lock()
-        self.dropped = 0
-        """How many messages went with the subscription."""
 
     def hold(self, count: int, *, pause: float) -> None:
         """``count`` messages came for an absent listener. In the middle, deliver nothing for ``pause`` seconds."""
@@ -38,7 +36,6 @@ class Hoarder:
                     continue
                 self._deliver(peer)
             if peer.unsubscribed.is_set():
-                self.dropped += len(self._left)
                 self._left.clear()
 
     def _deliver(self, peer: Peer) -> None:

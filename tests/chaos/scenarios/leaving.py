@@ -37,13 +37,19 @@ _DEADLINE = 90.0
 class _Way:
     """One departure: a listener whose backlog waits at a broker behind ``network``, and what breaks in the middle of it."""
 
-    def __init__(self, rig: Rig, network: Network, how: str, *, version: str = "5", broken: str | None = None) -> None:
+    def __init__(
+        self, rig: Rig, network: Network, how: str, chance: random.Random, *, version: str, broken: str | None = None
+    ) -> None:
         self._rig = rig
         self._network = network
         self._how = how
         self._orders = rig.folder / "orders"
         self._plan = Plan(disk=str(self._orders), broken=broken)
-        self._settings = {"FMQ_MQTT_VERSION": version, "FMQ_INFLIGHT": 100, "FMQ_KEEPALIVE_SECONDS": 10}
+        self._settings = {
+            "FMQ_MQTT_VERSION": version,
+            "FMQ_INFLIGHT": 100,
+            "FMQ_KEEPALIVE_SECONDS": chance.choice((2, 10)),  # a connection that stalls is given up, or goes on
+        }
         rig.url = network.url
         self._orders.write_text("good", encoding="ascii")
 
@@ -60,7 +66,7 @@ class _Way:
 
     def strike(self, process: FmqProcess, fault: str, chance: float, had: int) -> None:
         """Let ``fault`` happen once ``had`` messages are stored."""
-        wait_for(lambda: self._stored() >= had, _DEADLINE, what="the middle of the backlog")
+        wait_for(lambda: self._rig.stored() >= had, _DEADLINE, what="the middle of the backlog")
         match fault:
             case "stall":
                 self._network.stalled = True
@@ -93,24 +99,21 @@ class _Way:
             part.faults.append(f"{self._how} under {fault}: exit code {process.wait()}: {process.text[-600:]}")
         return False
 
-    def _stored(self) -> int:
-        return self._rig.stored()
-
 
 def _leaves(setting: Setting) -> Result:
     """Real brokers: each departure ends with everything stored, or before it with the rest for the next listener."""
     name = "leaving, and removing a filter, under stalls, cuts and a bad store"
     result = Result(name, what="departures", within=_RECOVERY_SECONDS)
-    rng = setting.rng(result.scenario)
+    seed = setting.rng(result.scenario).random()
     ways = list(product(_FAULTS, _ENDS))[: setting.scaled(len(_FAULTS) * 2, least=4)]
     messages = setting.scaled(_MESSAGES, least=1_000)
 
     def depart(number: int) -> Result:
         fault, how = ways[number]
         part = Result(result.scenario, runs=1, within=_RECOVERY_SECONDS)
-        chance = random.Random(seeds[number])
+        chance = random.Random(f"{seed}/{number}")
         with Rig(setting.folder / str(number)) as rig, Network(rig.broker.port) as network:
-            way = _Way(rig, network, how, version=chance.choice(("5", "3.1.1")))
+            way = _Way(rig, network, how, chance, version=chance.choice(("5", "3.1.1")))
             way.subscribe()
             with Publisher(rig.broker.port, topics(), count=messages) as publisher:
                 publisher.finish(_DEADLINE)
@@ -135,7 +138,6 @@ def _leaves(setting: Setting) -> Result:
             rig.judge(part, messages)
         return part
 
-    seeds = [rng.random() for _ in ways]
     parts = side_by_side(depart, range(len(ways)))
     for part in parts:
         result.add(part)
@@ -158,22 +160,23 @@ def _hoarded(folder: Path, hoarder: Hoarder) -> Iterator[tuple[Rig, Network]]:
 def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
     """A broker that drops at UNSUBSCRIBE what it has buffered: the subscription stays until all of it is stored."""
     result = Result("leaving, and removing a filter, where UNSUBSCRIBE drops what waits", what="departures")
-    rng = setting.rng(result.scenario)
+    seed = setting.rng(result.scenario).random()
     faults = ("pause",) if broken else ("pause", "stall", "cut", "slow store")[: setting.scaled(4)]
     ways = list(product(faults, _ENDS))
 
     def depart(number: int) -> Result:
         fault, how = ways[number]
         part = Result(result.scenario, runs=1, messages=_FEW)
+        chance = random.Random(f"{seed}/{number}")
         hoarder = Hoarder("chaos/1")
         with _hoarded(setting.folder / str(number), hoarder) as (rig, network):
-            way = _Way(rig, network, how, broken=broken)
+            way = _Way(rig, network, how, chance, version="5", broken=broken)
             way.subscribe()
             hoarder.hold(_FEW, pause=_PAUSE_SECONDS if fault == "pause" else 0.0)
             processor = rig.processor(Plan(journal=str(rig.journal)))
             process = way.go()
             if fault != "pause":
-                way.strike(process, fault, 0.0, places[number])
+                way.strike(process, fault, 0.0, chance.randrange(1, _FEW // 2))
             way.departed(part, process, fault)
             part.lost = _FEW - len(numbers(rig.database))
             if process.running:
@@ -182,7 +185,6 @@ def _hoarders(setting: Setting, *, broken: str | None = None) -> Result:
             part.faults += check_file(rig.database)
         return part
 
-    places = [rng.randrange(1, _FEW // 2) for _ in ways]
     for part in side_by_side(depart, range(len(ways))):
         result.add(part)
     return result
