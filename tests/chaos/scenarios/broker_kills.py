@@ -1,5 +1,6 @@
 """The broker is killed and comes back with what it had saved last: older messages, and not the newest subscriptions."""
 
+import time
 from collections.abc import Sequence
 
 from chaos.acknowledged import Acknowledged
@@ -37,12 +38,14 @@ def _kills(setting: Setting, *, broken: str | None = None) -> Result:
         wait_for(lambda: FILTER.encode() in rig.broker.saved, _DEADLINE, what="the broker to save its sessions")
         with Publisher(rig.broker.port, [*topics(), *added], count=messages, allowed=0) as publisher:
             for number in range(kills):
-                publisher.allowed = messages // 2 * (number + 1) // kills
-                goal = publisher.allowed - rng.randrange(messages // 2 // kills)
+                publisher.allowed = messages * (2 * number + 1) // (4 * kills)
+                goal = publisher.allowed - rng.randrange(messages // (4 * kills))
                 wait_for(lambda goal=goal: publisher.acknowledged >= goal, _DEADLINE, what="more messages")  # type: ignore[misc]
                 end(result, listener)
                 listener = rig.listener(plan, FILTER, *added[: number + 1])
                 listener.wait_to_say(SUBSCRIBED, 60)
+                publisher.allowed = messages * (2 * number + 2) // (4 * kills)
+                time.sleep(rng.uniform(0, 0.03))  # in the middle of the flow
                 rig.broker.kill()
                 forgotten += added[number].encode() not in rig.broker.saved
                 rig.broker.start()
