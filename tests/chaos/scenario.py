@@ -9,6 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+START_SECONDS = 10.0
+"""Bound of a recovery in which a process starts, while others do so too and all the rest is busy."""
 _AT_ONCE = 5
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, end, quiet, topics
-from chaos.scenario import Result, Scenario, Setting, timed
+from chaos.scenario import START_SECONDS, Result, Scenario, Setting, timed
 from support.wait import wait_for
 
 _ROUNDS = 24
@@ -159,7 +159,7 @@ def _full_file(setting: Setting) -> Result:
 
 def _read_only(setting: Setting) -> Result:
     """A file system mounted read-only: the listener says so and exits 3; mounted for writing again, it starts and goes on."""
-    result = Result("file system mounted read-only, and again for writing", what="remounts")
+    result = Result("file system mounted read-only, and again for writing", what="remounts", within=START_SECONDS)
     rounds = setting.scaled(3, least=1)
     messages = rounds * _CHUNK
     with _small_disk(setting.folder / "tmpfs-ro") as place, Rig(setting.folder / "readonly", store=place) as rig:

@@ -10,7 +10,7 @@ from chaos.plan import Plan
 from chaos.points import LISTENER, PROCESSOR
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Control, Result, Scenario, Setting
+from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting
 from chaos.victim import Victim
 from support.processes import FmqProcess
 from support.wait import wait_for
@@ -19,8 +19,6 @@ _KILLS = 320
 _MESSAGES = 1_000_000
 _DEADLINE = 900.0
 _TICK = 0.05
-_START_SECONDS = 10.0
-"""To start anew, while two others do so too and all the rest is busy."""
 _SLOW: dict[str, object] = {"FMQ_HANDLER": "chaos.handlers:note_slowly"}
 _SEEN_IF_SLOW = ("lends what is lent",)
 """What shows only while messages are held for longer than the store keeps their lease."""
@@ -42,7 +40,7 @@ def _matrix(setting: Setting, *, ordered: bool) -> Result:
     share = 0.15 if ordered else 0.85
     kills, messages = setting.scaled(round(_KILLS * share)), setting.scaled(round(_MESSAGES * share), least=1000)
     name = "processes killed, ended and stopped" + (", ordered" if ordered else "")
-    result = Result(name, what="kills", within=_START_SECONDS)
+    result = Result(name, what="kills", within=START_SECONDS)
     rng = setting.rng(name)
     options = _ORDERED if ordered else {}
     with Rig(setting.folder / ("ordered" if ordered else "matrix")) as rig:

@@ -14,7 +14,7 @@ from chaos.network import Network
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import FILTER, SUBSCRIBED, Rig, end, topics
-from chaos.scenario import Control, Result, Scenario, Setting, side_by_side, timed
+from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting, side_by_side, timed
 from support.firehose import Firehose
 from support.processes import FmqProcess
 from support.wait import wait_for
@@ -29,8 +29,6 @@ _KEPT = "kept"
 _ENDS = ("leave", "removed filter")
 _FAULTS = ("stall", "cut", "cut within a packet", "slow store", "failing store", "SIGTERM", "SIGKILL")
 _BROKEN = "takes 3 s of silence for the end of a backlog"
-_RECOVERY_SECONDS = 10.0
-"""Five departures at a time, with three processes each."""
 _DEADLINE = 90.0
 
 
@@ -103,14 +101,14 @@ class _Way:
 def _leaves(setting: Setting) -> Result:
     """Real brokers: each departure ends with everything stored, or before it with the rest for the next listener."""
     name = "leaving, and removing a filter, under stalls, cuts and a bad store"
-    result = Result(name, what="departures", within=_RECOVERY_SECONDS)
+    result = Result(name, what="departures", within=START_SECONDS)
     seed = setting.rng(result.scenario).random()
     ways = list(product(_FAULTS, _ENDS))[: setting.scaled(len(_FAULTS) * 2, least=4)]
     messages = setting.scaled(_MESSAGES, least=1_000)
 
     def depart(number: int) -> Result:
         fault, how = ways[number]
-        part = Result(result.scenario, runs=1, within=_RECOVERY_SECONDS)
+        part = Result(result.scenario, runs=1, within=START_SECONDS)
         chance = random.Random(f"{seed}/{number}")
         with Rig(setting.folder / str(number)) as rig, Network(rig.broker.port) as network:
             way = _Way(rig, network, how, chance, version=chance.choice(("5", "3.1.1")))
@@ -128,6 +126,7 @@ def _leaves(setting: Setting) -> Result:
             if not way.departed(part, process, fault):
                 part.notes.append("ended before")
                 process = rig.listener()
+                process.wait_to_say(SUBSCRIBED, 60)
                 wait_for(lambda: missing(rig.database, messages) == 0, _DEADLINE, what="the rest")
             if (lost := missing(rig.database, messages)) != 0:
                 part.faults.append(f"{how} under {fault}: {lost} messages were not stored when it had ended")

@@ -13,7 +13,7 @@ import apsw
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
-from chaos.scenario import Control, Result, Scenario, Setting, timed
+from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting, timed
 from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq.outcome import Done
@@ -162,14 +162,14 @@ def _store_control(setting: Setting) -> Control:
 
 
 def _listener(setting: Setting) -> Result:
-    result = Result("power cut, real listener", what="cuts")
+    result = Result("power cut, real listener", what="cuts", within=START_SECONDS)
     result.runs = setting.scaled(_LISTENER_CUTS, least=3)
     _cut_listener(result, setting, "FULL")
     return result
 
 
 def _listener_control(setting: Setting) -> Control:
-    seen = Result("control", runs=setting.scaled(_LISTENER_CUTS // 4, least=3))
+    seen = Result("control", within=START_SECONDS, runs=setting.scaled(_LISTENER_CUTS // 4, least=3))
     _cut_listener(seen, setting, "NORMAL")
     noticed = f"{seen.lost} of {seen.messages:,} messages lost in {seen.runs} power cuts" if seen.lost else ""
     return Control("a listener with FMQ_SYNCHRONOUS=NORMAL whose power is cut", noticed)

@@ -11,7 +11,7 @@ from pathlib import Path
 from chaos.checker import check_file
 from chaos.plan import Plan
 from chaos.rig import Rig, end
-from chaos.scenario import Control, Result, Scenario, Setting
+from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting
 from chaos.sections import KINDS
 from support.counting import query
 from support.memory import MIB, peak_bytes, shipped_limit
@@ -23,8 +23,6 @@ _ROUNDS = 40
 _SMALL = 150
 _LARGEST = 16 * MIB
 _STEPS = ("published", "half answered", "answered", "released", "half completed", "listener killed")
-_RECOVERY_SECONDS = 10.0
-"""A connection or a start, and the largest section again."""
 _DEADLINE = 240.0
 
 
@@ -164,7 +162,7 @@ def _flood(setting: Setting, *, qos: Sequence[int] = (1, 2), broken: str | None 
     result = Result(
         "hostile property sections of 1 to 16 MiB in a flood, QoS 2 cut at every step",
         what="cuts",
-        within=_RECOVERY_SECONDS,
+        within=START_SECONDS,
     )
     plan = Plan(broken=broken)
     listeners: list[FmqProcess] = []

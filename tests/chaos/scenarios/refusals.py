@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from chaos.checker import missing
 from chaos.publisher import Publisher
 from chaos.rig import FILTER, Rig, end, topics
-from chaos.scenario import Result, Scenario, Setting, timed
+from chaos.scenario import START_SECONDS, Result, Scenario, Setting, timed
 from support.proxy import SUBACK, SUBSCRIBE, Packet, Proxy
 from support.wait import wait_for
 
@@ -18,8 +18,6 @@ _NOT_AUTHORIZED = b"\x87"
 _FAILURE = b"\x80"
 _FILTERS = ("other/+", _REFUSED, FILTER)
 _DEADLINE = 120.0
-_RECOVERY_SECONDS = 10.0
-"""A listener starts, is thrown out, and comes back after its backoff."""
 
 
 class _Refuser:
@@ -45,7 +43,7 @@ class _Refuser:
 def _refusals(setting: Setting) -> Result:
     """In each round the broker or the listener begins anew, in the middle of the flow; both versions of MQTT in turn."""
     result = Result(
-        "broker that closes the connection after a refused subscription", what="rounds", within=_RECOVERY_SECONDS
+        "broker that closes the connection after a refused subscription", what="rounds", within=START_SECONDS
     )
     rng = setting.rng(result.scenario)
     rounds = setting.scaled(_ROUNDS, least=4)

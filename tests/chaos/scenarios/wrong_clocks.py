@@ -13,7 +13,7 @@ from chaos.journal import read_journal
 from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, end, topics
-from chaos.scenario import Result, Scenario, Setting, side_by_side
+from chaos.scenario import START_SECONDS, Result, Scenario, Setting, side_by_side
 from fmq.message import Claim, Incoming, Properties, Terms
 from fmq.outcome import Done
 from fmq.queue import Queue, Retention, StoreOptions, open_queue
@@ -127,11 +127,11 @@ def _settle(queue: Queue, claims: Sequence[Claim]) -> None:
 
 def _processes(setting: Setting) -> Result:
     """Real processes that start with a wrong clock: it is put right, in every second round over a faked reboot."""
-    result = Result("clock wrong at the start of real processes, put right later", what="rounds")
+    result = Result("clock wrong at the start of real processes, put right later", what="rounds", within=START_SECONDS)
     wrongs = _WRONG if setting.scale >= 1 else _WRONG[::2]
 
     def live(number: int) -> Result:
-        part = Result(result.scenario, runs=1)
+        part = Result(result.scenario, runs=1, within=START_SECONDS)
         with Rig(setting.folder / str(number)) as rig:
             _round(part, rig, wrongs[number], reboots=number % 2 == 0)
         return part
