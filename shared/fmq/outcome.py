@@ -126,7 +126,7 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     delay: object = None
     match result:
         case Done():
-            return result
+            return Done()  # and not one of a handler's own class, which the settlement looks at
         case Dead() | Reject():
             return Dead(_shorten(result.reason), _cause(result.cause, Cause.REJECTED))
         case Retry():
@@ -152,8 +152,11 @@ def delay_seconds(given: object) -> float | None:
     """``given`` as a delay from 0 to LONGEST_DELAY (a negative one is 0); None if it is more, or no number."""
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None
-    # Compared, not converted: float() and math.isnan raise OverflowError on a large int. NaN is in no range.
-    return max(0.0, given) if -math.inf < given <= LONGEST_DELAY else None
+    try:
+        seconds = float(given)  # also of a handler's own class of numbers, whose methods may raise anything later
+    except OverflowError:  # a large int
+        return 0.0 if given < 0 else None
+    return max(0.0, seconds) if -math.inf < seconds <= LONGEST_DELAY else None  # NaN is in no range
 
 
 def describe(error: BaseException) -> str:

@@ -96,9 +96,13 @@ class StopGuard:
         waiting.register(self._shutdown, select.POLLIN)
         while not self._stopped.is_set() and not self._shutdown.requested:
             waiting.poll()
-            with suppress(BlockingIOError):
+            try:
                 if set(self._reader.recv(4096)) & set(STOP_SIGNALS):
                     self._shutdown.request()
+            except BlockingIOError:
+                pass
+            except OSError as error:  # without its files no service can go on, and the database is one of them
+                self._shutdown.fail(f"something closed the files of this process: {error.strerror}")
         if self._stopped.wait(self._seconds):
             return
         # The main thread may hold the lock of the log.

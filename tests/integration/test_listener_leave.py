@@ -221,6 +221,22 @@ def test_an_unsubscription_that_is_refused_is_in_doubt(broker: Broker, fmq: Proc
     assert _subscribed(_listen(fmq, broker, 0, "5")).said("session: present")
 
 
+def test_a_message_that_is_too_large_is_not_left_behind(broker: Broker, fmq: Processes) -> None:
+    """It was passed over, so the session holds it: exit 1. Taken with a higher limit, it is stored, and leaving exits 0.
+
+    With MQTT 3.1.1 nobody has said to the broker what is too large.
+    """
+    limit = {"FMQ_BROKER_URL": broker.url, "FMQ_MQTT_VERSION": "3.1.1", "FMQ_MAX_PACKET_BYTES": 200_000}
+    assert _subscribed(fmq.start("listen", "a", **limit)).terminate() == 0
+    publish(broker.port, [("a", bytes(300_000)), ("a", b"small")])
+    fmq.start("process", FMQ_RETENTION_SECONDS="forever")
+    leaving = fmq.start("listen", "a", "--leave", **limit)
+    assert leaving.wait() == 1
+    assert leaving.said("Not left: the broker holds messages larger than FMQ_MAX_PACKET_BYTES (1)")
+    assert fmq.start("listen", "a", "--leave", **limit | {"FMQ_MAX_PACKET_BYTES": 400_000}).wait() == 0
+    assert sorted(map(len, Rows(fmq.folder / "mqtt_queue.db").payloads("a"))) == [5, 300_000]
+
+
 def _subscribed(listener: FmqProcess) -> FmqProcess:
     listener.wait_to_say(_SUBSCRIBED)
     return listener

@@ -129,6 +129,44 @@ def test_other_delays_are_followed(after: float, delay: float) -> None:
         assert outcome.delay == delay
 
 
+class _Seconds(float):
+    """As NumPy's float64: a class of its own."""
+
+    def __add__(self, other: object) -> float:
+        raise RuntimeError("no addition")
+
+    __radd__ = __add__
+
+    def __format__(self, spec: str) -> str:
+        raise RuntimeError("no format")
+
+
+class _Changing:
+    """Says that it is a Done when it is asked for the first time, and then raises."""
+
+    asked = False
+
+    @property
+    def __class__(self) -> type:
+        if self.asked:
+            raise RuntimeError("no class")
+        self.asked = True
+        return Done
+
+    @__class__.setter
+    def __class__(self, _: type) -> None:
+        raise TypeError
+
+
+def test_an_outcome_holds_nothing_of_a_handlers_own_classes() -> None:
+    """The settlement and the log use it outside of what is guarded: it must not raise there."""
+    for result in (Retry(after=_Seconds(7)), Unavailable(after=_Seconds(7)), RetryLater(_Seconds(7))):
+        outcome = outcome_of(result)
+        assert isinstance(outcome, RetryLater)
+        assert (type(outcome.delay), outcome.delay) == (float, 7.0)
+    assert type(outcome_of(_Changing())) is Done
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_a_base_exception_is_a_failure_like_others(error: BaseException) -> None:
     """A handler that calls sys.exit() has not handled its message."""

@@ -9,6 +9,7 @@ from math import inf
 from fmq.clock import Clock
 from fmq.errors import FmqError
 from fmq.log import shorten
+from fmq_listener.batch import Batch
 from fmq_listener.drain import HOLD_SECONDS, Drain
 from fmq_listener.ledger import Ledger
 from fmq_listener.removals import Removals
@@ -20,7 +21,7 @@ _EMPTY_AFTER_SECONDS = 1.0
 
 
 class LeaveInDoubt(FmqError):
-    """The broker did not confirm that it removed the subscriptions: ending the session now might lose messages."""
+    """The session may still hold messages: ending it now might lose them."""
 
 
 class Departure:
@@ -34,6 +35,7 @@ class Departure:
         self._last = last
         self._drain: Drain | None = None
         self._taken_back = False
+        self._passed_over = 0
         self.complete = False
         """Whether the session holds no subscription and no message any more; only with ``last``."""
 
@@ -45,6 +47,7 @@ class Departure:
     def begin(self, *, session_present: bool) -> None:
         """A connection has begun."""
         self.complete = self._taken_back = False
+        self._passed_over = 0
         self._removals.reset()
         seconds = EMPTY_SECONDS if session_present else _EMPTY_AFTER_SECONDS
         self._drain = Drain(self._clock, seconds=seconds) if self._ledger.former else None
@@ -63,6 +66,11 @@ class Departure:
         if (received := self._client.received_before_pong) is not None:
             drain.answered(received)
         if drain.done:
+            if self._last and self._passed_over:
+                raise LeaveInDoubt(
+                    f"the broker holds messages larger than FMQ_MAX_PACKET_BYTES ({self._passed_over}); raise the setting "
+                    "and leave again"
+                )
             self._drain = None
             if self._taken_back:
                 self.complete = True
@@ -84,7 +92,8 @@ class Departure:
         """For how many seconds to let messages gather before their acknowledgement."""
         return HOLD_SECONDS if self._drain is not None and self._drain.take_hold() else 0.0
 
-    def gathered(self, count: int) -> None:
-        """So many messages came between two acknowledgements."""
+    def gathered(self, batch: Batch) -> None:
+        """``batch`` came between two acknowledgements."""
+        self._passed_over += sum(1 for one in batch.oversized if one.qos)
         if self._drain is not None:
-            self._drain.gathered(count)
+            self._drain.gathered(batch.owed)

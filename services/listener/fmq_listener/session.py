@@ -140,7 +140,7 @@ class Session:
             self._client.loop_misc()
             self._link.flush()
         batch = self._client.take()
-        self._departure.gathered(batch.owed)
+        self._departure.gathered(batch)
         if not batch and self._client.socket() is None:
             self._subscriptions.settle()
             blame = self._subscriptions.blame

@@ -117,7 +117,7 @@ class WireClient(Client):
         return super()._send_pingreq()
 
     def _handle_pingresp(self) -> MQTTErrorCode:
-        self._pongs += 1
+        self._pongs = min(self._pongs + 1, self._pings)  # one that nobody asked for proves nothing later
         self._received_at_pong = self.received
         return super()._handle_pingresp()
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Any, NamedTuple
 
 from fmq.message import Claim
@@ -41,10 +42,11 @@ def results(job: Job, result: object) -> Sequence[object]:
     """One result, as ``fmq.outcome.decide`` takes it, for each message of ``job``."""
     count = len(job.claims)
     try:
-        found = list(spread(result, count)) if job.is_batch else [result]
+        # One more than there should be at most: a sequence of the handler's own may never end.
+        found = list(islice(spread(result, count), count + 1)) if job.is_batch else [result]
         found = [one if one is None or one is True else _never_ran(one) or one for one in found]
         if len(found) != count:
-            raise ValueError(f"it yields {len(found)} results and says that it has {count}")  # noqa: TRY301
+            raise ValueError(f"its length is {count}, but it does not yield {count} results")  # noqa: TRY301
     except BaseException as error:  # noqa: BLE001 - a class of the handler's own may raise anything
         return [unusable(error)] * count
     return found

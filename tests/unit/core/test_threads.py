@@ -66,6 +66,23 @@ with StopGuard(shutdown, grace=0):
 """
 
 
+_CLOSED = """
+import os, time
+from fmq.lifecycle import Shutdown
+from fmq.threads import StopGuard
+import fmq.threads
+
+fmq.threads.STOP_MARGIN_SECONDS = 0.2
+shutdown = Shutdown()
+with StopGuard(shutdown, grace=0):
+    os.closerange(3, 100)
+    while not shutdown.failure:
+        time.sleep(0.01)
+    print(shutdown.failure, flush=True)
+    time.sleep(60)
+"""
+
+
 @pytest.fixture
 def shutdown() -> Iterator[Shutdown]:
     made = Shutdown()
@@ -155,6 +172,15 @@ def test_a_main_thread_that_is_stuck_in_c_does_not_outlive_its_grace_period() ->
         _, told = process.communicate(timeout=15)
     assert process.returncode == 1
     assert "has not stopped" in told
+
+
+def test_a_service_whose_files_were_closed_ends_in_time() -> None:
+    """A handler that closes every descriptor takes those of the guard and of the database with it."""
+    done = subprocess.run([sys.executable, "-c", _CLOSED], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("something closed the files of this process")
+    assert "has not stopped" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_guard_of_a_service_that_stops_does_nothing(shutdown: Shutdown) -> None:

@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ class NoLength(list[object]):
 
     def __len__(self) -> int:
         raise EvilBase
+
+
+class Endless(list[object]):
+    """Never ends."""
+
+    def __iter__(self) -> Any:  # noqa: ANN401
+        return repeat(None)
 
 
 class Liar(list[object]):
@@ -137,6 +145,7 @@ def test_odd_results_are_settled(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
+        lambda messages: Endless([None] * len(messages)),
         lambda _: NoLength([None]),
         lambda _: Liar([None]),
         lambda _: {1: None},
