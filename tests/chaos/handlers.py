@@ -34,8 +34,8 @@ def note_slowly(message: Message) -> None:
 
 
 def note_for_a_while(message: Message) -> None:
-    """Every 100th message takes longer than a lease of a second."""
-    if message.id % 100 == 0:
+    """Every 50th message takes longer than a lease of a second."""
+    if message.id % 50 == 0:
         time.sleep(1.2)
     note(message)
 

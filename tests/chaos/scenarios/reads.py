@@ -12,7 +12,7 @@ from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from support.wait import wait_for
 
-_ROUNDS = 6
+_ROUNDS = 5
 _CHUNK = 300
 _SECONDS = 2.0
 _ORDERS = ("unreadable", "unreadable", "failing")
@@ -40,9 +40,12 @@ def _read_errors(setting: Setting) -> Result:
             processor.wait_to_say("Starting processor", 60)
         with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
             for number in range(rounds):
-                publisher.allowed += _CHUNK
-                wait_for(lambda: rig.stored() > publisher.allowed - _CHUNK // 2, _DEADLINE, what="intake")
+                publisher.allowed += _CHUNK // 2
+                wait_for(lambda: rig.stored() >= publisher.allowed, _DEADLINE, what="intake")
+                if number % 2:  # what they do first is then to claim, and otherwise to extend and to settle
+                    wait_for(lambda: not rig.unhandled(), _DEADLINE, what="idle processors")
                 orders.write_text(_ORDERS[number % len(_ORDERS)], encoding="ascii")
+                publisher.allowed += _CHUNK // 2
                 until = time.monotonic() + _SECONDS  # the fault itself lasts
                 while time.monotonic() < until:
                     for processor in processors:
