@@ -193,16 +193,16 @@ class Subscriptions:
         if one is None:
             return
         self._unanswered.pop(one.text, None)
-        reason = reasons[0] if reasons else None
-        if reason is not None and reason.value in _ENOUGH:
+        reason = reasons[0]
+        if reason.value in _ENOUGH:
             self._granted.add(one.text)
             self._refused.pop(one.text, None)
             self._ledger.granted(one)
-        elif reason is not None and not reason.is_failure:
+        elif not reason.is_failure:
             self._ledger.granted(one)
             self._refuse(one.text, _QOS_0)
         else:
-            self._refuse(one.text, reason.getName() if reason is not None else "an empty answer")
+            self._refuse(one.text, reason.getName())
 
     def _refuse(self, text: str, reason: str) -> None:
         now = self._clock.steady()
