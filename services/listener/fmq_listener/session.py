@@ -209,6 +209,7 @@ class Session:
         self._subscriptions.settle()
         if self._subscriptions.overdue:
             self._link.abort()
+            self._subscriptions.ended()
             raise ConnectionLost("the broker did not answer SUBSCRIBE in time")
         self._subscriptions.ask_again()
 

@@ -25,6 +25,7 @@ _CLOSES_WITHIN = 5.0
 """Seconds after a refusal within which the end of the connection counts as part of it: RabbitMQ closes then."""
 _QOS_0 = "granted at QoS 0 only"
 _CLOSED = "the broker closed the connection without an answer"
+_LATE = "no answer in time"
 _SUSPECT_AFTER = 2
 """Connections that end while one filter alone awaits its SUBACK, until it counts as refused if others were granted."""
 
@@ -119,10 +120,11 @@ class Subscriptions:
     def ended(self) -> None:
         """The connection has ended: a refusal that came just before, or a SUBACK that did not come, may be the reason."""
         now = self._clock.steady()
+        why = _LATE if self.overdue else _CLOSED
         if suspect := self._suspect:
             count = self._unanswered[suspect] = self._unanswered.get(suspect, 0) + 1  # asked for after the others now
             if count >= _SUSPECT_AFTER and self._granted:
-                self._refuse(suspect, _CLOSED)
+                self._refuse(suspect, why)
         self._singly = self._singly or bool(self._asked)
         for one in self._refused.values():
             if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN:
@@ -191,16 +193,16 @@ class Subscriptions:
         if one is None:
             return
         self._unanswered.pop(one.text, None)
-        reason = reasons[0] if reasons else None
-        if reason is not None and reason.value in _ENOUGH:
+        reason = reasons[0]
+        if reason.value in _ENOUGH:
             self._granted.add(one.text)
             self._refused.pop(one.text, None)
             self._ledger.granted(one)
-        elif reason is not None and not reason.is_failure:
+        elif not reason.is_failure:
             self._ledger.granted(one)
             self._refuse(one.text, _QOS_0)
         else:
-            self._refuse(one.text, reason.getName() if reason is not None else "an empty answer")
+            self._refuse(one.text, reason.getName())
 
     def _refuse(self, text: str, reason: str) -> None:
         now = self._clock.steady()
