@@ -55,11 +55,12 @@ def run(command: click.Command) -> NoReturn:
         sys.exit(error.exit_code)
     except FmqError as error:
         click.echo(plain_lines(f"fmq: {error}"), err=True)
-        sys.exit(_exit_code(error))
+        sys.exit(exit_code(error))
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _exit_code(error: FmqError) -> int:
+def exit_code(error: BaseException) -> int:
+    """The exit code of a program that ``error`` ends."""
     match error:
         case SettingsError() | HandlerError():
             return EXIT_SETTINGS
