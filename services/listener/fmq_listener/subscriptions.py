@@ -160,11 +160,13 @@ class Subscriptions:
                 self._ledger.save()
                 self._report()
 
-    def ask_again(self) -> None:
-        """Ask for what was refused, where it is time."""
+    def ask_again(self) -> bool:
+        """Ask for what was refused, where it is time. Returns whether anything was asked for."""
         now = self._clock.steady()
         if self._refused and not self._asked:
             self._ask(one for one in self._ledger.wanted if self._is_due(one.text, now))
+            return bool(self._asked)
+        return False
 
     def _is_due(self, text: str, now: float) -> bool:
         return text in self._refused and text not in self._unavailable and now >= self._refused[text].retry_at
