@@ -102,12 +102,13 @@ def _new(identity: UUID, name: str, notes: _Notes) -> str:
     raise AssertionError  # count() does not end
 
 
-def _of_version_0_1(settings: ListenerSettings, memory: Memory) -> str | None:
-    """It was made of the host name and the first filter, whichever of them came first then."""
+def _of_version_0_1(settings: ListenerSettings, store: Store) -> str | None:
+    """It was made of the host name and the first filter, whichever of them came first then; it may have been removed."""
     host = "".join(c if c.isascii() and (c.isalnum() or c in _SAFE_BEFORE) else "-" for c in socket.gethostname())
     broker = settings.broker
-    for text in settings.topics:
+    for text in dict.fromkeys([*settings.topics, *store.names()]):
         found = f"fmq-{host[:32]}-{crc32(text.encode()):08x}"
-        if memory.recall(f"subscriptions:{found}@{broker.host}:{broker.port}"):
+        note = store.recall(f"subscriptions:{found}@{broker.host}:{broker.port}")
+        if note and (text in settings.topics or any(json.dumps(one) in note for one in settings.topics)):
             return found
     return None

@@ -115,3 +115,13 @@ def test_what_the_user_says_comes_first(store: Queue) -> None:
     one = _choose(store, "a")
     assert _choose(store, "a", client_id="mine") == "mine"
     assert _choose(store, "a") == one
+
+
+def test_an_upgrade_that_removes_the_first_filter_takes_it_over_too(store: Queue) -> None:
+    """The id was made of a filter that is gone; the note of its session has the other one."""
+    old = f"fmq-{socket.gethostname()[:32]}-{crc32(b'a'):08x}"
+    for name in ("a", "b", "c"):
+        store.declare(name)
+    store.remember(f"subscriptions:{old}@127.0.0.1:1883", '{"a": 5, "b": 7}')
+    assert _choose(store, "c") != old
+    assert _choose(store, "b") == old
