@@ -195,6 +195,13 @@ class SqliteQueue:
         with self._store.read():
             return self._store.note(key)
 
+    def exchange(self, key: str, old: str | None, new: str) -> bool:
+        with self._store.write():
+            if self._store.note(key) != old:
+                return False
+            self._store.set_note(key, new)
+            return True
+
     def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
         return self._upkeep.step(self.names(), retention, limit)
 
