@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from io import StringIO
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -51,7 +52,9 @@ def run(command: click.Command) -> NoReturn:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        told = StringIO()
+        error.show(told)
+        click.echo(plain_lines(told.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
     except FmqError as error:
         click.echo(plain_lines(f"fmq: {error}"), err=True)
