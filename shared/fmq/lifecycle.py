@@ -4,7 +4,7 @@ import logging
 import select
 import signal
 import socket
-from collections import deque
+import threading
 from contextlib import suppress
 from types import FrameType
 
@@ -16,12 +16,15 @@ class Shutdown:
     """Set once by SIGTERM or SIGINT (or ``request``). ``fileno`` becomes readable then, for select loops.
 
     A signal's handler runs between any two steps of the main thread, also while that thread holds a lock. So it takes
-    none: it sets a flag and writes to a socket. It does not log either; the first who looks does.
+    none: it sets a flag and writes to a socket. It does not log either: the main thread does when it looks. Another thread
+    might end, being a daemon, before its line is written.
     """
 
     def __init__(self) -> None:
         self._requested = False
-        self._received: deque[int] = deque(maxlen=1)
+        self._received: int | None = None
+        self._announced = False
+        self._main = threading.get_ident()
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self.failure: str | None = None
@@ -29,12 +32,12 @@ class Shutdown:
 
     def install(self) -> None:
         """Handle SIGTERM and SIGINT. To be called in the main thread."""
+        self._main = threading.get_ident()
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if not self._requested:
-            self._received.append(number)
+        self._received = self._received or number
         self.request()
 
     def request(self) -> None:
@@ -65,8 +68,9 @@ class Shutdown:
         return self.requested
 
     def _announce(self) -> None:
-        with suppress(IndexError):
-            _log.info("Received signal %d, shutting down gracefully...", self._received.pop())
+        if self._received and not self._announced and threading.get_ident() == self._main:
+            self._announced = True
+            _log.info("Received signal %d, shutting down gracefully...", self._received)
 
     def fileno(self) -> int:
         return self._reader.fileno()

@@ -81,7 +81,7 @@ def test_a_silent_name_server_delays_no_stop(processes: Processes, tmp_path: Pat
     began = time.monotonic()
     assert listener.terminate() == 0
     assert time.monotonic() - began < 20
-    assert listener.said("Received signal 15")
+    assert listener.said("Received signal 15"), listener.text
 
 
 def test_a_wrong_signature_is_refused_at_start(processes: Processes) -> None:

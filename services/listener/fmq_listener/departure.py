@@ -9,6 +9,7 @@ from math import inf
 from fmq.clock import Clock
 from fmq.errors import FmqError
 from fmq.log import shorten
+from fmq_listener.batch import Batch
 from fmq_listener.drain import HOLD_SECONDS, Drain
 from fmq_listener.ledger import Ledger
 from fmq_listener.removals import Removals
@@ -16,11 +17,12 @@ from fmq_listener.wire import WireClient
 
 EMPTY_SECONDS = 6.0
 """For how long a resumed session must prove to be empty: more than brokers take to deliver again (NATS: ack_wait, set to 5 s)."""
-_EMPTY_AFTER_SECONDS = 1.0
+_EMPTY_NEW_SECONDS = 1.0
+"""The same for a session that has just begun."""
 
 
 class LeaveInDoubt(FmqError):
-    """The broker did not confirm that it removed the subscriptions: ending the session now might lose messages."""
+    """The session may still hold messages: ending it now might lose them."""
 
 
 class Departure:
@@ -34,6 +36,8 @@ class Departure:
         self._last = last
         self._drain: Drain | None = None
         self._taken_back = False
+        self._passed_over = 0
+        self._seconds = EMPTY_SECONDS
         self.complete = False
         """Whether the session holds no subscription and no message any more; only with ``last``."""
 
@@ -45,9 +49,10 @@ class Departure:
     def begin(self, *, session_present: bool) -> None:
         """A connection has begun."""
         self.complete = self._taken_back = False
+        self._passed_over = 0
         self._removals.reset()
-        seconds = EMPTY_SECONDS if session_present else _EMPTY_AFTER_SECONDS
-        self._drain = Drain(self._clock, seconds=seconds) if self._ledger.former else None
+        self._seconds = EMPTY_SECONDS if session_present else _EMPTY_NEW_SECONDS
+        self._drain = Drain(self._clock, seconds=self._seconds) if self._ledger.former else None
 
     def step(self) -> None:
         """Go on where the last answers allow it. Everything received has to be acknowledged.
@@ -63,6 +68,11 @@ class Departure:
         if (received := self._client.received_before_pong) is not None:
             drain.answered(received)
         if drain.done:
+            if self._last and self._passed_over:
+                raise LeaveInDoubt(
+                    f"the broker holds messages larger than FMQ_MAX_PACKET_BYTES ({self._passed_over}); raise the setting "
+                    "and leave again"
+                )
             self._drain = None
             if self._taken_back:
                 self.complete = True
@@ -74,17 +84,18 @@ class Departure:
             self._client.ping()
 
     def _look_once_more(self) -> None:
-        """What was queued between the last round and UNSUBSCRIBE is still to come."""
+        """What was published until UNSUBSCRIBE is still to come, as late as everything before."""
         if self._removals.kept:
             reasons = ", ".join(f"{shorten(text)}: {why}" for text, why in self._removals.kept.items())
             raise LeaveInDoubt(f"the broker did not confirm that it removed the subscriptions ({reasons})")
-        self._drain = Drain(self._clock, seconds=_EMPTY_AFTER_SECONDS)
+        self._drain = Drain(self._clock, seconds=self._seconds)
 
     def hold(self) -> float:
         """For how many seconds to let messages gather before their acknowledgement."""
         return HOLD_SECONDS if self._drain is not None and self._drain.take_hold() else 0.0
 
-    def gathered(self, count: int) -> None:
-        """So many messages came between two acknowledgements."""
+    def gathered(self, batch: Batch) -> None:
+        """``batch`` came between two acknowledgements."""
+        self._passed_over += sum(1 for one in batch.oversized if one.qos)
         if self._drain is not None:
-            self._drain.gathered(count)
+            self._drain.gathered(batch.owed)

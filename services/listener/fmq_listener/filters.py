@@ -68,9 +68,12 @@ class Router:
         self.by_topic = lru_cache(maxsize=_ROUTES_KEPT)(self._by_topic)
 
     def by_identifiers(self, numbers: Sequence[int], topic: str) -> tuple[str, ...]:
-        """The queues of these subscription identifiers; by topic if none of them is known."""
-        found = tuple(self._by_number[number] for number in numbers if number in self._by_number)
-        return found or self.by_topic(topic)
+        """The queues of these subscription identifiers, each once; by topic if none of them is known.
+
+        An identifier comes once per subscription (MQTT 5, section 3.3.4), and $share/GROUP/a has the same one as a.
+        """
+        found = dict.fromkeys(self._by_number[number] for number in numbers if number in self._by_number)
+        return tuple(found) or self.by_topic(topic)
 
     def _by_topic(self, topic: str) -> tuple[str, ...]:
         for names in (self._wanted, self._former):

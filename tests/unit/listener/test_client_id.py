@@ -25,8 +25,18 @@ def other_store(tmp_path: Path) -> Iterator[Queue]:
         yield opened
 
 
+def _named(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The client ids that warnings have named since the last call."""
+    found = [one.getMessage().rpartition("=")[2] for one in caplog.records if one.levelname == "WARNING"]
+    caplog.clear()
+    return found
+
+
 def _choose(store: Queue, *topics: str, client_id: str | None = None) -> str:
-    return choose(ListenerSettings(topics=topics, client_id=client_id), store, store.identity())
+    settings = ListenerSettings(topics=topics, client_id=client_id)
+    for one in settings.filters:
+        store.declare(one.name)
+    return choose(settings, store, store.identity())
 
 
 def test_it_is_one_that_every_broker_takes(store: Queue) -> None:
@@ -50,6 +60,27 @@ def test_filters_come_and_go_under_the_same_id(store: Queue) -> None:
     one = _choose(store, "m")
     for topics in (("a", "m"), ("a", "z"), ("z",), ("k", "z")):
         assert _choose(store, *topics) == one
+
+
+def test_a_shared_subscription_changes_nothing(store: Queue) -> None:
+    """$share/GROUP/ comes, changes and goes: the session of the queue stays, with the messages that it holds."""
+    one = _choose(store, "a")
+    for topic in ("$share/g/a", "$share/h/a", "a"):
+        assert _choose(store, topic) == one
+
+
+def test_an_id_that_is_no_longer_used_is_named(store: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    """Once: two listeners became one, or all filters were replaced. The broker keeps messages for the old id."""
+    one = _choose(store, "a")
+    two = _choose(store, "b")
+    assert _named(caplog) == [one]  # which may be in use by another listener
+    merged = _choose(store, "a", "b")
+    assert _named(caplog) == [({one, two} - {merged}).pop()]
+    assert _choose(store, "a", "b") == merged
+    assert _choose(store, "b") == merged
+    assert _named(caplog) == []
+    assert _choose(store, "c") != merged
+    assert _named(caplog) == [merged]
 
 
 def test_two_listeners_of_one_store_have_two(store: Queue) -> None:

@@ -133,6 +133,13 @@ def test_messages_go_by_their_identifiers() -> None:
     assert router.by_identifiers([numbers["old"]], "old") == ("old",)
 
 
+def test_a_repeated_identifier_names_its_queue_once() -> None:
+    """A broker repeats one that two subscriptions have (MQTT 5, section 3.3.4): one PUBLISH stays one message a queue."""
+    numbers = identifiers(["a", "b"])
+    router = Router(["a", "b"], [], numbers)
+    assert router.by_identifiers([numbers["b"], numbers["a"], numbers["b"]] * 1_000, "b") == ("b", "a")
+
+
 def test_an_unknown_identifier_falls_back_to_the_topic() -> None:
     """The broker may still use an identifier of a session that somebody else made."""
     router = Router(["a/#"], [], identifiers(["a/#"]))

@@ -46,3 +46,16 @@ def test_no_name_of_ours_hides_one_of_paho() -> None:
     assert methods - {"__module__", "__doc__"} == {"_handle_pingresp", "_packet_read", "_send_pingreq"}
     assert not set(vars(WireClient)) & set(vars(plain))
     assert not (set(vars(ours)) - set(vars(plain))) & set(dir(Client))
+
+
+def test_an_answer_that_nobody_asked_for_proves_nothing_later() -> None:
+    """A PINGRESP without a PINGREQ is not the answer to the next PINGREQ: --leave goes by these answers."""
+    client = WireClient(CallbackAPIVersion.VERSION2)
+    client.begin(1)
+    client._decoder.feed(b"\xd0\0\xd0\0")
+    client._packet_read()
+    client.ping()
+    assert client.received_before_pong is None
+    client._decoder.feed(b"\xd0\0")
+    client._packet_read()
+    assert client.received_before_pong == 0
