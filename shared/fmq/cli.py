@@ -39,9 +39,9 @@ def _found() -> dict[str, EntryPoint]:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
-    """A durable buffer between an MQTT broker and slow or failing work.
+    """A durable buffer between an MQTT broker and slow or unreliable handlers.
 
-    Exit codes: 0 fine, 1 a fault at run time, 2 wrong settings, 3 the store can't be used as it is.
+    Exit codes: 0 success, 1 failure at run time, 2 invalid settings, 3 the store can't be used as it is.
     """
 
 
