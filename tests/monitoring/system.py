@@ -30,7 +30,7 @@ _MEGABYTE = 1024 * 1024
 _ROOM = 2048 * _MEGABYTE
 _MOST_WRITTEN = 256 * 1024
 _SMALL_QUEUE = 20
-_LARGEST = 100_000
+_LARGEST = 131_072
 _SAY_OFTEN = ("sys_interval 1",)
 _ALWAYS = {"FmqIntakeStopped"}
 _HANDLER = """
@@ -226,9 +226,11 @@ class System:
         self.listener.terminate()
         with Proxy(self.broker.port, watch) as proxy:
             self.start_listener(FMQ_BROKER_URL=proxy.url, FMQ_MAX_PACKET_BYTES=_LARGEST)
-            yield
-            self.listener.terminate()
-        self.start_listener()
+            try:
+                yield
+            finally:
+                self.listener.terminate()
+                self.start_listener()
 
     def restart_broker(self, *, small: bool) -> None:
         """Let it keep few messages, or many, for a listener that is away."""
