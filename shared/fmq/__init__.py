@@ -1,4 +1,4 @@
-"""fmq: a durable buffer between an MQTT broker and slow or failing work.
+"""fmq: a durable buffer between an MQTT broker and slow or unreliable handlers.
 
 What a handler's author needs is here; everything else is imported from the
 module that defines it.

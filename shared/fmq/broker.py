@@ -12,6 +12,8 @@ from pydantic import SecretStr, field_validator, model_validator
 from fmq.settings import StoreSettings, setting
 from fmq.tls import client_context, explain_tls
 
+_LONGEST = 65_535
+"""Bytes of a user name or password (MQTT 5, sections 1.5.4 and 1.5.6)."""
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
@@ -55,6 +57,8 @@ def parse_url(url: str) -> BrokerUrl:
     websocket = parts.scheme in ("ws", "wss")
     if parts.query or parts.fragment or (parts.path not in ("", "/") and not websocket):
         raise ValueError("there is something behind its host and port that does not belong there")
+    for part in (parts.username, parts.password):
+        _require_short(unquote(part or ""))
     return BrokerUrl(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -63,6 +67,16 @@ def parse_url(url: str) -> BrokerUrl:
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
+
+
+def _require_short(text: str) -> None:
+    """Raise ValueError, without the text, if CONNECT can't hold it as a user name or password."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    if size > _LONGEST:
+        raise ValueError(f"it is longer than the {_LONGEST} bytes that MQTT allows for a user name or password")
 
 
 class BrokerSettings(StoreSettings):
@@ -95,6 +109,12 @@ class BrokerSettings(StoreSettings):
     def _url_is_a_broker(cls, url: str) -> str:
         parse_url(url)
         return url
+
+    @field_validator("broker_username", "broker_password")
+    @classmethod
+    def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        _require_short(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

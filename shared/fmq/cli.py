@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from io import StringIO
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -38,9 +39,9 @@ def _found() -> dict[str, EntryPoint]:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
-    """A durable buffer between an MQTT broker and slow or failing work.
+    """A durable buffer between an MQTT broker and slow or unreliable handlers.
 
-    Exit codes: 0 fine, 1 a fault at run time, 2 wrong settings, 3 the store can't be used as it is.
+    Exit codes: 0 success, 1 failure at run time, 2 invalid settings, 3 the store can't be used as it is.
     """
 
 
@@ -51,15 +52,18 @@ def run(command: click.Command) -> NoReturn:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        told = StringIO()
+        error.show(told)
+        click.echo(plain_lines(told.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
     except FmqError as error:
         click.echo(plain_lines(f"fmq: {error}"), err=True)
-        sys.exit(_exit_code(error))
+        sys.exit(exit_code(error))
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _exit_code(error: FmqError) -> int:
+def exit_code(error: BaseException) -> int:
+    """The exit code of a program that ``error`` ends."""
     match error:
         case SettingsError() | HandlerError():
             return EXIT_SETTINGS

@@ -95,7 +95,10 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     if not colon or not module_name or not attribute:
         known = ", ".join(sorted(builtin)) or "none"
         raise HandlerError(f"{reference!r} is no handler: it would be package.module:function or a built-in ({known})")
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        raise HandlerError("the working directory does not exist any more: change to another directory") from None
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

@@ -1,8 +1,8 @@
 """A message as JSON: one shape for files, commands, programs and webhooks."""
 
 import base64
-import binascii
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -60,9 +60,11 @@ def read_message_json(line: str | bytes) -> Incoming:
     Raises ValueError that names each wrong field.
     """
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text; is the file compressed?") from None
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - like everything else that is wrong with the line
     values: dict[str, Any] = {}
@@ -75,6 +77,15 @@ def read_message_json(line: str | bytes) -> Incoming:
     if wrong:
         raise ValueError("; ".join(wrong))
     return Incoming(**values)
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of a member that is given twice, readers take one or the other (RFC 8259, section 4): here neither."""
+    found = dict(members)
+    if len(found) < len(members):
+        twice = sorted(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        raise ValueError(f"given more than once: {', '.join(twice)}")
+    return found
 
 
 _PROPERTY_KINDS: dict[str, type] = {
@@ -127,9 +138,10 @@ def _payload(fields: dict[str, Any], name: str) -> bytes:
 
 
 def _bytes(fields: dict[str, Any], name: str) -> bytes:
+    text = _field(fields, name, str)
     try:
-        return base64.b64decode(_field(fields, name, str), validate=True)
-    except binascii.Error as error:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:  # also of text that is not ASCII
         raise ValueError(f"{name} is no base64: {error}") from None
 
 

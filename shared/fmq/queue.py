@@ -208,6 +208,10 @@ class Queue(Protocol):
         """The note kept under ``key``, or None."""
         ...
 
+    def exchange(self, key: str, old: str | None, new: str) -> bool:
+        """Keep ``new`` under ``key`` if the note there still is ``old`` (None: no note); whether it was."""
+        ...
+
     def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
         """Do one short step of upkeep: delete up to ``limit`` messages past retention, give space back.
 

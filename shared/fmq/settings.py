@@ -133,11 +133,11 @@ class Settings(StoreSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
         "INFO",
-        about="The least important lines to log. DEBUG shows MQTT packets.",
+        about="Minimum log level. DEBUG shows MQTT packets.",
         right="DEBUG, INFO, WARNING or ERROR",
     )
     log_format: Literal["json", "text"] = setting(
-        "json", about="json: one object a line; text: for people, as `[time] [LISTEN-topic] …`.", right="json or text"
+        "json", about="json: one object per line; text: for people, as `[time] [LISTEN-topic] …`.", right="json or text"
     )
     tracing: Annotated[Literal["off", "otel"], AfterValidator(only_if_installed)] = setting(
         "off",

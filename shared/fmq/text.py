@@ -3,8 +3,8 @@
 import re
 from functools import partial
 
-without_password = partial(re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^/:@]*):.*@""", re.DOTALL).sub, r"\1:(hidden)@")
-"""A URL without its password, whatever characters that has. Also what was meant for a URL: no scheme, a slash too few."""
+without_password = partial(re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^:@]*):.*@""", re.DOTALL).sub, r"\1:(hidden)@")
+"""A URL without its password, whatever characters that has. Also what was meant for a URL: no scheme, a slash or a colon too few or too many."""
 
 
 def plain(text: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -116,6 +117,23 @@ class StopGuard:
         _log.critical("The service has not stopped %.0f s after the request; ending it", self._seconds)
         for line in stack.splitlines():
             _log.critical("The main thread is at: %s", line.strip())
+
+
+def limit_exit(code: int) -> None:
+    """Have the process end with ``code`` in ``STOP_MARGIN_SECONDS``, whatever keeps Python from ending.
+
+    At its end Python waits for every thread that is no daemon, for the calls in every ThreadPoolExecutor, and for what is
+    registered with ``atexit``. A library or a handler may have made any of them. To be called when all else is done.
+    """
+    threading.Thread(target=_end, args=(code,), name="exit-limit", daemon=True).start()
+
+
+def _end(code: int) -> None:
+    time.sleep(STOP_MARGIN_SECONDS)
+    own = (threading.main_thread(), threading.current_thread())
+    others = ", ".join(one.name for one in threading.enumerate() if one not in own) or "none"
+    _log.warning("What the handler has left behind keeps Python from ending (threads: %s); ending without it", others)
+    os._exit(code)
 
 
 def _main_frame() -> FrameType | None:

@@ -30,12 +30,12 @@ class RetentionSettings(Settings):
 
     retention_seconds: KeptSeconds = setting(
         86_400.0,
-        about="How long handled messages are kept; 0: not at all; or forever. A processor heeds it with FMQ_UPKEEP.",
+        about="How long handled messages are kept; 0: not at all; or forever. Processors apply it only with FMQ_UPKEEP=true.",
         right="seconds, 0 or more, such as 86400, or forever",
     )
     dead_retention_seconds: KeptSeconds = setting(
         None,
-        about="How long dead letters are kept, or forever. A processor heeds it with FMQ_UPKEEP.",
+        about="How long dead letters are kept, or forever. Processors apply it only with FMQ_UPKEEP=true.",
         right="seconds, 0 or more, or forever",
     )
 

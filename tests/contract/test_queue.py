@@ -400,3 +400,13 @@ def test_a_store_keeps_its_identity(connect: Connect, queue: Queue) -> None:
     """Every connection sees the same one."""
     identity = connect().identity()
     assert queue.identity() == connect().identity() == identity
+
+
+def test_a_note_is_exchanged_only_if_nobody_has_changed_it(queue: Queue) -> None:
+    """Of two processes that have read the same note, one writes."""
+    assert queue.exchange("key", None, "one")
+    assert not queue.exchange("key", None, "two")
+    assert not queue.exchange("key", "zero", "two")
+    assert queue.recall("key") == "one"
+    assert queue.exchange("key", "one", "two")
+    assert queue.recall("key") == "two"

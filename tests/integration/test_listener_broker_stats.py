@@ -1,6 +1,7 @@
 """What a real Mosquitto says of itself, beside the messages of queues."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,8 @@ def test_nobody_asks_who_is_not_told_to(broker: Broker, fmq: Processes) -> None:
 def test_a_broker_that_is_not_there_holds_nobody_up() -> None:
     """Closing does not wait for it, and figures are none."""
     settings = ListenerSettings.model_validate({"topics": "w", "broker_url": f"mqtt://127.0.0.1:{free_port()}"})
-    stats = BrokerStats(settings, client_id="one", shutdown=Shutdown())
-    stats.start()
-    assert stats.figures == {}
-    stats.close()
+    with closing(Shutdown()) as shutdown:
+        stats = BrokerStats(settings, client_id="one", shutdown=shutdown)
+        stats.start()
+        assert stats.figures == {}
+        stats.close()

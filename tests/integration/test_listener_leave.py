@@ -13,6 +13,8 @@ from support.firehose import Firehose, Peer, publish_packet
 from support.processes import FmqProcess, Processes
 from support.proxy import PUBLISH, UNSUBACK, Packet, Proxy
 from support.rows import Rows
+from support.scripted_broker import UNSUBSCRIBE, Connection, ScriptedBroker
+from support.scripted_broker import publish as scripted_publish
 from support.wait import wait_for
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -235,6 +237,33 @@ def test_a_message_that_is_too_large_is_not_left_behind(broker: Broker, fmq: Pro
     assert leaving.said("Not left: the broker holds messages larger than FMQ_MAX_PACKET_BYTES (1)")
     assert fmq.start("listen", "a", "--leave", **limit | {"FMQ_MAX_PACKET_BYTES": 400_000}).wait() == 0
     assert sorted(map(len, Rows(fmq.folder / "mqtt_queue.db").payloads("a"))) == [5, 300_000]
+
+
+def test_what_was_published_until_unsubscribe_may_come_late(fmq: Processes) -> None:
+    """A broker that delivers apart from its answers, three seconds late, gets its last PUBACK before the session ends."""
+    came: list[str] = []
+
+    def script(connection: Connection) -> None:
+        connection.accept(session_present=True)
+        connection.read_until(UNSUBSCRIBE)
+        late = threading.Timer(3.0, connection.send, [scripted_publish("jobs/x", b"late")])
+        late.start()
+        connection.answers(1)
+        came.append("acknowledged")
+        connection.serve()
+
+    def end(connection: Connection) -> None:
+        connection.accept()
+        came.append("the session has ended")
+        connection.serve()
+
+    with ScriptedBroker(script, end) as broker:
+        leaving = fmq.start("listen", "jobs/#", "--leave", FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="one")
+        _process_all(fmq)
+        assert leaving.wait(60) == 0
+    assert broker.errors == []
+    assert came == ["acknowledged", "the session has ended"]
+    assert Rows(fmq.folder / "mqtt_queue.db").payloads("jobs/#") == [b"late"]
 
 
 def _subscribed(listener: FmqProcess) -> FmqProcess:

@@ -30,6 +30,25 @@ def _by_rename(path: Path, text: str) -> None:
     new.rename(path)
 
 
+def test_a_password_that_is_too_long(tmp_path: Path, fmq: Processes, broker: Broker) -> None:
+    """Written over the good one by accident: the last good value stays in use. At the start: exit 2, and not shown."""
+    secret = tmp_path / "secret"
+    secret.write_text("good")
+    settings = {"FMQ_BROKER_URL": broker.url, "FMQ_BROKER_USERNAME": "ann", "FMQ_BROKER_PASSWORD_FILE": secret, **_FAST}
+    listener = fmq.start("listen", "a", **settings)
+    listener.wait_to_say(_SUBSCRIBED)
+    secret.write_text("much" * 20_000)
+    broker.stop()
+    broker.start()
+    listener.wait_to_say(_SUBSCRIBED, times=2)
+    assert listener.said("can't be used any more: it is longer than the 65535 bytes that MQTT allows")
+    assert listener.terminate() == 0
+    refused = fmq.start("listen", "a", **settings)
+    assert refused.wait() == 2
+    assert "longer than the 65535 bytes" in refused.text
+    assert "muchmuch" not in refused.text + listener.text
+
+
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 @pytest.mark.parametrize("write", [_in_place, _by_rename])
 def test_a_rotated_password(tmp_path: Path, fmq: Processes, version: str, write: Callable[[Path, str], None]) -> None:

@@ -251,6 +251,42 @@ def test_a_broker_that_owes_an_answer_is_left(broker: Broker, queue: Queue, shut
             session.poll(0.1)
 
 
+def test_a_filter_that_is_never_answered_does_not_end_each_connection(
+    broker: Broker, queue: Queue, shutdown: Shutdown
+) -> None:
+    """After a few connections it counts as refused, and the other filters are served without interruption."""
+    clock = FakeClock()
+    silent: list[bytes] = []
+
+    def drop(packet: Packet) -> bytes:
+        if packet.kind == SUBSCRIBE and b"silent" in packet.body:
+            silent[:] = [packet.body[:2]]
+        return b"" if packet.kind == SUBACK and packet.body[:2] in silent else packet.raw
+
+    with Proxy(broker.port, drop) as proxy:
+        made = ListenerSettings.model_validate({"topics": ("silent", "w", "x"), "broker_url": proxy.url})
+        session = Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock)
+
+        def others_are_held() -> bool:
+            session.poll(0.1)
+            return session.holds("w") and session.holds("x")
+
+        for _ in range(2):
+            session.connect()
+            wait_for(others_are_held, what="the others")
+            session.poll(0.1)
+            clock.advance(31)
+            with pytest.raises(ConnectionLost, match="did not answer SUBSCRIBE"):
+                session.poll(0.1)
+        session.connect()
+        wait_for(others_are_held, what="the others")
+        session.poll(0.1)
+        clock.advance(31)
+        session.poll(0.1)
+        assert session.problem == "not subscribed to silent (no answer in time)"
+        session.close(5)
+
+
 @pytest.mark.parametrize("leave", [True, False])
 def test_a_broker_that_does_not_answer_unsubscribe(
     broker: Broker, queue: Queue, shutdown: Shutdown, caplog: pytest.LogCaptureFixture, *, leave: bool

@@ -21,7 +21,8 @@ from support.wait import wait_for
 
 QUEUE = "dstdb"
 HANDLERS = """
-import os, time
+import atexit, os, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from prometheus_client import Counter
 from fmq.settings import HandlerSettings, setting
@@ -40,6 +41,14 @@ def hang(message):
     note(message)
     if message.payload == b"0":
         time.sleep(600)
+
+POOL = ThreadPoolExecutor()
+
+def pooled(message):
+    POOL.submit(time.sleep, 600)
+
+def at_exit(message):
+    atexit.register(time.sleep, 600)
 
 class WithHooks:
     def setup(self):
@@ -206,6 +215,17 @@ def test_too_many_hanging_calls_end_the_process(queue: Queue, processes: Process
     assert process.wait() == 1
     assert process.said("has to be restarted: 6 handler calls hang")
     assert queue.stats(QUEUE).claimed == 0
+
+
+@pytest.mark.parametrize("what", ["pooled", "at_exit"])
+def test_what_a_handler_leaves_behind_does_not_keep_the_process(queue: Queue, processes: Processes, what: str) -> None:
+    """Python waits at its end for calls in a pool and for atexit functions: not here, and the exit code stays right."""
+    put(queue, 1)
+    process = processes.start("process", QUEUE, FMQ_HANDLER=f"user_code:{what}", FMQ_GRACE_SECONDS=1)
+    wait_for(lambda: queue.stats(QUEUE).done == 1, what="the message to be handled")
+    process.wait_to_say("Starting processor")
+    assert process.terminate() == 0
+    assert process.said("keeps Python from ending")
 
 
 def test_decoding_and_a_filter(tmp_path: Path, queue: Queue, processes: Processes) -> None:

@@ -14,9 +14,11 @@ import apsw
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from chaos.publisher import remaining_length
 from monitoring.programs import RULES, Prometheus, shortened
 from support.broker import Broker, free_port
 from support.processes import FmqProcess, Processes
+from support.proxy import PUBLISH, Packet, Proxy
 from support.wait import wait_for
 
 QUEUE = "sensors/#"
@@ -28,6 +30,7 @@ _MEGABYTE = 1024 * 1024
 _ROOM = 2048 * _MEGABYTE
 _MOST_WRITTEN = 256 * 1024
 _SMALL_QUEUE = 20
+_LARGEST = 131_072
 _SAY_OFTEN = ("sys_interval 1",)
 _ALWAYS = {"FmqIntakeStopped"}
 _HANDLER = """
@@ -64,6 +67,12 @@ fmq lets its log keep 64 MiB.
 
 def _rules(more: Mapping[str, Mapping[str, str]]) -> str:
     return shortened(RULES.read_text("utf-8"), {**LIMITS, **more})
+
+
+def _publish_packet(topic: str, payload: bytes) -> bytes:
+    """Of QoS 0, in MQTT 5."""
+    body = len(topic).to_bytes(2) + topic.encode() + b"\0" + payload
+    return b"\x30" + remaining_length(len(body)) + body
 
 
 class _Load(threading.Thread):
@@ -188,18 +197,40 @@ class System:
         for _ in range(100):
             self._load.once("sensors/large", bytes(1_000_000))
 
-    def start_listener(self) -> None:
+    def start_listener(self, **settings: object) -> None:
         self.listener = self._processes.start(
             "listen",
             QUEUE,
             RARE,
-            FMQ_BROKER_URL=self.broker.url,
-            FMQ_BROKER_STATS="true",
-            FMQ_RECONNECT_MAX_SECONDS="0.5",
-            FMQ_BUSY_SECONDS="2",
-            FMQ_HTTP_PORT=self._ports["fmq-listener"],
+            **{
+                "FMQ_BROKER_URL": self.broker.url,
+                "FMQ_CLIENT_ID": "watched",
+                "FMQ_BROKER_STATS": "true",
+                "FMQ_RECONNECT_MAX_SECONDS": "0.5",
+                "FMQ_BUSY_SECONDS": "2",
+                "FMQ_HTTP_PORT": self._ports["fmq-listener"],
+                **settings,
+            },
         )
         self.listener.wait_to_say("Connected and subscribed")
+
+    @contextmanager
+    def strange_broker(self) -> Iterator[None]:
+        """One that also hands over what nobody has subscribed to, and packets larger than it was told to."""
+        strange = _publish_packet("elsewhere", b"{}") + _publish_packet("sensors/large", bytes(2 * _LARGEST))
+
+        def watch(packet: Packet) -> bytes:
+            is_message = packet.kind == PUBLISH and not packet.to_broker
+            return packet.raw + strange if is_message else packet.raw
+
+        self.listener.terminate()
+        with Proxy(self.broker.port, watch) as proxy:
+            self.start_listener(FMQ_BROKER_URL=proxy.url, FMQ_MAX_PACKET_BYTES=_LARGEST)
+            try:
+                yield
+            finally:
+                self.listener.terminate()
+                self.start_listener()
 
     def restart_broker(self, *, small: bool) -> None:
         """Let it keep few messages, or many, for a listener that is away."""

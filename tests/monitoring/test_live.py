@@ -150,6 +150,13 @@ class TestAgainAndAgain:
             system.broker.start()
         assert system.wait_until_fires({"FmqReconnectsOften"}) <= _AGAIN_AND_AGAIN
 
+    def test_broker_that_hands_over_strange_messages(self, system: System) -> None:
+        """What matches no filter, what is quarantined and what is too large is told of, each by its own alert."""
+        expected = {"FmqUnroutable", "FmqQuarantined", "FmqOversizedPackets"}
+        with system.strange_broker():
+            fired = system.wait_until_fires(expected)
+        assert fired <= expected | _AGAIN_AND_AGAIN
+
 
 def test_paused_queue(system: System) -> None:
     """A queue that someone has paused and forgotten is told of until it is resumed."""

@@ -79,6 +79,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             shutdown=shutdown,
             leave=leaving,
             on_begin=admission.begin,
+            on_subscribe_again=admission.subscribed_again,
         )
         registry = CollectorRegistry()
         metrics = ListenerMetrics(registry)

@@ -51,6 +51,11 @@ class Admission:
         if self._retained:
             self._retained.begin(repeated=greeting.repeated)
 
+    def subscribed_again(self) -> None:
+        """A SUBSCRIBE goes out once more on the same connection."""
+        if self._retained:
+            self._retained.subscribed_again()
+
     def admit(self, batch: Batch) -> Admitted:
         """What of ``batch`` is to be put."""
         messages: Sequence[Incoming] = batch.messages

@@ -1,7 +1,8 @@
 """What a broker says of itself (CONNACK, SUBACK, UNSUBACK, DISCONNECT), without what nobody here reads.
 
 paho ends the connection for a reason string with U+FEFF in it, and takes minutes for thousands of user properties. Numbers
-are all that matters, so only these are left for it (MQTT 5, section 2.2.2.2).
+are all that matters, so only these are left for it (MQTT 5, section 2.2.2.2). It also ends the connection for a reason code
+that it does not know, and a broker would give the same one on the next: such a code counts as Unspecified error.
 """
 
 from paho.mqtt.client import CONNACK, DISCONNECT, SUBACK, UNSUBACK
@@ -18,6 +19,12 @@ _LARGEST_PACKET = 0x27
 _RECEIVE_MAXIMUM = 0x21
 _NO_LIMIT = 268_435_455
 """No packet is larger (section 2.1.4), and paho refuses a larger limit."""
+_UNSPECIFIED = 0x80
+_CODES: dict[int, set[int]] = {
+    SUBACK: {0, 1, 2, _UNSPECIFIED, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2},
+    UNSUBACK: {0, 0x11, _UNSPECIFIED, 0x83, 0x87, 0x8F, 0x91},
+}
+"""The reason codes that there are (sections 3.9.3 and 3.11.3)."""
 
 
 def numbers_only(first: int, body: bytes) -> bytes:
@@ -33,6 +40,21 @@ def numbers_only(first: int, body: bytes) -> bytes:
         return body
     kept = _numbers(body[begin : begin + length])
     return body[:at] + bytes([len(kept)]) + kept + body[begin + length :]
+
+
+def one_code(first: int, body: bytes, *, v5: bool) -> bytes:
+    """The body of a SUBACK or UNSUBACK with one reason code: a listener asks for one filter at a time.
+
+    What is missing or unknown counts as Unspecified error. ``body`` is what ``numbers_only`` has left.
+    """
+    codes = _CODES.get(first & 0xF0)
+    if codes is None or len(body) < 2 or (codes is _CODES[UNSUBACK] and not v5):
+        return body
+    if v5 and len(body) == 2:
+        body += b"\0"
+    at = 3 + body[2] if v5 else 2
+    code = body[at] if at < len(body) and body[at] in codes else _UNSPECIFIED
+    return body[:at] + bytes([code])
 
 
 def _numbers(section: bytes) -> bytes:

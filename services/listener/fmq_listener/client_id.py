@@ -10,7 +10,7 @@ import json
 import logging
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
 from typing import Protocol
@@ -18,47 +18,23 @@ from uuid import UUID
 from zlib import crc32
 
 from fmq.log import shorten
-from fmq_listener.ledger import Memory
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
 _LONGEST = 23
 _PREFIX = "fmq-"
 _SAFE_BEFORE = "-_."
+_NOTE = "client ids"
 
 
-class Store(Memory, Protocol):
+class Store(Protocol):
     """The part of a Queue that keeps notes and knows its queues."""
 
+    def recall(self, key: str) -> str | None: ...
+
+    def exchange(self, key: str, old: str | None, new: str) -> bool: ...
+
     def names(self) -> Sequence[str]: ...
-
-
-class _Notes:
-    """Which queues each id of this store is used for, and the other way round."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    def id_of(self, name: str) -> str:
-        return self._memory.recall(f"client id of:{name}") or ""
-
-    def names_of(self, client_id: str) -> list[str]:
-        try:
-            found = json.loads(self._memory.recall(f"queues of:{client_id}") or "[]")
-        except ValueError:
-            return []
-        return [str(one) for one in found] if isinstance(found, list) else []
-
-    def keep(self, client_id: str, names: list[str]) -> None:
-        before = self.names_of(client_id)
-        if before == names and all(self.id_of(name) == client_id for name in names):
-            return
-        for name in before:
-            if name not in names and self.id_of(name) == client_id:
-                self._memory.remember(f"client id of:{name}", "")
-        for name in names:
-            self._memory.remember(f"client id of:{name}", client_id)
-        self._memory.remember(f"queues of:{client_id}", json.dumps(names))
 
 
 def choose(settings: ListenerSettings, store: Store, identity: UUID) -> str:
@@ -69,18 +45,40 @@ def choose(settings: ListenerSettings, store: Store, identity: UUID) -> str:
     """
     if settings.client_id:
         return settings.client_id
-    notes = _Notes(store)
     names = sorted(one.name for one in settings.filters)
-    used = Counter(found for name in names if (found := notes.id_of(name)))
-    chosen = max(used, key=lambda one: (used[one], one)) if used else _of_version_0_1(settings, store)
-    others = set(used)
-    if chosen is None:
-        chosen = _new(identity, names[0], notes)
-        others = {found for name in store.names() if (found := notes.id_of(name))}
-    for other in sorted(others - {chosen}):
-        _warn_of(other, notes.names_of(other))
-    notes.keep(chosen, names)
+    while True:
+        note = store.recall(_NOTE)
+        known = _read(note)
+        chosen, others = _pick(settings, store, identity, known)
+        kept = {one: [name for name in of_it if name not in names] for one, of_it in known.items()}
+        new = json.dumps({one: of_it for one, of_it in kept.items() if of_it} | {chosen: names})
+        if new == note or store.exchange(_NOTE, note, new):  # else another listener has started at the same moment
+            break
+    for other in sorted(others):
+        _warn_of(other, known[other])
     return chosen
+
+
+def _read(note: str | None) -> dict[str, list[str]]:
+    """The queues that each id is used for. A note that can't be read counts as empty."""
+    try:
+        found = json.loads(note or "{}")
+    except ValueError:
+        return {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {str(one): [str(name) for name in names] for one, names in entries if isinstance(names, list)}
+
+
+def _pick(
+    settings: ListenerSettings, store: Store, identity: UUID, known: Mapping[str, list[str]]
+) -> tuple[str, set[str]]:
+    """The id to use, and others that may have messages of their own at the broker."""
+    names = sorted(one.name for one in settings.filters)
+    used = Counter({one: count for one, of_it in known.items() if (count := len(set(of_it).intersection(names)))})
+    if used:
+        chosen = max(used, key=lambda one: (used[one], one))
+        return chosen, set(used) - {chosen}
+    return _of_version_0_1(settings, store, known) or _new(identity, names[0], known), set(known)
 
 
 def _warn_of(client_id: str, names: list[str]) -> None:
@@ -93,21 +91,24 @@ def _warn_of(client_id: str, names: list[str]) -> None:
     )
 
 
-def _new(identity: UUID, name: str, notes: _Notes) -> str:
+def _new(identity: UUID, name: str, known: Container[str]) -> str:
     for number in count():
         digest = blake2b(f"{identity}\n{number}\n{name}".encode(), digest_size=16).hexdigest()
         found = _PREFIX + digest[: _LONGEST - len(_PREFIX)]
-        if not notes.names_of(found):
+        if found not in known:
             return found
     raise AssertionError  # count() does not end
 
 
-def _of_version_0_1(settings: ListenerSettings, memory: Memory) -> str | None:
-    """It was made of the host name and the first filter, whichever of them came first then."""
+def _of_version_0_1(settings: ListenerSettings, store: Store, known: Container[str]) -> str | None:
+    """It was made of the host name and the first filter, whichever of them came first then; it may have been removed."""
     host = "".join(c if c.isascii() and (c.isalnum() or c in _SAFE_BEFORE) else "-" for c in socket.gethostname())
     broker = settings.broker
-    for text in settings.topics:
+    for text in dict.fromkeys([*settings.topics, *store.names()]):
         found = f"fmq-{host[:32]}-{crc32(text.encode()):08x}"
-        if memory.recall(f"subscriptions:{found}@{broker.host}:{broker.port}"):
+        if found in known:  # by another listener
+            continue
+        note = store.recall(f"subscriptions:{found}@{broker.host}:{broker.port}")
+        if note and (text in settings.topics or any(json.dumps(one) in note for one in settings.topics)):
             return found
     return None

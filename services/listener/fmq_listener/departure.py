@@ -17,7 +17,8 @@ from fmq_listener.wire import WireClient
 
 EMPTY_SECONDS = 6.0
 """For how long a resumed session must prove to be empty: more than brokers take to deliver again (NATS: ack_wait, set to 5 s)."""
-_EMPTY_AFTER_SECONDS = 1.0
+_EMPTY_NEW_SECONDS = 1.0
+"""The same for a session that has just begun."""
 
 
 class LeaveInDoubt(FmqError):
@@ -36,6 +37,7 @@ class Departure:
         self._drain: Drain | None = None
         self._taken_back = False
         self._passed_over = 0
+        self._seconds = EMPTY_SECONDS
         self.complete = False
         """Whether the session holds no subscription and no message any more; only with ``last``."""
 
@@ -49,8 +51,8 @@ class Departure:
         self.complete = self._taken_back = False
         self._passed_over = 0
         self._removals.reset()
-        seconds = EMPTY_SECONDS if session_present else _EMPTY_AFTER_SECONDS
-        self._drain = Drain(self._clock, seconds=seconds) if self._ledger.former else None
+        self._seconds = EMPTY_SECONDS if session_present else _EMPTY_NEW_SECONDS
+        self._drain = Drain(self._clock, seconds=self._seconds) if self._ledger.former else None
 
     def step(self) -> None:
         """Go on where the last answers allow it. Everything received has to be acknowledged.
@@ -82,11 +84,11 @@ class Departure:
             self._client.ping()
 
     def _look_once_more(self) -> None:
-        """What was queued between the last round and UNSUBSCRIBE is still to come."""
+        """What was published until UNSUBSCRIBE is still to come, as late as everything before."""
         if self._removals.kept:
             reasons = ", ".join(f"{shorten(text)}: {why}" for text, why in self._removals.kept.items())
             raise LeaveInDoubt(f"the broker did not confirm that it removed the subscriptions ({reasons})")
-        self._drain = Drain(self._clock, seconds=_EMPTY_AFTER_SECONDS)
+        self._drain = Drain(self._clock, seconds=self._seconds)
 
     def hold(self) -> float:
         """For how many seconds to let messages gather before their acknowledgement."""

@@ -20,6 +20,7 @@ from fmq_listener.ingest import Ingest
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
+_BEAT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 _TELL_LOOKS = 20
 
@@ -43,7 +44,7 @@ def leave(
     """
     try:
         ingest.run()
-        _forget(settings, client_id, shutdown)
+        _forget(settings, client_id, heartbeat, shutdown)
         _log.info("Left the broker: the session of %s has ended", client_id)
         _await_handled(queue, heartbeat, shutdown)
     except Interrupted:
@@ -56,15 +57,18 @@ def leave(
     return True
 
 
-def _forget(settings: ListenerSettings, client_id: str, shutdown: Shutdown) -> None:
+def _forget(settings: ListenerSettings, client_id: str, heartbeat: Heartbeat, shutdown: Shutdown) -> None:
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         why = explain_error(error) if isinstance(error, Exception) else error
         _log.warning("Ending the session failed, trying again: %s", why)
 
     def pause(seconds: float) -> None:
-        if shutdown.wait(seconds):
-            raise Interrupted
+        while seconds > 0:
+            heartbeat.beat()
+            if shutdown.wait(min(seconds, _BEAT_SECONDS)):
+                raise Interrupted
+            seconds -= _BEAT_SECONDS
 
     if shutdown.requested:
         raise Interrupted

@@ -2,9 +2,10 @@
 
 Every connection subscribes to all filters. In MQTT 5 that brings no retained message twice: Retain Handling 1 (section
 3.8.3.1). In 3.1.1 a SUBSCRIBE to a filter that the session holds brings all of its retained messages again (section
-3.8.4), with the RETAIN flag, which no other delivery has (section 3.3.1.3). So does one that is sent again because the first
-was granted at QoS 0. Such a copy is not stored if it repeats what its queue has got last of its topic; it is acknowledged,
-and counted as a duplicate. A copy that differs is stored: the broker may have lost the subscription for a while.
+3.8.4), with the RETAIN flag. So does one that is sent again because the first was granted at QoS 0. Such a copy is not stored
+if it repeats what its queue has got last of its topic; it is acknowledged, and counted as a duplicate. A copy that differs is
+stored: the broker may have lost the subscription for a while. A SUBSCRIBE brings one copy of a topic. What comes after it with
+the RETAIN flag, which no other delivery should have (section 3.3.1.3), is a new message of a broker that keeps the flag.
 """
 
 import json
@@ -31,20 +32,27 @@ class Retained:
         self._memory = memory
         self._key = f"retained:{session}"
         self._repeated: frozenset[str] = frozenset()
+        self._again = False
         self._last: dict[int, int] = {}
         self._copied: set[int] = set()
-        """Topics of which a copy has come on this connection."""
+        """Topics of which a copy has come since the last SUBSCRIBE."""
         self._noted: dict[str, str] = {}
 
     def begin(self, *, repeated: frozenset[str]) -> None:
         """A connection stands. ``repeated``: queues whose filter the session has held before. Raises StoreUnavailable."""
         self._repeated = repeated
+        self._again = False
         self._copied.clear()
         try:
             found = json.loads(self._memory.recall(self._key) or "{}")
         except ValueError:
             found = {}
         self._noted = found if isinstance(found, dict) else {}
+
+    def subscribed_again(self) -> None:
+        """A SUBSCRIBE goes out on the same connection once more, so copies come once more."""
+        self._again = True
+        self._copied.clear()
 
     def sift(self, messages: Sequence[Incoming]) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
         """Those of ``messages`` to store, and those that repeat what is stored."""
@@ -83,8 +91,10 @@ class Retained:
 
     def _repeats(self, one: Incoming, topic: int, before: dict[int, int]) -> bool:
         """``before`` holds the last payload of each ``topic`` in the same batch."""
-        if one.queue not in self._repeated and topic not in self._copied:
-            self._copied.add(topic)
+        if topic in self._copied:
+            return False
+        self._copied.add(topic)
+        if not (self._again or one.queue in self._repeated):
             return False
         last = before.get(topic, self._last.get(topic))
         if last is not None:

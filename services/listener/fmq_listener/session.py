@@ -57,8 +57,10 @@ class Session:
         clock: Clock = SYSTEM_CLOCK,
         leave: bool = False,
         on_begin: Callable[[Greeting], None] = lambda _: None,
+        on_subscribe_again: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_begin`` is called on every new connection, before its first message.
+        """``on_begin`` is called on every new connection, before its first message, and ``on_subscribe_again`` when a
+        SUBSCRIBE goes out later on the same one.
 
         With ``leave``, read what the session still holds, then take back every subscription.
         """
@@ -68,6 +70,7 @@ class Session:
         self._resolver = Resolver(shutdown)
         self._clock = clock
         self._on_begin = on_begin
+        self._on_subscribe_again = on_subscribe_again
         self._names = tuple(one.name for one in settings.filters)
         self._generation = 0
         self._connack: tuple[ConnectFlags, ReasonCode, Properties | None] | None = None
@@ -209,8 +212,10 @@ class Session:
         self._subscriptions.settle()
         if self._subscriptions.overdue:
             self._link.abort()
+            self._subscriptions.ended()
             raise ConnectionLost("the broker did not answer SUBSCRIBE in time")
-        self._subscriptions.ask_again()
+        if self._subscriptions.ask_again():
+            self._on_subscribe_again()
 
     def _on_connect(
         self, _client: Client, _userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None

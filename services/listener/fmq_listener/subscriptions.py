@@ -25,6 +25,7 @@ _CLOSES_WITHIN = 5.0
 """Seconds after a refusal within which the end of the connection counts as part of it: RabbitMQ closes then."""
 _QOS_0 = "granted at QoS 0 only"
 _CLOSED = "the broker closed the connection without an answer"
+_LATE = "no answer in time"
 _SUSPECT_AFTER = 2
 """Connections that end while one filter alone awaits its SUBACK, until it counts as refused if others were granted."""
 
@@ -119,10 +120,11 @@ class Subscriptions:
     def ended(self) -> None:
         """The connection has ended: a refusal that came just before, or a SUBACK that did not come, may be the reason."""
         now = self._clock.steady()
+        why = _LATE if self.overdue else _CLOSED
         if suspect := self._suspect:
             count = self._unanswered[suspect] = self._unanswered.get(suspect, 0) + 1  # asked for after the others now
             if count >= _SUSPECT_AFTER and self._granted:
-                self._refuse(suspect, _CLOSED)
+                self._refuse(suspect, why)
         self._singly = self._singly or bool(self._asked)
         for one in self._refused.values():
             if one.reason != _QOS_0 and now - one.at < _CLOSES_WITHIN:
@@ -158,11 +160,13 @@ class Subscriptions:
                 self._ledger.save()
                 self._report()
 
-    def ask_again(self) -> None:
-        """Ask for what was refused, where it is time."""
+    def ask_again(self) -> bool:
+        """Ask for what was refused, where it is time. Returns whether anything was asked for."""
         now = self._clock.steady()
         if self._refused and not self._asked:
             self._ask(one for one in self._ledger.wanted if self._is_due(one.text, now))
+            return bool(self._asked)
+        return False
 
     def _is_due(self, text: str, now: float) -> bool:
         return text in self._refused and text not in self._unavailable and now >= self._refused[text].retry_at
@@ -191,16 +195,16 @@ class Subscriptions:
         if one is None:
             return
         self._unanswered.pop(one.text, None)
-        reason = reasons[0] if reasons else None
-        if reason is not None and reason.value in _ENOUGH:
+        reason = reasons[0]
+        if reason.value in _ENOUGH:
             self._granted.add(one.text)
             self._refused.pop(one.text, None)
             self._ledger.granted(one)
-        elif reason is not None and not reason.is_failure:
+        elif not reason.is_failure:
             self._ledger.granted(one)
             self._refuse(one.text, _QOS_0)
         else:
-            self._refuse(one.text, reason.getName() if reason is not None else "an empty answer")
+            self._refuse(one.text, reason.getName())
 
     def _refuse(self, text: str, reason: str) -> None:
         now = self._clock.steady()

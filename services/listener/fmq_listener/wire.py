@@ -14,7 +14,7 @@ from paho.mqtt.client import CONNACK, PUBACK, PUBREL, Client, time_func
 from paho.mqtt.enums import MQTTErrorCode
 
 from fmq.clock import SYSTEM_CLOCK, Clock
-from fmq_listener.answers import numbers_only
+from fmq_listener.answers import numbers_only, one_code
 from fmq_listener.batch import Batch
 from fmq_listener.decoder import Decoder, Malformed
 from fmq_listener.exactly_once import ExactlyOnce
@@ -191,6 +191,7 @@ class WireClient(Client):
             self._exactly_once.forget()
         if self._protocol == 5:
             body = numbers_only(first, body)
+        body = one_code(first, body, v5=self._protocol == 5)
         packet = self._in_packet
         packet["command"], packet["packet"], packet["remaining_length"], packet["pos"] = (
             first,

@@ -11,7 +11,7 @@ import click
 import tenacity
 from prometheus_client import CollectorRegistry
 
-from fmq.cli import EXIT_FAULT, SettingsCommand, run, settings_options
+from fmq.cli import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
 from fmq.errors import FmqError, StoreUnavailable
 from fmq.handler import Handler
 from fmq.health import HealthServer, Heartbeat
@@ -21,7 +21,7 @@ from fmq.message import serve_store
 from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
 from fmq.notify import Reporter, ServiceManager
 from fmq.queue import Durability, Queue, guard_locks, open_queue
-from fmq.threads import StopGuard, supervise_others
+from fmq.threads import StopGuard, limit_exit, supervise_others
 from fmq.upkeep import Upkeep
 from fmq_processor.assembly import make_worker
 from fmq_processor.choice import Choice, choose, handler_options
@@ -60,7 +60,13 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
-    return _serve(settings, choice, shutdown)
+    try:
+        code = _serve(settings, choice, shutdown)
+    except BaseException as error:
+        limit_exit(exit_code(error))
+        raise
+    limit_exit(code)
+    return code
 
 
 def _configure_log(settings: ProcessorSettings) -> None:
@@ -127,12 +133,13 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
 
         fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready)
         fine = fine and shutdown.failure is None
+    code = 0 if fine else EXIT_FAULT
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang: ending without them")
         logging.shutdown()
-        os._exit(0 if fine else EXIT_FAULT)
-    return 0 if fine else EXIT_FAULT
+        os._exit(code)
+    return code
 
 
 def _work(

@@ -16,7 +16,7 @@ class ProcessorSettings(RetentionSettings):
 
     batch: int = setting(
         10,
-        about="How many messages to claim at once; a batch handler gets so many in a call.",
+        about="Maximum number of messages to claim at once, and to pass to a batch handler in one call.",
         right="a number from 1 to 100000, such as 100",
         ge=1,
         le=100_000,

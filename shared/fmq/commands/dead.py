@@ -35,7 +35,9 @@ def dead() -> None:
 
 @dead.command("list")
 @click.argument("queue", type=QUEUE)
-@click.option("--limit", default=100, show_default=True, help="At most so many.", type=click.IntRange(1))
+@click.option(
+    "--limit", default=100, show_default=True, help="Maximum number of dead letters to show.", type=click.IntRange(1)
+)
 @click.option("--after", default=0, help="Only ids above this one.", type=int)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @selection_options(State.DEAD)
@@ -104,7 +106,7 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dead.command()
 @_choice
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
 def requeue(
     queue: str,
     ids: tuple[int, ...],

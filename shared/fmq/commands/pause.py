@@ -13,7 +13,7 @@ from fmq.errors import FmqError
 @click.option("--reason", default="by an operator", show_default=True, help="Why; `fmq status` shows it.")
 @store_options
 def pause(queue: str, reason: str, **flags: object) -> None:
-    """Hand out nothing more of QUEUE, to any processor, until `fmq resume`. Restarts change nothing about it.
+    """Stop delivering from QUEUE, to any processor, until `fmq resume`. Survives restarts.
 
     Messages still come in, and what processors hold already is finished. Exit 1 if it is paused already.
     """
@@ -29,7 +29,7 @@ def pause(queue: str, reason: str, **flags: object) -> None:
 @click.argument("queue", type=QUEUE)
 @store_options
 def resume(queue: str, **flags: object) -> None:
-    """Hand out QUEUE's messages again. Exit 1 if it was not paused."""
+    """Deliver from QUEUE again. Exit 1 if it was not paused."""
     with open_store(flags) as store:
         if not store.resume(queue):
             raise FmqError(f"{queue} is not paused")

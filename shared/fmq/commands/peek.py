@@ -16,8 +16,10 @@ from fmq.text import plain
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("queue", type=QUEUE)
-@click.option("--limit", default=10, show_default=True, help="At most so many.", type=click.IntRange(1))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with everything.")
+@click.option(
+    "--limit", default=10, show_default=True, help="Maximum number of messages to show.", type=click.IntRange(1)
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, with all fields.")
 @selection_options(State.PENDING)
 @store_options
 def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: object) -> None:

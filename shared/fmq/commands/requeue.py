@@ -16,7 +16,7 @@ from fmq.selection import Selection, State
 )
 @click.option("--done-until", type=MOMENT, help="Only those handled before then.")
 @click.option("--topic", metavar="FILTER", help="Only those whose topic matches this topic filter.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
 @click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @store_options

@@ -34,12 +34,12 @@ class _Look:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
-@click.option("--watch", is_flag=True, help="Again and again, with rates, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch, one per line.")
+@click.option("--watch", is_flag=True, help="Repeat, with rates, until Ctrl-C.")
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two looks."
 )
-@click.option("--count", type=click.IntRange(1), help="End after so many looks.")
+@click.option("--count", type=click.IntRange(1), help="Number of looks after which to end.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
 def status(*, as_json: bool, watch: bool, interval: float, count: int | None, **flags: object) -> None:
     """Show how many messages of each queue are pending, claimed, done and dead."""

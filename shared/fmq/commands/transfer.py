@@ -56,7 +56,7 @@ _PUT_BYTES = 8 * 1024 * 1024
 @selection_options(State.PENDING)
 @store_options
 def export(queue: str, *, states: tuple[str, ...], output: Path | None, which: Selection, **flags: object) -> None:
-    """Write messages of QUEUE as JSON, one a line, with everything that is kept of them. Nothing is changed."""
+    """Write messages of QUEUE as JSON, one per line, with all their fields. Changes nothing."""
     with open_store(flags) as store:
         stats = store.stats(queue)
         length = sum(getattr(stats, state) for state in states)

@@ -7,6 +7,8 @@ from contextlib import closing
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
+import apsw
+
 from fmq.message import Claim
 from fmq.sqlite.codec import (
     ANY_COLUMNS,
@@ -172,7 +174,10 @@ class Claims:
 
     def _lend(self, name: str, ids: Sequence[int], *, until: float) -> int:
         """Note who holds these messages; the token of the claim."""
-        token = int(self._store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")[0][0])
+        found = self._store.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")
+        if not found:
+            raise apsw.SQLError("fmq_token has no row")
+        token = int(found[0][0])
         self._store.rows(
             self._statements(name).lend,
             {"ids": json.dumps(ids), "until": until, "token": token},

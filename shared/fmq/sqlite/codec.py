@@ -6,8 +6,9 @@ import logging
 import math
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
-from fmq.message import NO_PROPERTIES, Message, Properties
+from fmq.message import NO_PROPERTIES, Message, Pause, Properties
 
 MESSAGE_COLUMNS = "id, topic, payload, received_at, qos, retain, retry_count, properties, changed_at"
 ANY_COLUMNS = ", ".join(
@@ -113,6 +114,24 @@ def as_text(value: object) -> str:
 def as_number(value: object) -> float:
     """Whatever stands in a column of numbers; 0 if it is none."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def as_count(value: object) -> int:
+    """Whatever stands in a counter."""
+    return value if type(value) is int else max(0, int(as_number(value)))
+
+
+def as_pause(since: object, reason: object) -> Pause | None:
+    """Whatever stands in a queue's ``paused_at`` and, as bytes, in its ``paused_reason``."""
+    return None if since is None else Pause(as_number(since), as_text(reason or b""))
+
+
+def as_identity(text: str | None) -> UUID | None:
+    """A store's identity; None without one, or with one that somebody has changed beyond reading."""
+    with suppress(ValueError):
+        return None if text is None else UUID(text)
+    _log.warning("The identity of the store can't be read, so it gets a new one: %.100r", text)
+    return None
 
 
 def _readable_properties(text: object) -> Properties:

@@ -128,7 +128,7 @@ class Store:
             self.set_note(timekeeping.BOOT, self._clock.boot_id())
             self.set_note(timekeeping.OFFSET, repr(self._time.offset))
             self.see_clocks()
-            for (table,) in self.rows("SELECT table_name FROM fmq_queue"):
+            for (table,) in self.rows("SELECT table_name FROM fmq_queue WHERE typeof(name) = 'text'"):
                 self.rows(
                     f"UPDATE {schema.lent_table(table)} SET due_at = ?1 WHERE token IS NOT NULL AND due_at > ?1",
                     (self.now(),),

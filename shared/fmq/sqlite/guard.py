@@ -32,13 +32,18 @@ def require_fixed_library(version: str) -> None:
 
 
 def path_of(url: str) -> Path:
-    """The file that a ``sqlite:///`` URL names. Raises SettingsError."""
+    """The file that a ``sqlite:///`` URL names. Raises SettingsError, and StoreRefused without a working directory."""
     rest = url.removeprefix("sqlite:///")
     if rest == url or not rest or rest.endswith("/") or "?" in rest or "#" in rest:
         raise SettingsError(
             f"{url!r} is no queue URL: it would be like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )
-    return Path(unquote(rest)).absolute()
+    try:
+        return Path(unquote(rest)).absolute()
+    except FileNotFoundError:
+        raise StoreRefused(
+            f"{url!r} is relative to the working directory, which does not exist any more: change to another directory"
+        ) from None
 
 
 def is_ours(path: Path) -> bool:

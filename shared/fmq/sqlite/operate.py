@@ -7,7 +7,7 @@ from contextlib import closing
 from fmq.errors import UnknownQueue
 from fmq.message import DeadLetter, Message, Pause, Waiting
 from fmq.selection import Found, Selection, State
-from fmq.sqlite.codec import ANY_COLUMNS, NUMBER, as_number, as_text, decode_message, held_bytes
+from fmq.sqlite.codec import ANY_COLUMNS, NUMBER, as_number, as_pause, as_text, decode_message, held_bytes
 from fmq.sqlite.connection import Store
 
 _AT_ONCE = 100
@@ -193,10 +193,12 @@ class Operations:
     def paused(self, name: str) -> Pause | None:
         """See Queue.paused."""
         with self._store.read():
-            rows = self._store.rows("SELECT paused_at, paused_reason FROM fmq_queue WHERE name = ?", (name,))
+            rows = self._store.rows(
+                "SELECT paused_at, CAST(paused_reason AS BLOB) FROM fmq_queue WHERE name = ?", (name,)
+            )
         if not rows:
             raise UnknownQueue(f"there is no queue {name!r}")
-        return None if rows[0][0] is None else Pause(*rows[0])
+        return as_pause(*rows[0])
 
 
 def _ids(ids: Sequence[int]) -> dict[str, str]:

@@ -7,6 +7,7 @@ with ``shutil``, also if it only reads.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from urllib.parse import unquote
@@ -40,12 +41,20 @@ def _look(event: str, values: tuple[object, ...]) -> None:
     except TypeError:
         return  # a descriptor
     if event == "sqlite3.connect" and name.startswith("file:"):
-        name = unquote(name[5:].partition("?")[0])
+        name = _file_of(name)
     if _identity(name) in _guarded:
         raise StoreOpenedTwice(
             f"{name} is the database of this processor's own queue. Opening it here drops SQLite's locks, and other processes "
             "damage it. Read it with fmq.queue.open_queue, in a subprocess (sqlite3 -readonly), or as a copy: fmq backup"
         )
+
+
+def _file_of(uri: str) -> str:
+    """The path in a ``file:`` URI, as SQLite reads it (sqlite.org/uri.html, section 3)."""
+    path = re.split("[?#]", uri.removeprefix("file:"), maxsplit=1)[0]
+    if path.startswith("//"):  # what stands between these and the next slash is a host: none, or localhost
+        path = "/" + path[2:].partition("/")[2]
+    return unquote(path).partition("\0")[0]
 
 
 def _identity(name: str) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from fmq.queue import NO_TERMS, Retention, StoreOptions
 from fmq.selection import Found, Selection, State
 from fmq.sqlite import guard, insertion
 from fmq.sqlite.claims import Claims
-from fmq.sqlite.codec import NUMBER
+from fmq.sqlite.codec import NUMBER, as_count, as_identity, as_pause
 from fmq.sqlite.connection import Store
 from fmq.sqlite.names import table_name
 from fmq.sqlite.operate import Operations
@@ -44,7 +44,10 @@ class SqliteQueue:
 
     def names(self) -> Sequence[str]:
         with self._store.read():
-            return [row[0] for row in self._store.rows("SELECT name FROM fmq_queue ORDER BY name")]
+            return [
+                row[0]
+                for row in self._store.rows("SELECT name FROM fmq_queue WHERE typeof(name) = 'text' ORDER BY name")
+            ]
 
     def put(
         self,
@@ -92,14 +95,16 @@ class SqliteQueue:
     def stats(self, name: str) -> QueueStats:
         with self._store.read():
             rows = self._store.rows(
-                "SELECT stored, pending, claimed, done, dead, paused_at, paused_reason FROM fmq_queue WHERE name = ?",
+                "SELECT stored, pending, claimed, done, dead, paused_at, CAST(paused_reason AS BLOB) "
+                "FROM fmq_queue WHERE name = ?",
                 (name,),
             )
             if not rows:
                 raise UnknownQueue(f"there is no queue {name!r}")
-            stored, pending, claimed, done, dead, since, reason = rows[0]
-            pause = None if since is None else Pause(since, reason)
-            return QueueStats(name, stored, pending, claimed, done, dead, self._oldest_pending(name), pause)
+            stored, pending, claimed, done, dead = map(as_count, rows[0][:5])
+            return QueueStats(
+                name, stored, pending, claimed, done, dead, self._oldest_pending(name), as_pause(*rows[0][5:])
+            )
 
     def _oldest_pending(self, name: str) -> float | None:
         """When the oldest pending message was received: the first that was never lent, or one that waits again."""
@@ -175,12 +180,12 @@ class SqliteQueue:
 
     def identity(self) -> UUID:
         with self._store.read():
-            known = self._store.note("identity")
+            known = as_identity(self._store.note("identity"))
         if known is None:
             with self._store.write():
-                known = self._store.note("identity") or str(uuid4())
-                self._store.set_note("identity", known)
-        return UUID(known)
+                known = as_identity(self._store.note("identity")) or uuid4()
+                self._store.set_note("identity", str(known))
+        return known
 
     def remember(self, key: str, value: str) -> None:
         with self._store.write():
@@ -189,6 +194,13 @@ class SqliteQueue:
     def recall(self, key: str) -> str | None:
         with self._store.read():
             return self._store.note(key)
+
+    def exchange(self, key: str, old: str | None, new: str) -> bool:
+        with self._store.write():
+            if self._store.note(key) != old:
+                return False
+            self._store.set_note(key, new)
+            return True
 
     def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
         return self._upkeep.step(self.names(), retention, limit)

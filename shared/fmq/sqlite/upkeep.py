@@ -52,8 +52,8 @@ class Upkeep:
         for name in names:
             now = self._store.now()
             with self._store.read():
-                last = self._store.rows("SELECT max(at) FROM fmq_mark WHERE queue = ?", (name,))[0][0]
-            if last is not None and last <= now < last + every:
+                last = self._store.rows("SELECT max(at) FROM fmq_mark WHERE queue = ? AND at <= ?", (name, now))[0][0]
+            if last is not None and now < last + every:
                 continue
             with self._store.write():
                 now = self._store.now()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fmq.broker import BrokerUrl, parse_url
+from fmq.broker import BrokerSettings, BrokerUrl, parse_url
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,21 @@ def test_an_ipv6_address_is_shown_as_it_is_written() -> None:
         ("ws://host/mqtt?x=1", "does not belong"),
         ("mqtt://[::1", "can't be read"),
         ("", "starts with none of"),
+        ("mqtt://ann:" + "%C3%BC" * 32_768 + "@host", "longer than the 65535 bytes"),
+        ("mqtt://ann:%00" + "u" * 65_535 + "@host", "longer than the 65535 bytes"),
     ],
 )
 def test_a_wrong_url_is_refused_with_the_reason(url: str, why: str) -> None:
     """The reason is in words."""
     with pytest.raises(ValueError, match=why):
         parse_url(url)
+
+
+@pytest.mark.parametrize("name", ["broker_username", "broker_password"])
+def test_what_connect_cannot_hold_is_refused_without_being_shown(name: str) -> None:
+    """A user name or password has at most 65,535 bytes of UTF-8 (MQTT 5, sections 1.5.4 and 1.5.6)."""
+    for text, why in (("\xfc" * 32_768, "longer than the 65535 bytes"), ("\udcff", "not UTF-8|unicode string")):
+        with pytest.raises(ValueError, match=why) as refused:
+            BrokerSettings.model_validate({"broker_username": "ann", name: text})
+        assert name == "broker_username" or text[0] * 3 not in str(refused.value)
+    BrokerSettings.model_validate({"broker_username": "ann", name: "\xfc" * 32_767})

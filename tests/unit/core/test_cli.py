@@ -49,3 +49,30 @@ def test_errors(tmp_path: Path, words: list[str], environ: dict[str, str], code:
     assert (result.returncode, result.stdout) == (code, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["doctor", "--skip", "broker"], ["process"], ["backup", "copy.db"]])
+def test_a_working_directory_that_is_gone(tmp_path: Path, words: list[str]) -> None:
+    """As after a deployment that removes the old folder: an error that says so."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    program = Path(sys.executable).with_name("fmq")
+    result = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", program, *words],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    told = result.stdout + result.stderr
+    assert "working directory" in told
+    assert "Traceback" not in told
+    assert result.returncode == {"doctor": 1, "backup": 1, "process": 2}.get(words[0], 3)
+
+
+@pytest.mark.parametrize("words", [["doctor", "--skip"], ["config"], ["import"]])
+def test_what_a_terminal_acts_on_is_escaped_in_an_error_of_usage(tmp_path: Path, words: list[str]) -> None:
+    """Also where the message is click's: arguments may come from a script that took them from elsewhere."""
+    told = fmq(tmp_path, *words, "a\u202e\x1b]0;x\a").stderr
+    assert "\\u202e\\x1b]0;x\\x07" in told

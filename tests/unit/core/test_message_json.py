@@ -94,6 +94,7 @@ _RIGHT = {"queue": "q", "topic": "t", "received_at": 1.5, "qos": 1, "retain": Fa
         ({"retain": 1}, "retain is 1"),
         ({"payload": None}, "payload_base64 is missing"),
         ({"payload": None, "payload_base64": "?"}, "no base64"),
+        ({"payload": None, "payload_base64": "é"}, "payload_base64 is no base64"),
         ({"payload": {"a": 1}}, "payload is"),
         ({"properties": {"colour": "red"}}, "colour: no property"),
         ({"properties": {"content_type": 7}}, "content_type is 7"),
@@ -106,6 +107,24 @@ def test_what_is_no_message(changed: dict[str, object], told: str) -> None:
     """The field and what is wrong with it."""
     with pytest.raises(ValueError, match=re.escape(told)):
         read_message_json(json.dumps(_RIGHT | changed))
+
+
+@pytest.mark.parametrize(
+    "members", ['"topic": "t", "topic": "u"', '"properties": {"content_type": "a", "content_type": "b"}']
+)
+def test_a_member_that_is_given_twice(members: str) -> None:
+    """Nobody knows which of its values is meant."""
+    name = members.partition('": "')[0].rpartition('"')[2]
+    line = json.dumps({key: value for key, value in _RIGHT.items() if f'"{key}"' not in members})
+    with pytest.raises(ValueError, match=f"given more than once: {name}"):
+        read_message_json(f"{line[:-1]}, {members}}}")
+
+
+@pytest.mark.parametrize("line", [b"\x1f\x8b\x08\x00", b'{"topic": "\xe9"}'])
+def test_what_is_no_text(line: bytes) -> None:
+    """A compressed file, or one in Latin-1."""
+    with pytest.raises(ValueError, match="it is not UTF-8 text"):
+        read_message_json(line)
 
 
 @pytest.mark.parametrize("line", ["", "7", "[]", "{", b"\xff", "[" * 100_000])

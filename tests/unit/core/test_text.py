@@ -132,6 +132,9 @@ def test_metrics_can_be_read(store: str) -> None:
         ("mqtt://an n:secret@host", "mqtt://an n:(hidden)@host"),
         ("mqtt://[::1]:1883", "mqtt://[::1]:1883"),
         ("sqlite:////data/q.db", "sqlite:////data/q.db"),
+        ("mqtt//ann:secret@host", "mqtt//ann:(hidden)@host"),
+        ("mqtt:///ann:secret@host", "mqtt:///ann:(hidden)@host"),
+        ("//ann:secret@host", "//ann:(hidden)@host"),
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:

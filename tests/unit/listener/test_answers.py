@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq_listener.answers import numbers_only
-from support.scripted_broker import CONNACK, DISCONNECT, SUBACK, length, text, user_property
+from fmq_listener.answers import numbers_only, one_code
+from support.scripted_broker import CONNACK, DISCONNECT, SUBACK, UNSUBACK, length, text, user_property
 
 _NUMBERS = b"\x11\0\0\0\x09" + b"\x21\0\x14" + b"\x27\0\x03\0\0" + b"\x2a\0" + b"\x29\1"
 _TEXTS = b"\x1f" + text("\ufeff\0") + user_property("\ud800", "") * 3 + b"\x12" + text("id") + b"\x16" + text(b"\xff")
@@ -33,3 +34,21 @@ def test_whatever_a_section_holds_paho_can_read_what_is_left(section: bytes, wel
     section = (_TEXTS if well_formed else b"") + section
     left = numbers_only(CONNACK, body(section, before=2))
     Properties(PacketTypes.CONNACK).unpack(left[2:])  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(("first", "v5"), [(SUBACK, True), (SUBACK, False), (UNSUBACK, True)])
+@pytest.mark.parametrize("code", [*range(256), None])
+def test_paho_can_read_every_code_that_is_left(first: int, v5: bool, code: int | None) -> None:  # noqa: FBT001 - parametrized
+    """Unknown and missing ones are Unspecified error (MQTT 5, sections 3.9.3 and 3.11.3); what follows the first one goes."""
+    before = b"\0\7" + (b"\0" if v5 else b"")
+    left = one_code(first, before + (b"" if code is None else bytes([code]) + b"\1" * 1_000), v5=v5)
+    assert left[:-1] == before
+    ReasonCode(first >> 4, identifier=left[-1])
+    assert left[-1] in (code, 0x80)
+    assert left[-1] == code or code not in (0, 0x80, 0x83, 0x87, 0x8F, 0x91)
+
+
+def test_an_unsuback_of_mqtt_3_1_1_confirms_nothing_in_mqtt_5() -> None:
+    """Its reason code is missing; in 3.1.1 there is none (section 3.11)."""
+    assert one_code(UNSUBACK, b"\0\7", v5=True) == b"\0\7\0\x80"
+    assert one_code(UNSUBACK, b"\0\7", v5=False) == b"\0\7"

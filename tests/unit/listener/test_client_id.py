@@ -115,3 +115,46 @@ def test_what_the_user_says_comes_first(store: Queue) -> None:
     one = _choose(store, "a")
     assert _choose(store, "a", client_id="mine") == "mine"
     assert _choose(store, "a") == one
+
+
+def test_an_upgrade_that_removes_the_first_filter_takes_it_over_too(store: Queue) -> None:
+    """The id was made of a filter that is gone; the note of its session has the other one."""
+    old = f"fmq-{socket.gethostname()[:32]}-{crc32(b'a'):08x}"
+    for name in ("a", "b", "c"):
+        store.declare(name)
+    store.remember(f"subscriptions:{old}@127.0.0.1:1883", '{"a": 5, "b": 7}')
+    assert _choose(store, "c") != old
+    assert _choose(store, "b") == old
+
+
+def test_two_listeners_that_start_at_the_same_moment_have_two(tmp_path: Path) -> None:
+    """One listener was split into two, which both find the id of the old one."""
+
+    class Interrupted:
+        """A store on which the other listener starts just before this one writes its note."""
+
+        def __init__(self, store: Queue) -> None:
+            self.recall, self.names, self._store = store.recall, store.names, store
+            self.other = ""
+
+        def exchange(self, key: str, old: str | None, new: str) -> bool:
+            self.other = self.other or _choose(self._store, "b")
+            return self._store.exchange(key, old, new)
+
+    with open_queue(f"sqlite:///{tmp_path}/q.db") as store:
+        one = _choose(store, "a", "b")
+        interrupted = Interrupted(store)
+        mine = choose(ListenerSettings(topics=("a",)), interrupted, store.identity())
+        assert interrupted.other == one
+        assert mine != one
+        assert (_choose(store, "a"), _choose(store, "b")) == (mine, one)
+
+
+def test_an_upgrade_that_splits_a_listener_gives_the_session_to_one(store: Queue) -> None:
+    """The first that starts takes the old one over."""
+    old = f"fmq-{socket.gethostname()[:32]}-{crc32(b'a'):08x}"
+    store.declare("a")
+    store.remember(f"subscriptions:{old}@127.0.0.1:1883", '{"a": 5, "b": 7}')
+    assert _choose(store, "b") == old
+    assert _choose(store, "a") != old
+    assert _choose(store, "b") == old

@@ -41,6 +41,7 @@ def test_a_copy_is_compared_with_what_came_before_it_in_its_batch() -> None:
     assert _stored(retained, _message(b"open", retain=False)) == [b"open"]
     batch = _message(b"shut", retain=False), _message(b"open", retain=True)
     assert _stored(retained, *batch) == [b"shut", b"open"]
+    retained.begin(repeated=frozenset([_QUEUE]))
     assert _stored(retained, _message(b"shut", retain=False), _message(b"shut", retain=True)) == [b"shut"]
 
 
@@ -48,8 +49,18 @@ def test_copies_of_a_second_subscribe_are_left_out_on_the_first_connection_too()
     """A filter granted at QoS 0 is asked for every minute, and each answer brings all its retained messages (3.8.4)."""
     retained = _begun(repeated=False)
     assert _stored(retained, _message(b"open", retain=True)) == [b"open"]
+    retained.subscribed_again()
     assert _stored(retained, _message(b"open", retain=True)) == []
+    retained.subscribed_again()
     assert _stored(retained, _message(b"shut", retain=True)) == [b"shut"]
+
+
+def test_a_broker_that_keeps_the_flag_on_new_messages_loses_none() -> None:
+    """A SUBSCRIBE brings one copy of a topic; what follows with the flag are new messages, however equal."""
+    retained = _begun(repeated=True)
+    assert _stored(retained, *[_message(b"on", retain=True)] * 3) == [b"on"] * 3
+    retained.begin(repeated=frozenset([_QUEUE]))
+    assert _stored(retained, *[_message(b"on", retain=True)] * 3) == [b"on"] * 2
 
 
 def test_a_new_subscription_brings_its_retained_messages() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 import apsw
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry, generate_latest
 
 from fmq.cli import fmq_command
-from fmq.message import Properties
+from fmq.errors import StoreRefused
+from fmq.message import Incoming, Properties
+from fmq.metrics import StoreCollector
 from fmq.outcome import Dead, Done, RetryLater
 from fmq.queue import Queue, Retention, open_queue
 from fmq.selection import Selection, State
@@ -172,3 +175,49 @@ class TestReading:
             pass
         assert 4 not in [row[0] for row in query(path, "SELECT id FROM msg_plain")]
         assert queue.find("plain", Selection(State.DONE, since=1.0)).after_id is None
+
+
+class TestOwnTables:
+    """Rows that somebody has written into fmq's own tables."""
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE fmq_queue SET paused_at = '2026-11-24 08:30:00', paused_reason = CAST(x'ff' AS TEXT)",
+            "UPDATE fmq_queue SET stored = 'many', pending = 'many', claimed = x'00', done = '', dead = 1.5",
+            "INSERT INTO fmq_queue (name, table_name, created_at) VALUES (x'00ff', 'nowhere', 'never')",
+            "INSERT INTO fmq_mark VALUES ('q', 'once', 'last')",
+            "INSERT INTO fmq_mark VALUES ('q', 9e999, 0)",
+            "INSERT INTO fmq_mark VALUES (x'00', x'00', x'00')",
+            "UPDATE fmq_note SET value = x'00' WHERE key = 'identity'",
+        ],
+    )
+    def test_no_command_and_no_upkeep_ends(self, path: Path, statement: str) -> None:
+        """Counters that nobody can read are shown as 0; a date as 1970; an identity is made anew."""
+        with open_queue(f"sqlite:///{path}", clock=FakeClock()) as queue:
+            queue.declare("q")
+            queue.identity()
+            execute(path, statement)
+            assert queue.names() == ["q"]
+            assert queue.identity() == queue.identity()
+            for _ in range(3):
+                assert queue.maintain(Retention(60, 60)) == 0
+            for line in ("status", "status --json", "check", "check --json", "peek q", "dead list q"):
+                result = CliRunner().invoke(fmq_command, [*line.split(), "--queue-url", f"sqlite:///{path}"])
+                assert result.exit_code == 0, (line, result.output, result.exception)
+            queue.pause("q", "why")
+            assert queue.paused("q") is not None
+            assert queue.resume("q")
+            registry = CollectorRegistry()
+            registry.register(StoreCollector(queue))
+            assert b"fmq_store_up 1.0" in generate_latest(registry)
+
+    def test_without_the_tokens_nothing_is_claimed(self, path: Path) -> None:
+        """A token that was given out before would let a stale settlement pass."""
+        with open_queue(f"sqlite:///{path}", clock=FakeClock()) as queue:
+            queue.declare("q")
+            queue.put([Incoming("q", "t", b"x", 1.0)])
+            execute(path, "DELETE FROM fmq_token")
+            with pytest.raises(StoreRefused, match="not as fmq made them"):
+                queue.claim("q", 1, lease=60)
+            assert queue.stats("q").pending == 1
