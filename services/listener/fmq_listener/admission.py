@@ -1,4 +1,4 @@
-"""What of a batch is stored, and how: duplicates told, delays and keys read, as the settings say."""
+"""Decides which messages of a batch are stored, and with which delay and key."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Admitted(NamedTuple):
 
 
 class Admission:
-    """Decides about the batches of one session. With everything off it costs nothing for each message."""
+    """Decides about the batches of one session. With all of it switched off, a message costs nothing here."""
 
     def __init__(self, settings: ListenerSettings, kept: Receipts, *, client_id: str) -> None:
         self._receipts = kept

@@ -1,4 +1,4 @@
-"""What messages ask for besides being stored: a delay, and an identity of their own to tell duplicates by."""
+"""What publishers ask for in a message: a delay, and a key that identifies duplicates."""
 
 import logging
 import math
@@ -17,7 +17,7 @@ class Asking:
     """Reads the terms of a batch."""
 
     def __init__(self, *, key: Key | None, key_seconds: float, longest_delay: float) -> None:
-        """``longest_delay`` in seconds; 0: delays are not heard."""
+        """``longest_delay`` in seconds; 0: delays are ignored."""
         self._key = key
         self._key_seconds = key_seconds
         self._longest_delay = longest_delay
@@ -40,11 +40,15 @@ class Asking:
             if delay or key is not None:
                 terms[position] = Terms(key, self._key_seconds, delay)
         if bad:
-            _log.warning("%d messages ask for a delay that is none, and are stored without: %s", len(bad), bad[0])
+            _log.warning(
+                "Stored %d messages without a delay: expected a number of seconds, 0 or more; first: %s",
+                len(bad),
+                bad[0],
+            )
         if too_large:
             _log.warning(
-                "Stored %d messages without looking for their key, as duplicates if they are: a payload of more than %d bytes "
-                "on %s",
+                "Stored %d messages without looking for their key, so duplicates among them are stored too: a payload of more than %d "
+                "bytes on %s",
                 len(too_large),
                 LARGEST_PAYLOAD,
                 shorten(too_large[0].topic),
@@ -62,7 +66,7 @@ class Asking:
 
 
 def _seconds(text: str | None) -> float:
-    """What a user property says; NaN if it is no delay."""
+    """The delay in a user property; NaN if it is not a valid one."""
     if text is None:
         return 0.0
     try:

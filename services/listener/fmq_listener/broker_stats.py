@@ -104,7 +104,7 @@ class BrokerStats:
             client.subscribe([(topic, 0) for topic in TOPICS])
         elif not self._refused:
             self._refused = True
-            _log.warning("The broker does not tell of itself: %s", explain_refusal(reason))
+            _log.warning("The broker refuses its statistics: %s", explain_refusal(reason))
 
     def _on_disconnect(
         self,

@@ -19,7 +19,7 @@ NO_MQTT_5 = "; if it knows no MQTT 5, set FMQ_MQTT_VERSION=3.1.1"
 
 
 def make_client(settings: ListenerSettings, client_id: str, *, clean: bool = False) -> WireClient:
-    """A client with a persistent session that acknowledges nothing by itself. Raises SettingsError on bad TLS files.
+    """A client with a persistent session that acknowledges nothing automatically. Raises SettingsError on bad TLS files.
 
     With ``clean`` it begins a new session, which ends with the connection.
     """

@@ -1,9 +1,8 @@
 """From a stream of bytes to packets, and from PUBLISH packets to messages: many at a time, in plain Python.
 
 One call decodes everything that one read brought. What makes it fast is what it does not do for each packet: no read,
-no lock, no call, and no decoding of what it has seen before. Topics come again and again, and so do the property
-sections of a publisher that sets no property of its own (they hold the subscription identifier only), so both are
-looked up by their bytes. And since a publisher's messages resemble each other, a packet that begins as an earlier one
+no lock, no call, and no decoding of what it has seen before. Topics repeat. So do the property sections of a
+publisher that sets no properties, since they hold the subscription identifier only. Both are looked up by their bytes. And since a publisher's messages resemble each other, a packet that begins as an earlier one
 did (the same flags, length and length of the topic: its first bytes) is taken apart by one ``struct`` made for that one;
 if then topic and properties are not known ones, its fields may lie elsewhere, and it is read from its beginning.
 
@@ -50,7 +49,7 @@ _TOO_SHORT = "a PUBLISH too short for its topic and packet identifier"
 
 
 class Malformed(Exception):
-    """The broker sent what is no MQTT packet: the connection can't go on (MQTT 5, section 4.13)."""
+    """The broker sent a broken frame: the connection has to end (MQTT 5, section 4.13)."""
 
 
 class Decoder:

@@ -26,7 +26,7 @@ _QUEUE_LIMITS = (
 
 
 def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Connect under another client id, beside a listener that may run, and ask. Raises SettingsError."""
+    """Connect under another client id, so that a running listener is not disturbed, and ask. Raises SettingsError."""
     settings = inventory.read(ListenerSettings, environ)
     topics = bool(environ.get("FMQ_TOPICS"))
     broker = settings.broker
@@ -69,7 +69,7 @@ def _certificate(ends: str | None) -> Iterator[Finding]:
 
 
 def _limits(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[Finding]:
-    """What the CONNACK says (MQTT 5, section 3.2.2.3) beside what the settings want."""
+    """Compare the limits in CONNACK (MQTT 5, section 3.2.2.3) with the settings."""
     if settings.mqtt_version != "5":
         yield ok("broker's limits", "MQTT 3.1.1 has no words for them")
         return

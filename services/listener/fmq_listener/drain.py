@@ -91,5 +91,5 @@ class Drain:
             self._empty_since = self._asked_at
 
     def gathered(self, count: int) -> None:
-        """So many messages came between two acknowledgements."""
+        """``count`` messages came between two acknowledgements."""
         self._largest = max(self._largest, count)

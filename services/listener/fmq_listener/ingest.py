@@ -37,7 +37,7 @@ _queue_of = itemgetter(0)
 class Ingest:
     """Moves messages from a session into the store.
 
-    A batch is whatever arrived while the last commit ran, so batches grow with the load by themselves. Nothing is read
+    A batch is whatever arrived while the last commit ran, so batches grow with the load. Nothing is read
     while a commit runs: a slow store slows the broker down, not this process's memory.
     """
 
@@ -58,7 +58,7 @@ class Ingest:
     ) -> None:
         """``over`` is asked in every turn whether to end.
 
-        ``on_stored`` is told of each commit: what it holds, and how many seconds it took.
+        ``on_stored`` is called after each commit with its messages and its duration in seconds.
         """
         self._settings = settings
         self._session = session

@@ -1,4 +1,4 @@
-"""What a listener logs of messages that something is wrong with: at once, and then one line per kind and period."""
+"""Log lines about messages that something is wrong with: the first at once, then one line per kind and period."""
 
 import logging
 
@@ -29,7 +29,7 @@ class Notice:
             self._shown.append(shown)
 
     def tell(self) -> bool:
-        """Log what was noted since the last time. False if nothing was."""
+        """Log what was noted since the last line; returns False if there was nothing."""
         if not self._count:
             return False
         more = "" if self._count <= len(self._shown) else ", …"
@@ -66,7 +66,7 @@ class Notices:
         self._due = dict.fromkeys((self._unroutable, self._quarantined, self._oversized, self._discarded), 0.0)
 
     def take(self, batch: Batch) -> None:
-        """Take note of what of a batch, now stored, is to be told, and tell it if that is due."""
+        """Count the unusual messages of a stored batch, and log the kinds that are due."""
         for topic, queue in batch.unroutable:
             self._unroutable.note(f"{shorten(topic)} (now in {shorten(queue)})")
         for topic, reason in batch.quarantined:
@@ -77,7 +77,7 @@ class Notices:
         self.tell_if_due()
 
     def tell_if_due(self) -> None:
-        """Log the kinds of which nothing was logged for a while."""
+        """Log the kinds whose last line is old enough."""
         now = self._clock.steady()
         for notice, due in self._due.items():
             if now >= due and notice.tell():

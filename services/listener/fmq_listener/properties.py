@@ -1,8 +1,8 @@
 """The properties of a PUBLISH, from bytes to what is kept with the message (MQTT 5, section 3.3.2.3).
 
 In time and memory linear in the section, and as tolerant as section 1.5.4 allows or more: U+FEFF, non-characters, U+0000
-and surrogates that somebody encoded are kept as they are. What the specification calls malformed, or what is larger than
-anybody would want to have taken apart, is kept raw, with a reason (docs/adr/0016).
+and surrogates that somebody encoded are kept as they are. A section that the specification calls malformed, or
+that is too large to take apart, is kept raw, with a reason (docs/adr/0016).
 """
 
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ _KINDS = {
     0x0B: (_NUMBER, "subscription identifier"),
     0x23: (_TWO_BYTES, "topic alias"),
 }
-"""All that a PUBLISH may have beside user properties (MQTT 5, section 2.2.2.2)."""
+"""The properties of a PUBLISH, except user properties (MQTT 5, section 2.2.2.2)."""
 _SIZES = {_BYTE: 1, _TWO_BYTES: 2, _FOUR_BYTES: 4}
 
 
@@ -151,7 +151,7 @@ def _begin(section: bytes) -> int:
 
 
 def _other(section: bytes, at: int, fields: dict[str, Any], identifiers: list[int]) -> int:
-    """Read one property that is no user property; where it ends."""
+    """Read one property that is not a user property; returns where it ends."""
     number = section[at]
     if number not in _KINDS:
         raise _Fault(f"property {number}, which no PUBLISH has")

@@ -1,4 +1,4 @@
-"""Telling a message that comes once more from a new one: duplicate suppression of the kind ``session``.
+"""Tells redelivered messages from new ones: ``FMQ_DUPLICATES=session``.
 
 A listener that is killed between its commit and the PUBACK gets the same messages again: the broker's session still holds
 them, and sends them on the next connection with the DUP flag and their old packet identifiers (MQTT 5 and 3.1.1, section
@@ -8,8 +8,8 @@ The rule: a PUBLISH with DUP is not stored again if, in this broker session, the
 topic, payload, flags and properties among the last 32,767 messages before this connection. It is acknowledged like the
 others. Each receipt counts once a connection.
 
-Why so many: there are 65,535 packet identifiers (section 2.2.1). Half of them is more than a broker has under way, whatever
-Receive Maximum it was told (Mosquitto 2.0 forgets it when a session is taken up again). And a broker that counts its
+Why 32,767: there are 65,535 packet identifiers (section 2.2.1). Half of them is more than a broker has under way, whatever
+Receive Maximum it was given (Mosquitto 2.0 forgets it when it resumes a session). And a broker that counts its
 identifiers up, as Mosquitto does, has not come round to one of them again.
 
 A broker that numbers its packets anew on each connection (RabbitMQ) breaks that rule: an identifier says nothing of earlier

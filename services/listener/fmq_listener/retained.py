@@ -36,6 +36,8 @@ class Retained:
         self._last: dict[int, int] = {}
         self._copied: set[int] = set()
         """Topics of which a copy has come since the last SUBSCRIBE."""
+        self._compared: set[int] = set()
+        """Topics that are not in the note."""
         self._noted: dict[str, str] = {}
 
     def begin(self, *, repeated: frozenset[str]) -> None:
@@ -48,6 +50,7 @@ class Retained:
         except ValueError:
             found = {}
         self._noted = found if isinstance(found, dict) else {}
+        self._compared.clear()
 
     def subscribed_again(self) -> None:
         """A SUBSCRIBE goes out on the same connection once more, so copies come once more."""
@@ -72,21 +75,31 @@ class Retained:
 
     def stored(self, messages: Sequence[Incoming]) -> None:
         """They are committed. Raises StoreUnavailable."""
-        for known in (self._last, self._copied):
+        for known in (self._last, self._copied, self._compared):
             if len(known) > _TOPICS:
                 known.clear()
         # Built-in functions only: this runs for every message of MQTT 3.1.1.
-        self._last.update(
-            zip(map(hash, map(_queue_and_topic, messages)), map(hash, map(_payload, messages)), strict=True)
-        )
-        if any(map(_retain, messages)):
-            for one in messages:
+        topics = list(map(hash, map(_queue_and_topic, messages)))
+        self._last.update(zip(topics, map(hash, map(_payload, messages)), strict=True))
+        if any(map(_retain, messages)) or (self._noted and not self._compared.issuperset(topics)):
+            self._note(messages, topics)
+
+    def _note(self, messages: Sequence[Incoming], topics: Sequence[int]) -> None:
+        """Keep the note of each topic what its queue has got last: of another message than a copy there is no note."""
+        changed = False
+        for one, topic in zip(messages, topics, strict=True):
+            if one.retain or topic not in self._compared:
+                name = _digest(one.queue, one.topic)
+                changed = self._noted.pop(name, None) is not None or changed
                 if one.retain:
-                    name = _digest(one.queue, one.topic)
-                    self._noted.pop(name, None)
                     self._noted[name] = _digest(one.payload)
-            for name in list(self._noted)[:-_TOPICS_NOTED]:
-                del self._noted[name]
+                    self._compared.discard(topic)
+                    changed = True
+                else:
+                    self._compared.add(topic)
+        for name in list(self._noted)[:-_TOPICS_NOTED]:
+            del self._noted[name]
+        if changed:
             self._memory.remember(self._key, json.dumps(self._noted, separators=(",", ":")))
 
     def _repeats(self, one: Incoming, topic: int, before: dict[int, int]) -> bool:

@@ -26,5 +26,5 @@ class Room:
             )
 
     def require_again(self) -> None:
-        """The same for what was last refused or stored."""
+        """The same check for the batch that was last refused or stored."""
         self.require(self._size)

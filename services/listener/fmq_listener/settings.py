@@ -1,4 +1,4 @@
-"""What a listener is told, beside what every service is."""
+"""Listener settings, in addition to the common ones."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ LARGEST_PACKET = 268_435_455
 
 
 class ListenerSettings(RetentionSettings, BrokerSettings):
-    """What a listener is told."""
+    """Listener settings."""
 
     topics: Names = setting(
         (),

@@ -1,4 +1,4 @@
-"""One log line a period in which messages came, not one a message."""
+"""One log line per period in which messages came, instead of one per message."""
 
 import logging
 
@@ -9,7 +9,7 @@ _SECONDS = 10.0
 
 
 class Summary:
-    """Counts what was stored, and tells it."""
+    """Counts stored messages and logs the count."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

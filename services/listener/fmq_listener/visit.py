@@ -64,7 +64,7 @@ class Visit:
             self._told[message.topic] = bytes(message.payload)
 
     def connect(self) -> ReasonCode | None:
-        """The reason code of the broker's answer, or None if there is none. Raises OSError or ValueError."""
+        """The reason code of the broker's answer, or None without an answer. Raises OSError or ValueError."""
         broker = self._settings.broker
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -79,7 +79,7 @@ class Visit:
         return self._answer
 
     def subscribe(self, text: str) -> ReasonCode | None:
-        """The reason code of the broker's answer to a subscription, or None if there is none."""
+        """The reason code of the broker's answer to a subscription, or None without an answer."""
         if self._v5:
             options = SubscribeOptions(qos=_QOS, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
             _, mid = self._client.subscribe(text, options=options)

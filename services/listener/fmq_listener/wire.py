@@ -26,7 +26,7 @@ _PUBACK_PACKET = 0x4002_0000
 _PUBCOMP = struct.Struct(">BBH")
 _PUBCOMP_UNKNOWN = struct.Struct(">BBHB")
 _UNKNOWN = 0x92
-"""Packet Identifier not found, which is no error after a restart (MQTT 5, section 3.7.2.1)."""
+"""Packet Identifier not found; expected after a restart (MQTT 5, section 3.7.2.1)."""
 _HIGHEST = 0xFFFF
 PRIVATE = (
     "_handle_pingresp",
@@ -44,7 +44,7 @@ PRIVATE = (
 
 
 class WireClient(Client):
-    """Reads into a batch. Its limits hold for what is decoded, so one read's worth of bytes may be held beside it."""
+    """Reads into a batch. Its limits hold for what is decoded, so one read's worth of bytes may be held in addition."""
 
     def __init__(self, *arguments: Any, clock: Clock = SYSTEM_CLOCK, marking: bool = False, **more: Any) -> None:  # noqa: ANN401 - paho's own
         super().__init__(*arguments, **more)

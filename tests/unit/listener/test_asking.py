@@ -155,7 +155,8 @@ def test_a_delay_that_is_none(text: str, caplog: pytest.LogCaptureFixture) -> No
         assert asking.terms([delayed(text)] * 3) == {}
     (record,) = caplog.records
     assert (
-        record.getMessage() == f"3 messages ask for a delay that is none, and are stored without: fmq-delay={text} on t"
+        record.getMessage()
+        == f"Stored 3 messages without a delay: expected a number of seconds, 0 or more; first: fmq-delay={text} on t"
     )
 
 

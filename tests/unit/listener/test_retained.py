@@ -18,8 +18,8 @@ class Notes(dict[str, str]):
         return self.get(key)
 
 
-def _begun(*, repeated: bool) -> Retained:
-    retained = Retained(Notes(), session="s")
+def _begun(*, repeated: bool, notes: Notes | None = None) -> Retained:
+    retained = Retained(Notes() if notes is None else notes, session="s")
     retained.begin(repeated=frozenset([_QUEUE] if repeated else []))
     return retained
 
@@ -69,6 +69,22 @@ def test_a_new_subscription_brings_its_retained_messages() -> None:
     assert _stored(retained, _message(b"open", retain=True)) == [b"open"]
     retained.begin(repeated=frozenset())
     assert _stored(retained, _message(b"open", retain=True)) == [b"open"]
+
+
+def test_a_restart_remembers_no_value_that_another_one_has_followed() -> None:
+    """It is the broker's value again, published while the broker had lost the subscription."""
+    notes = Notes()
+    retained = _begun(repeated=False, notes=notes)
+    for topic in ("r/x", "r/y"):
+        assert _stored(retained, _message(b"open", retain=True, topic=topic)) == [b"open"]
+    assert _stored(retained, _message(b"shut", retain=False)) == [b"shut"]
+    retained = _begun(repeated=True, notes=notes)
+    assert _stored(retained, _message(b"open", retain=True, topic="r/y")) == []
+    assert _stored(retained, _message(b"shut", retain=False, topic="r/y")) == [b"shut"]
+    assert _stored(retained, _message(b"open", retain=True)) == [b"open"]
+    retained = _begun(repeated=True, notes=notes)
+    assert _stored(retained, _message(b"open", retain=True)) == []
+    assert _stored(retained, _message(b"open", retain=True, topic="r/y")) == [b"open"]
 
 
 def test_long_topics_take_no_memory() -> None:
