@@ -2,8 +2,7 @@
 
 Every connection subscribes to all filters. In MQTT 5 that brings no retained message twice: Retain Handling 1 (section
 3.8.3.1). In 3.1.1 a SUBSCRIBE to a filter that the session holds brings all of its retained messages again (section
-3.8.4), with the RETAIN flag, which no other delivery has (section 3.3.1.3). So does one that is sent again because the first
-was granted at QoS 0. Such a copy is not stored if it repeats what its queue has got last of its topic; it is acknowledged,
+3.8.4), with the RETAIN flag, which no other delivery has (section 3.3.1.3). Such a copy is not stored if it repeats what its queue has got last of its topic; it is acknowledged,
 and counted as a duplicate. A copy that differs is stored: the broker may have lost the subscription for a while.
 """
 
@@ -32,8 +31,6 @@ class Retained:
         self._key = f"retained:{session}"
         self._repeated: frozenset[str] = frozenset()
         self._last: dict[int, int] = {}
-        self._copied: set[int] = set()
-        """Topics of which a copy has come on this connection."""
         self._compared: set[int] = set()
         """Topics that are not in the note."""
         self._noted: dict[str, str] = {}
@@ -41,7 +38,6 @@ class Retained:
     def begin(self, *, repeated: frozenset[str]) -> None:
         """A connection stands. ``repeated``: queues whose filter the session has held before. Raises StoreUnavailable."""
         self._repeated = repeated
-        self._copied.clear()
         try:
             found = json.loads(self._memory.recall(self._key) or "{}")
         except ValueError:
@@ -67,7 +63,7 @@ class Retained:
 
     def stored(self, messages: Sequence[Incoming]) -> None:
         """They are committed. Raises StoreUnavailable."""
-        for known in (self._last, self._copied, self._compared):
+        for known in (self._last, self._compared):
             if len(known) > _TOPICS:
                 known.clear()
         # Built-in functions only: this runs for every message of MQTT 3.1.1.
@@ -96,8 +92,7 @@ class Retained:
 
     def _repeats(self, one: Incoming, topic: int, before: dict[int, int]) -> bool:
         """``before`` holds the last payload of each ``topic`` in the same batch."""
-        if one.queue not in self._repeated and topic not in self._copied:
-            self._copied.add(topic)
+        if one.queue not in self._repeated:
             return False
         last = before.get(topic, self._last.get(topic))
         if last is not None:
