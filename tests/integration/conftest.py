@@ -1,6 +1,7 @@
 """A real broker and real fmq processes for each test, in a folder of its own."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """A running Mosquitto."""
     with Broker(tmp_path / "broker") as running:
         yield running
+
+
+@pytest.fixture
+def ends() -> Iterator[ExitStack]:
+    """What is to be ended with the test, however it ends."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture

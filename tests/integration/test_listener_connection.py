@@ -318,7 +318,9 @@ def test_health_and_metrics_tell_how_it_stands(broker: Broker, fmq: Processes) -
 
 
 def _run_once(fmq: Processes, broker: Broker, *topics: str, **settings: object) -> FmqProcess:
-    listener = fmq.start("listen", *topics, FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="fixed", **settings)
+    listener = fmq.start(
+        "listen", *topics, FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="fixed", FMQ_LEAVE_SECONDS=1, **settings
+    )
     listener.wait_to_say(_SUBSCRIBED)
     return listener
 

@@ -34,6 +34,7 @@ def _listen(fmq: Processes, broker: Broker | Proxy | Firehose, shard: int, versi
         FMQ_BROKER_URL=broker.url,
         FMQ_CLIENT_ID=f"shard-{shard}",
         FMQ_MQTT_VERSION=version,
+        FMQ_LEAVE_SECONDS=1,
         FMQ_QUEUE_URL=_url(fmq.folder, shard),
         FMQ_RETENTION_SECONDS="forever",
     )
@@ -134,7 +135,7 @@ def test_a_network_that_stands_still_is_not_taken_for_the_end(
     sent = [b"%d" % number for number in range(3_000)]
     publish(broker.port, [("jobs/x", payload) for payload in sent])
     _process_all(fmq)
-    stall = _Stall(1_500, 8.0)
+    stall = _Stall(1_500, 4.0)
     with Proxy(broker.port, stall) as proxy:
         # The note is of the broker's own port: without it, nothing would tell which filter was removed.
         database = fmq.folder / "mqtt_queue.db"
@@ -146,6 +147,7 @@ def test_a_network_that_stands_still_is_not_taken_for_the_end(
             FMQ_BROKER_URL=proxy.url,
             FMQ_CLIENT_ID="one",
             FMQ_MQTT_VERSION=version,
+            FMQ_LEAVE_SECONDS=1,
             FMQ_INFLIGHT=100,
         )
         if removed:
@@ -228,7 +230,12 @@ def test_a_message_that_is_too_large_is_not_left_behind(broker: Broker, fmq: Pro
 
     With MQTT 3.1.1 nobody has said to the broker what is too large.
     """
-    limit = {"FMQ_BROKER_URL": broker.url, "FMQ_MQTT_VERSION": "3.1.1", "FMQ_MAX_PACKET_BYTES": 200_000}
+    limit = {
+        "FMQ_BROKER_URL": broker.url,
+        "FMQ_MQTT_VERSION": "3.1.1",
+        "FMQ_MAX_PACKET_BYTES": 200_000,
+        "FMQ_LEAVE_SECONDS": 1,
+    }
     assert _subscribed(fmq.start("listen", "a", **limit)).terminate() == 0
     publish(broker.port, [("a", bytes(300_000)), ("a", b"small")])
     fmq.start("process", FMQ_RETENTION_SECONDS="forever")
@@ -240,13 +247,13 @@ def test_a_message_that_is_too_large_is_not_left_behind(broker: Broker, fmq: Pro
 
 
 def test_what_was_published_until_unsubscribe_may_come_late(fmq: Processes) -> None:
-    """A broker that delivers apart from its answers, three seconds late, gets its last PUBACK before the session ends."""
+    """A broker that delivers apart from its answers, a moment late, gets its last PUBACK before the session ends."""
     came: list[str] = []
 
     def script(connection: Connection) -> None:
         connection.accept(session_present=True)
         connection.read_until(UNSUBSCRIBE)
-        late = threading.Timer(3.0, connection.send, [scripted_publish("jobs/x", b"late")])
+        late = threading.Timer(1.5, connection.send, [scripted_publish("jobs/x", b"late")])
         late.start()
         connection.answers(1)
         came.append("acknowledged")
@@ -258,7 +265,9 @@ def test_what_was_published_until_unsubscribe_may_come_late(fmq: Processes) -> N
         connection.serve()
 
     with ScriptedBroker(script, end) as broker:
-        leaving = fmq.start("listen", "jobs/#", "--leave", FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="one")
+        leaving = fmq.start(
+            "listen", "jobs/#", "--leave", FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="one", FMQ_LEAVE_SECONDS=3
+        )
         _process_all(fmq)
         assert leaving.wait(60) == 0
     assert broker.errors == []

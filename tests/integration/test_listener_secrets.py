@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,15 @@ def test_a_password_that_is_too_long(tmp_path: Path, fmq: Processes, broker: Bro
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 @pytest.mark.parametrize("write", [_in_place, _by_rename])
-def test_a_rotated_password(tmp_path: Path, fmq: Processes, version: str, write: Callable[[Path, str], None]) -> None:
+def test_a_rotated_password(
+    tmp_path: Path, ends: ExitStack, fmq: Processes, version: str, write: Callable[[Path, str], None]
+) -> None:
     """Read again before each connection; a refusal in between does no harm."""
     passwords, secret = tmp_path / "passwords", tmp_path / "secret"
     _passwords(passwords, "first")
     write(secret, "first\n")
     broker = Broker(tmp_path / "broker", [f"password_file {passwords}"], anonymous=False)
+    ends.callback(broker.stop)
     broker.start()
     listener = fmq.start(
         "listen",
@@ -77,7 +81,6 @@ def test_a_rotated_password(tmp_path: Path, fmq: Processes, version: str, write:
     listener.wait_to_say(_SUBSCRIBED, times=2)
     assert listener.terminate() == 0
     assert "second, and" not in listener.text
-    broker.stop()
 
 
 def _serve(folder: Path, port: int, files: Certificates) -> Broker:
@@ -94,29 +97,31 @@ def _serve(folder: Path, port: int, files: Certificates) -> Broker:
     return broker.start()
 
 
-def test_rotated_certificates(tmp_path: Path, fmq: Processes) -> None:
+def test_rotated_certificates(tmp_path: Path, ends: ExitStack, fmq: Processes) -> None:
     """The CA, the client's certificate and its key are all new: the listener gets in without a restart."""
     old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
     port = free_port()
     mounted = tmp_path / "mounted"
     shutil.copytree(tmp_path / "old", mounted)
     broker = _serve(tmp_path / "broker", port, old)
+    ends.callback(broker.stop)
     listener = _listen_with(fmq, broker, mounted)
     listener.wait_to_say(_SUBSCRIBED)
     broker.stop()
     broker = _serve(tmp_path / "broker", port, new)
+    ends.callback(broker.stop)
     listener.wait_to_say("failed", times=2)
     for name in ("ca.pem", "client.pem", "client.key"):
         shutil.copy(new.ca.with_name(name), mounted / name)
     listener.wait_to_say(_SUBSCRIBED, times=2)
     assert listener.terminate() == 0
-    broker.stop()
 
 
-def test_a_certificate_that_is_gone_for_a_while(tmp_path: Path, fmq: Processes) -> None:
+def test_a_certificate_that_is_gone_for_a_while(tmp_path: Path, ends: ExitStack, fmq: Processes) -> None:
     """The reason is in the log, the attempts go on, and once it is back the listener is."""
     files = Certificates(tmp_path / "files")
     broker = _serve(tmp_path / "broker", free_port(), files)
+    ends.callback(broker.stop)
     listener = _listen_with(fmq, broker, tmp_path / "files")
     listener.wait_to_say(_SUBSCRIBED)
     hidden = files.client_key.rename(tmp_path / "hidden")
@@ -126,7 +131,6 @@ def test_a_certificate_that_is_gone_for_a_while(tmp_path: Path, fmq: Processes) 
     hidden.rename(files.client_key)
     listener.wait_to_say(_SUBSCRIBED, times=2)
     assert listener.terminate() == 0
-    broker.stop()
 
 
 def _listen_with(fmq: Processes, broker: Broker, files: Path) -> FmqProcess:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 _SUBSCRIBED = "Connected and subscribed successfully"
 _CONNECT, _CONNACK = 1, 2
 _SHARED_SUBSCRIPTIONS_NOT_AVAILABLE = b"\x2a\x00"
-_FAST = {"FMQ_RECONNECT_MAX_SECONDS": "0.2"}
+_FAST = {"FMQ_RECONNECT_MAX_SECONDS": "0.2", "FMQ_LEAVE_SECONDS": "1"}
 
 
 def _listen(fmq: Processes, url: str, *topics: str, **settings: object) -> FmqProcess:
@@ -57,9 +58,12 @@ def test_every_connection_subscribes_to_everything(broker: Broker, fmq: Processe
 
 
 @VERSIONS
-def test_a_broker_killed_before_it_saved(tmp_path: Path, fmq: Processes, database: Path, version: str) -> None:
+def test_a_broker_killed_before_it_saved(
+    tmp_path: Path, ends: ExitStack, fmq: Processes, database: Path, version: str
+) -> None:
     """It comes back with the session and without the newest subscription: what it acknowledges from then on is stored."""
     broker = Broker(tmp_path / "broker")
+    ends.callback(broker.stop)
     broker.start()
     assert _run(fmq, broker.url, "a", FMQ_MQTT_VERSION=version).terminate() == 0
     broker.stop()  # saves the session with a
@@ -77,9 +81,12 @@ def test_a_broker_killed_before_it_saved(tmp_path: Path, fmq: Processes, databas
         wait_for(lambda: rows.count("a") == rows.count("b") == 1, what="a message in each queue")
 
 
-def test_a_broker_restored_from_a_backup_with_a_removed_filter(tmp_path: Path, fmq: Processes, database: Path) -> None:
+def test_a_broker_restored_from_a_backup_with_a_removed_filter(
+    tmp_path: Path, ends: ExitStack, fmq: Processes, database: Path
+) -> None:
     """The removed filter is taken back again, although the broker had confirmed once that it was gone."""
     broker = Broker(tmp_path / "broker")
+    ends.callback(broker.stop)
     backup = tmp_path / "backup.db"
     with broker:
         assert _run(fmq, broker.url, "a", "b").terminate() == 0
@@ -103,9 +110,12 @@ def test_a_broker_restored_from_a_backup_with_a_removed_filter(tmp_path: Path, f
 
 
 @VERSIONS
-def test_a_grant_of_qos_0_counts_as_not_held(tmp_path: Path, fmq: Processes, database: Path, version: str) -> None:
+def test_a_grant_of_qos_0_counts_as_not_held(
+    tmp_path: Path, ends: ExitStack, fmq: Processes, database: Path, version: str
+) -> None:
     """Not ready, in the metrics, asked for again; once the broker is corrected, QoS 1 holds, in the session too."""
     broker = Broker(tmp_path / "broker")
+    ends.callback(broker.stop)
     broker.configure(["max_qos 0"])
     broker.start()
     listener = _listen(fmq, broker.url, "a", FMQ_MQTT_VERSION=version)
@@ -123,7 +133,6 @@ def test_a_grant_of_qos_0_counts_as_not_held(tmp_path: Path, fmq: Processes, dat
     publish(broker.port, [("a", b"while it was away")])
     _run(fmq, broker.url, "a", FMQ_MQTT_VERSION=version)
     wait_for(lambda: Rows(database).payloads("a") == [b"while it was away"], what="the message at QoS 1")
-    broker.stop()
 
 
 @VERSIONS
@@ -321,9 +330,12 @@ def _holds_each_once(rows: Rows) -> None:
     assert (payloads.count(b"before"), payloads.count(b"live")) == (200, 50)
 
 
-def test_a_retained_message_that_differs_is_stored(tmp_path: Path, fmq: Processes, database: Path) -> None:
+def test_a_retained_message_that_differs_is_stored(
+    tmp_path: Path, ends: ExitStack, fmq: Processes, database: Path
+) -> None:
     """MQTT 3.1.1: the broker may have lost the subscription for a while, and this is what is left of it."""
     broker = Broker(tmp_path / "broker")
+    ends.callback(broker.stop)
     broker.start()
     _retained(broker, ("r/x", b"one"), ("r/y", b"same"))
     listener = _run(fmq, broker.url, "r/#", FMQ_MQTT_VERSION="3.1.1")
@@ -333,7 +345,6 @@ def test_a_retained_message_that_differs_is_stored(tmp_path: Path, fmq: Processe
         assert listener.terminate() == 0
         _run(fmq, proxy.url, "r/#", FMQ_MQTT_VERSION="3.1.1")
         wait_for(lambda: rows.holds("r/#", b"two"), what="the other value")
-    broker.stop()
 
 
 def _changing(old: bytes, new: bytes) -> Callable[[Packet], bytes]:

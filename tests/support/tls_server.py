@@ -1,5 +1,6 @@
 """A server that does TLS handshakes by OpenSSL, and nothing else: it sends its alerts, which asyncio's servers do not."""
 
+import os
 import socket
 import ssl
 import threading
@@ -18,8 +19,15 @@ def handshakes(context: ssl.SSLContext | None) -> Iterator[int]:
                     client.sendall(b"220 hello, this is mail\r\n" * 10)
                     client.recv(1000)
                     return
-                with context.wrap_socket(client, server_side=True) as wrapped:
-                    wrapped.recv(1000)
+                with context.wrap_socket(client, server_side=True, do_handshake_on_connect=False) as wrapped:
+                    try:
+                        wrapped.do_handshake()
+                        wrapped.recv(1000)
+                    except ssl.SSLError:
+                        # Closing with unread bytes would reset the connection, and the client might lose the alert.
+                        socket.socket.shutdown(wrapped, socket.SHUT_WR)
+                        while os.read(wrapped.fileno(), 4096):
+                            pass
 
         thread = threading.Thread(target=serve)
         thread.start()

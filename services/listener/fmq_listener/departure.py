@@ -15,10 +15,8 @@ from fmq_listener.ledger import Ledger
 from fmq_listener.removals import Removals
 from fmq_listener.wire import WireClient
 
-EMPTY_SECONDS = 6.0
-"""For how long a resumed session must prove to be empty: more than brokers take to deliver again (NATS: ack_wait, set to 5 s)."""
-_EMPTY_NEW_SECONDS = 1.0
-"""The same for a session that has just begun."""
+_NEW_SESSION_SECONDS = 1.0
+"""For how long a session that has just begun must prove to be empty, at the most."""
 
 
 class LeaveInDoubt(FmqError):
@@ -28,7 +26,8 @@ class LeaveInDoubt(FmqError):
 class Departure:
     """Takes back what is no longer wanted, on one connection after the other. With ``last``, all of it."""
 
-    def __init__(self, client: WireClient, ledger: Ledger, *, clock: Clock, last: bool) -> None:
+    def __init__(self, client: WireClient, ledger: Ledger, *, clock: Clock, seconds: float, last: bool) -> None:
+        """``seconds``: for how long a resumed session must prove to be empty."""
         self._client = client
         self._ledger = ledger
         self._removals = Removals(client, ledger, clock=clock)
@@ -36,8 +35,9 @@ class Departure:
         self._last = last
         self._drain: Drain | None = None
         self._taken_back = False
+        self._held = False
         self._passed_over = 0
-        self._seconds = EMPTY_SECONDS
+        self._resumed_seconds = self._seconds = seconds
         self.complete = False
         """Whether the session holds no subscription and no message any more; only with ``last``."""
 
@@ -51,7 +51,7 @@ class Departure:
         self.complete = self._taken_back = False
         self._passed_over = 0
         self._removals.reset()
-        self._seconds = EMPTY_SECONDS if session_present else _EMPTY_NEW_SECONDS
+        self._seconds = self._resumed_seconds if session_present else min(_NEW_SESSION_SECONDS, self._resumed_seconds)
         self._drain = Drain(self._clock, seconds=self._seconds) if self._ledger.former else None
 
     def step(self) -> None:
@@ -92,10 +92,11 @@ class Departure:
 
     def hold(self) -> float:
         """For how many seconds to let messages gather before their acknowledgement."""
-        return HOLD_SECONDS if self._drain is not None and self._drain.take_hold() else 0.0
+        self._held = self._drain is not None and self._drain.take_hold()
+        return HOLD_SECONDS if self._held else 0.0
 
     def gathered(self, batch: Batch) -> None:
         """``batch`` came between two acknowledgements."""
         self._passed_over += sum(1 for one in batch.oversized if one.qos)
-        if self._drain is not None:
-            self._drain.gathered(batch.owed)
+        if self._drain is not None and batch.owed:
+            self._drain.gathered(batch.owed, held=self._held)

@@ -10,6 +10,7 @@ anything is left, in rounds:
    Maximum, or a limit of its own) fills that window at once. The window is at least as large as the most messages that
    came between two acknowledgements on this connection. If n is at most half of it, the broker had room and did not use
    it: it holds nothing back. Under load n is what publishers send meanwhile.
+3. The same holds for each batch between two rounds that comes at once after an acknowledgement.
 
 Some brokers answer a ping in one process and deliver in another (RabbitMQ, NATS), or deliver again only after a while
 what was not acknowledged (NATS). So the rounds have to hold for some seconds in a row; each answer proves that neither
@@ -20,10 +21,13 @@ from fmq.clock import Clock
 
 _ROUND_SECONDS = 0.2
 _LEAST_ROUNDS = 3
-HOLD_SECONDS = 0.5
+HOLD_SECONDS = 1.5
 """How long to let messages gather before their acknowledgement, to see how many the broker has in flight."""
-_HOLD_EVERY_SECONDS = 3.0
-"""At most this often: it slows down the delivery of a backlog."""
+_FIRST_HOLD_SECONDS, _HOLD_EVERY_SECONDS = 3.0, 10.0
+"""When, and how often at most: it slows down the delivery of a backlog."""
+_AT_ONCE_SECONDS = 0.5
+"""A broker that holds messages back answers acknowledgements with more of them within this time."""
+_DOUBT_SECONDS = 1.0
 
 
 class Drain:
@@ -40,8 +44,9 @@ class Drain:
         self._empty_since: float | None = None
         self._rounds = 0
         self._next_at = 0.0
-        self._crowded = False
-        self._hold_at = clock.steady() + _HOLD_EVERY_SECONDS
+        self._doubted_at = -_DOUBT_SECONDS
+        self._gathered_at = -_AT_ONCE_SECONDS
+        self._hold_at = clock.steady() + _FIRST_HOLD_SECONDS
 
     @property
     def done(self) -> bool:
@@ -63,7 +68,7 @@ class Drain:
     def take_hold(self) -> bool:
         """Whether to let messages gather now: rounds can't tell for some time, and the window may be larger than seen."""
         now = self._clock.steady()
-        if not self._crowded or now < self._hold_at:
+        if now - self._doubted_at > _DOUBT_SECONDS or now < self._hold_at:
             return False
         self._hold_at = now + _HOLD_EVERY_SECONDS
         return True
@@ -80,16 +85,25 @@ class Drain:
             return
         self._waiting = False
         count = received - self._received_before
-        self._crowded = 2 * count > self._largest
-        self._next_at = self._clock.steady() + (0.0 if self._crowded else _ROUND_SECONDS)
-        if self._crowded:
-            self._empty_since = None
-            self._rounds = 0
+        if 2 * count > self._largest:
+            self._next_at = self._clock.steady()
+            self._doubt()
             return
+        self._next_at = self._clock.steady() + _ROUND_SECONDS
         self._rounds += 1
         if self._empty_since is None:
-            self._empty_since = self._asked_at
+            self._empty_since = self._clock.steady()
 
-    def gathered(self, count: int) -> None:
-        """``count`` messages came between two acknowledgements."""
+    def gathered(self, count: int, *, held: bool) -> None:
+        """So many messages came between two acknowledgements; ``held``: because they were let gather."""
+        now = self._clock.steady()
         self._largest = max(self._largest, count)
+        if not held and 2 * count > self._largest and now - self._gathered_at < _AT_ONCE_SECONDS:
+            self._doubt()
+        self._gathered_at = now
+
+    def _doubt(self) -> None:
+        """There may be more: the proof begins anew."""
+        self._empty_since = None
+        self._rounds = 0
+        self._doubted_at = self._clock.steady()

@@ -84,7 +84,7 @@ class Session:
         wanted, unwanted = ((), settings.filters) if leave else (settings.filters, ())
         self._ledger = Ledger(wanted, memory=queue, key=key, unwanted=unwanted)
         self._subscriptions = Subscriptions(client, self._ledger, v5=v5, clock=clock)
-        self._departure = Departure(client, self._ledger, clock=clock, last=leave)
+        self._departure = Departure(client, self._ledger, clock=clock, seconds=settings.leave_seconds, last=leave)
 
     @property
     def subscribed(self) -> bool:

@@ -42,6 +42,15 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
         ge=1,
         le=_NEVER_EXPIRES,
     )
+    leave_seconds: float = setting(
+        6.0,
+        about="How long the broker must prove that it holds nothing more, before the listener unsubscribes from a removed "
+        "filter, and before and after it unsubscribes with --leave. Longer than the broker takes to deliver again what was not "
+        "acknowledged (NATS: ack_wait).",
+        right="seconds above 0, such as 6",
+        gt=0,
+        le=3_600,
+    )
     keepalive_seconds: int = setting(
         60,
         about="How long a silent connection is trusted before it is tested.",

@@ -16,9 +16,9 @@ class Rounds:
         self.drain = Drain(self.clock, seconds=_SECONDS)
         self.received = 0
 
-    def batch(self, count: int) -> None:
+    def batch(self, count: int, *, held: bool = False) -> None:
         self.received += count
-        self.drain.gathered(count)
+        self.drain.gathered(count, held=held)
 
     def round(self, count: int = 0, *, seconds: float = 0.001) -> None:
         """A PINGREQ, ``count`` messages, its PINGRESP, and the time until the next PINGREQ is due."""
@@ -98,6 +98,29 @@ def test_one_full_round_begins_the_time_anew() -> None:
     assert rounds.clock.steady() - began >= _SECONDS
 
 
+def test_a_broker_that_answers_pings_apart_from_its_messages() -> None:
+    """PINGRESP comes at once, and messages a moment later: as long as each acknowledgement brings as many, there are more."""
+    rounds = Rounds()
+    for _ in range(400):
+        rounds.round()
+        rounds.clock.advance(0.02)
+        rounds.batch(10)
+        assert not rounds.drain.done
+    assert rounds.until_done() < 100
+
+
+def test_messages_that_come_now_and_then_hold_nothing_up() -> None:
+    """One a second, where no batch was ever larger: a broker that had more would have sent it at once."""
+    rounds = Rounds()
+    for _ in range(100):
+        if rounds.drain.done:
+            break
+        rounds.batch(1)
+        for _ in range(5):
+            rounds.round()
+    assert rounds.drain.done
+
+
 def test_rounds_that_cannot_tell_lead_to_a_hold() -> None:
     """Over a slow network a round brings as much as a batch: held back for a moment, a batch shows a larger window."""
     rounds = Rounds()
@@ -107,7 +130,7 @@ def test_rounds_that_cannot_tell_lead_to_a_hold() -> None:
             break
         hold = rounds.drain.take_hold()
         holds += hold
-        rounds.batch(500 if hold else 50)
+        rounds.batch(500 if hold else 50, held=hold)
         rounds.round(50, seconds=0.05)
     assert rounds.drain.done
     assert 1 <= holds <= 3
