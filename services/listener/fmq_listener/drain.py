@@ -8,7 +8,8 @@ anything is left, in rounds:
    packets of a connection in their order, so before PINGRESP it sends what the PUBACKs made room for.
 2. PINGRESP comes, and before it came n messages. A broker that has more to send than it may have in flight (Receive
    Maximum, or a limit of its own) fills that window at once. The window is at least as large as the most messages that
-   came between two acknowledgements on this connection. If n is at most half of it, the broker had room and did not use
+   came between two acknowledgements on this connection, after the first round: what a broker delivers again when a session
+   is resumed may exceed its window (Mosquitto 2.0.11). If n is at most half of it, the broker had room and did not use
    it: it holds nothing back. Under load n is what publishers send meanwhile.
 3. The same holds for each batch between two rounds that comes at once after an acknowledgement.
 
@@ -41,6 +42,7 @@ class Drain:
         self._received_before = 0
         self._asked_at = 0.0
         self._waiting = False
+        self._began = False
         self._empty_since: float | None = None
         self._rounds = 0
         self._next_at = 0.0
@@ -84,6 +86,10 @@ class Drain:
         if not self._waiting:
             return
         self._waiting = False
+        if not self._began:
+            self._began = True
+            self._next_at = self._clock.steady()
+            return
         count = received - self._received_before
         if 2 * count > self._largest:
             self._next_at = self._clock.steady()
@@ -96,6 +102,8 @@ class Drain:
 
     def gathered(self, count: int, *, held: bool) -> None:
         """So many messages came between two acknowledgements; ``held``: because they were let gather."""
+        if not self._began:
+            return
         now = self._clock.steady()
         self._largest = max(self._largest, count)
         if not held and 2 * count > self._largest and now - self._gathered_at < _AT_ONCE_SECONDS:
