@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from support.processes import FmqProcess, Processes
+
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, DISCONNECT = 0x82, 0x90, 0xA2, 0xB0, 0xC0, 0xE0
 _SECONDS = 30.0
@@ -190,3 +192,15 @@ def send_raw(port: int, *packets: bytes) -> None:
         connection.read_until(CONNACK)
         connection.send(*packets)
         connection.answers(len(packets))
+
+
+def listen(fmq: Processes, broker: ScriptedBroker, *topics: str, **more: object) -> FmqProcess:
+    """A listener of that broker with a client id of its own, which connects again at once."""
+    return fmq.start(
+        "listen", *topics, FMQ_BROKER_URL=broker.url, FMQ_CLIENT_ID="L", **({"FMQ_RECONNECT_MAX_SECONDS": "0.2"} | more)
+    )
+
+
+def none(version: str) -> bytes | None:
+    """No properties, as a PUBLISH of this version has them."""
+    return b"" if version == "5" else None
