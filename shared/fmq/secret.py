@@ -16,8 +16,8 @@ _LARGEST = 1024 * 1024
 class SecretFile(SecretStr):
     """The secret in a file. ``get_secret_value`` returns what the file holds at that moment.
 
-    The line break at its end and a byte order mark are no part of the secret. A file that later can't be read, is
-    empty or fails ``check`` leaves the last good value in use, and is logged once. What is no regular file (a pipe)
+    The line break at its end and a byte order mark are not part of the secret. A file that later can't be read, is
+    empty or fails ``check`` leaves the last good value in use, and is logged once. What is not a regular file (a pipe)
     can be read only once, and is. Any thread may read it.
 
     ``called`` is the name of the setting in logs; ``check`` raises ValueError, without the value, on a value that the

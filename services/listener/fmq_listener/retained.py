@@ -85,7 +85,7 @@ class Retained:
             self._note(messages, topics)
 
     def _note(self, messages: Sequence[Incoming], topics: Sequence[int]) -> None:
-        """Keep the note of each topic what its queue has got last: of another message than a copy there is no note."""
+        """Note the last copy of each topic, and drop the note once another message has followed it."""
         changed = False
         for one, topic in zip(messages, topics, strict=True):
             if one.retain or topic not in self._compared:

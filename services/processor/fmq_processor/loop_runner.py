@@ -23,7 +23,7 @@ from fmq_processor.runner import SPARE_HUNG, Bell, Trouble, take_all
 _log = logging.getLogger(__name__)
 _RING_SECONDS = 0.001
 _STALL_SECONDS = 0.25
-"""A turn of the loop that takes longer than this is no time of the other calls."""
+"""A turn of the loop that takes longer than this is not charged to the other calls."""
 _JOB: ContextVar[Job | None] = ContextVar("fmq_job", default=None)
 """Whose call runs, also in tasks and callbacks that the handler makes: these inherit it."""
 

@@ -64,7 +64,7 @@ def _usual(settings: SqlSettings) -> dict[str, str]:
     return {
         "connect_timeout": str(max(1, round(settings.sql_connect_seconds))),
         "application_name": "fmq",
-        # A server that has vanished without a word is noticed within about as long as a statement may take.
+        # A server that has vanished is noticed within about as long as a statement may take.
         "keepalives_idle": "10",
         "keepalives_interval": "5",
         "keepalives_count": "3",
