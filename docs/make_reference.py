@@ -9,8 +9,10 @@ from prometheus_client.core import Metric
 from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
-from fmq.metrics import BrokerCollector, ListenerMetrics, ProcessorMetrics, StoreCollector, show_process
-from fmq.settings import Settings, SettingsModel, StoreSettings, is_secret, right_value, variable
+from fmq.service.metrics import ListenerMetrics, ProcessorMetrics
+from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
+from fmq.service.settings import ServiceSettings, Settings, SettingsModel, expected_value, is_secret, variable
+from fmq.store.records import ServerState
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.handlers.exec.metrics import ExecMetrics
@@ -20,6 +22,8 @@ from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.sql.metrics import SqlMetrics
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.settings import ProcessorSettings
+from fmq_web.http.metrics import WebMetrics
+from fmq_web.settings import WebSettings
 
 HERE = Path(__file__).parent
 HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
@@ -32,6 +36,8 @@ HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
 }
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _BROKER = dict.fromkeys(("dropped_messages", "stored_messages", "stored_bytes"), 0.0)
+_OF_ROUTES = {"fmq_web_requests": ("method", "route", "status"), "fmq_web_request_seconds": ("route",)}
+"""What has no samples before the first request."""
 _PER_QUEUE = {
     "fmq_handle_seconds",
     "fmq_last_done_timestamp_seconds",
@@ -46,6 +52,9 @@ _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->
 class _Sample:
     """A store with one queue, for the names of what a scrape shows."""
 
+    def __init__(self, server: ServerState | None = None) -> None:
+        self._server = server
+
     def names(self) -> list[str]:
         return ["q"]
 
@@ -54,6 +63,24 @@ class _Sample:
 
     def store_stats(self) -> StoreStats:
         return StoreStats(0, 0, 0)
+
+    def server_state(self) -> ServerState | None:
+        return self._server
+
+
+_SERVER = ServerState(
+    is_primary=True,
+    timeline=1,
+    standbys_wanted=1,
+    standbys_streaming=1,
+    lag_bytes=0,
+    lag_seconds=0.0,
+    oldest_transaction=0.0,
+    oldest_snapshot=0.0,
+    dead_rows={"q": 0},
+    reconnects=0,
+    retries=0,
+)
 
 
 def settings_page() -> str:
@@ -66,22 +93,24 @@ def settings_page() -> str:
             "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
             "Such a file, and those with certificates, may be replaced at any time: they are read again before each connection, "
             "and by the webhook handler for each request. "
-            "Wrong settings are told all at once, and the service exits with code 2.\n"
+            "Invalid settings are reported together, and the service exits with code 2.\n"
         ),
     ]
-    shared = set(StoreSettings.model_fields) | set(Settings.model_fields)
-    models: list[tuple[str, type[SettingsModel]]] = [
-        ("Listener and processor", Settings),
-        ("Listener", ListenerSettings),
-        ("Processor", ProcessorSettings),
-        *((f"Handler `{name}`", model) for name, model in SETTINGS.items()),
+    every, both = set(ServiceSettings.model_fields), set(Settings.model_fields)
+    models: list[tuple[str, type[SettingsModel], set[str]]] = [
+        ("Every service", ServiceSettings, set()),
+        ("Listener and processor", Settings, every),
+        ("Listener", ListenerSettings, both),
+        ("Processor", ProcessorSettings, both),
+        ("Web page", WebSettings, every),
+        *((f"Handler `{name}`", model, set[str]()) for name, model in SETTINGS.items()),
     ]
-    for title, model in models:
+    for title, model, above in models:
         parts.append(f"## {title}\n\n| variable | default | what for | a good value |\n| --- | --- | --- | --- |")
         parts += [
-            f"| `{variable(name)}` | {_default(field)} | {_cell(field.description or '')} | {_cell(right_value(field))} |"
+            f"| `{variable(name)}` | {_default(field)} | {_cell(field.description or '')} | {_cell(expected_value(field))} |"
             for name, field in model.model_fields.items()
-            if (name in shared) == (model is Settings)
+            if name not in above
         ]
         parts.append("")
     return "\n".join(parts)
@@ -114,10 +143,12 @@ def metrics_page() -> str:
     for title, families in (
         ("Listener", _families(ListenerMetrics)),
         ("Processor", _families(ProcessorMetrics)),
-        *((f"Handler `{name}`", _families_of_handler(metrics)) for name, metrics in HANDLER_METRICS.items()),
-        ("Store (both)", list(StoreCollector(_Sample()).collect())),  # type: ignore[arg-type]
+        ("Web page", _families_of(WebMetrics)),
+        *((f"Handler `{name}`", _families_of(metrics)) for name, metrics in HANDLER_METRICS.items()),
+        ("Store (listener and processor)", _of_store(None)),
+        ("Store on PostgreSQL (listener and processor)", _of_store(_SERVER)[len(_of_store(None)) :]),
         ("Broker (listener, with FMQ_BROKER_STATS)", list(BrokerCollector(lambda: _BROKER).collect())),
-        ("Process (both)", _process()),
+        ("Process (every service)", _process()),
     ):
         parts.append(f"## {title}\n\n| metric | type | labels | what it tells |\n| --- | --- | --- | --- |")
         parts += [
@@ -133,10 +164,14 @@ def _families(metrics: type[ListenerMetrics] | type[ProcessorMetrics]) -> list[M
     return list(registry.collect())
 
 
-def _families_of_handler(metrics: Callable[[CollectorRegistry], object]) -> list[Metric]:
+def _families_of(metrics: Callable[[CollectorRegistry], object]) -> list[Metric]:
     registry = CollectorRegistry()
     metrics(registry)
     return list(registry.collect())
+
+
+def _of_store(server: ServerState | None) -> list[Metric]:
+    return list(StoreCollector(_Sample(server)).collect())  # type: ignore[arg-type]
 
 
 def _process() -> list[Metric]:
@@ -153,6 +188,7 @@ def _labels(family: Metric) -> str:
     names = {name for sample in family.samples for name in sample.labels if name != "le"}
     if family.name in _PER_QUEUE:
         names.add("queue")
+    names.update(_OF_ROUTES.get(family.name, ()))
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 

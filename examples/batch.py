@@ -1,8 +1,8 @@
-"""A batch handler: the whole claimed batch in one call.
+"""A batch handler: receives the whole claimed batch in one call.
 
     fmq process dstdb 500 --handler examples.batch:handle
 
-Made for work that is cheaper together, such as one INSERT for many rows.
+Use it for work that is cheaper in batches, such as one INSERT for many rows.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fmq import Message, batch_handler
 
 @batch_handler
 def handle(messages: Sequence[Message]) -> list[bool]:
-    """Write the batch; one result for each message, or None for all of them."""
+    """Write the batch. Returns one result per message; None would mean that all of them succeeded."""
     return [_write(message.payload) for message in messages]
 
 

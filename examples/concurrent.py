@@ -1,8 +1,8 @@
-"""An async handler: as many calls at once as the batch has messages.
+"""An async handler: one concurrent call per message of the batch.
 
     fmq process alerts/critical 100 --handler examples.concurrent:handle
 
-Made for work that waits, such as requests to a slow service.
+Use it for work that waits, such as requests to a slow service.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from fmq import Message, Retry
 
 
 async def handle(message: Message) -> None:
-    """Ask a slow service; come back in a minute if it is overloaded."""
+    """Call a slow service. Retry in a minute if it is overloaded."""
     status = await _ask(message.payload)
     if status == 503:
         raise Retry(after=60, reason="the service is overloaded")
 
 
 async def _ask(_: bytes) -> int:
-    await asyncio.sleep(0.05)  # your HTTP client stands here
+    await asyncio.sleep(0.05)  # your HTTP client goes here
     return 200

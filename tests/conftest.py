@@ -1,7 +1,17 @@
 """What holds for every test."""
 
+import os
+
 from hypothesis import settings
 
+from support.postgres import stop_shared_server
+
+# Each process of the tests would look for plugins of pydantic in all packages that the tests need; there are none.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("fmq", deadline=None)
 settings.load_profile("fmq")
+
+
+def pytest_unconfigure() -> None:
+    stop_shared_server()

@@ -1,191 +1,17 @@
 # ruff: noqa: INP001 - a script
 """Makes the dashboards in this folder: `python monitoring/grafana/make_dashboards.py` (with `--check`: only compare).
 
-A panel is a line or a few; what all share (datasource, units, legend, matchers on job and instance) is added here once.
-`{}` in an expression stands for these matchers. Every service of a store shows the figures of the store: they are taken
-as max or min over the services of one store (a pod in Kubernetes), and only then summed over stores.
+Every service of a store shows the figures of the store: they are taken as max or min over the services of one store (a pod in
+Kubernetes), and only then summed over stores.
 """
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from panels import Json, Panel, dashboard, thresholds, variable
 
 FOLDER = Path(__file__).parent / "dashboards"
-SCHEMA_VERSION = 39
-"""Of Grafana 11: later ones read it too, and bring it up to date as they load it."""
-_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-_SCOPE = 'job=~"$job", instance=~"$instance"'
-_WIDTH = 24
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One panel. ``queries`` maps legends to expressions; ``limits`` colours from a value on."""
-
-    title: str
-    description: str
-    unit: str
-    queries: dict[str, str]
-    kind: str = "timeseries"
-    width: int = 8
-    height: int = 8
-    stacked: bool = False
-    limits: dict[float, str] = field(default_factory=dict)
-    custom: Json = field(default_factory=dict)
-
-
-def _filled(expression: str) -> str:
-    """The expression with the matchers that every selector has."""
-    return expression.replace("{}", "{" + _SCOPE + "}").replace("{,", "{" + _SCOPE + ", ")
-
-
-def _targets(panel: Panel) -> list[Json]:
-    instant = panel.kind in ("stat", "table")
-    made = []
-    for number, (legend, expression) in enumerate(panel.queries.items()):
-        target = {
-            "datasource": _DATASOURCE,
-            "expr": _filled(expression),
-            "legendFormat": legend,
-            "refId": chr(ord("A") + number),
-            "instant": instant,
-            "range": not instant,
-        }
-        if panel.kind == "table":
-            target["format"] = "table"
-        if panel.kind == "heatmap":
-            target["format"] = "heatmap"
-        made.append(target)
-    return made
-
-
-def _thresholds(panel: Panel) -> Json:
-    steps: list[Json] = [{"color": "green", "value": None}]
-    steps += [{"color": color, "value": value} for value, color in panel.limits.items()]
-    return {"mode": "absolute", "steps": steps}
-
-
-def _options(panel: Panel) -> tuple[Json, Json]:
-    """What is particular to a kind of panel: its options, and its fields' own settings."""
-    if panel.kind == "stat":
-        shown = {"calcs": ["lastNotNull"], "fields": "", "values": False}
-        return {"reduceOptions": shown, "colorMode": "value", "graphMode": "none", "textMode": "auto"}, {}
-    if panel.kind == "table":
-        return {"showHeader": True, "cellHeight": "sm"}, {}
-    if panel.kind == "heatmap":
-        return {"calculate": False, "color": {"scheme": "Oranges", "mode": "scheme"}, "yAxis": {"unit": panel.unit}}, {}
-    lines = {
-        "drawStyle": "line",
-        "lineWidth": 1,
-        "fillOpacity": 30 if panel.stacked else 8,
-        "showPoints": "never",
-        "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
-    }
-    legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
-    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {"custom": lines, "min": 0}
-
-
-def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
-    options, defaults = _options(panel)
-    made: Json = {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.description,
-        "datasource": _DATASOURCE,
-        "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
-        "targets": _targets(panel),
-        "options": options,
-        "fieldConfig": {
-            "defaults": {"unit": panel.unit, "thresholds": _thresholds(panel), **defaults},
-            "overrides": [],
-        },
-    }
-    fields = panel.custom.get("fieldConfig", {})
-    made["fieldConfig"] |= fields
-    return made | {name: value for name, value in panel.custom.items() if name != "fieldConfig"}
-
-
-def _placed(rows: dict[str, list[Panel]]) -> Iterator[Json]:
-    number, y = 1, 0
-    for title, panels in rows.items():
-        yield {
-            "id": number,
-            "type": "row",
-            "title": title,
-            "collapsed": False,
-            "panels": [],
-            "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y},
-        }
-        number, x, y, height = number + 1, 0, y + 1, 0
-        for panel in panels:
-            if x + panel.width > _WIDTH:
-                x, y, height = 0, y + height, 0
-            yield _panel(panel, number, x, y)
-            number, x, height = number + 1, x + panel.width, max(height, panel.height)
-        y += height
-
-
-def _variable(name: str, label: str, query: str, *, multi: bool) -> Json:
-    made: Json = {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": _DATASOURCE,
-        "query": {"query": query, "refId": f"variable-{name}"},
-        "definition": query,
-        "refresh": 2,  # when the time range changes
-        "sort": 1,
-        "multi": multi,
-        "includeAll": multi,
-        "hide": 0,
-    }
-    if multi:
-        made |= {"allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
-    return made
-
-
-def _dashboard(uid: str, title: str, description: str, rows: dict[str, list[Panel]], more: list[Json]) -> Json:
-    datasource = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {"text": "Prometheus", "value": "fmq-prometheus"}, "hide": 0}  # fmt: skip
-    job = _variable("job", "Job", "label_values(fmq_build_info, job)", multi=True)
-    instance = _variable("instance", "Instance", 'label_values(fmq_build_info{job=~"$job"}, instance)', multi=True)
-    return {
-        "uid": uid,
-        "title": title,
-        "description": description,
-        "tags": ["fmq"],
-        "schemaVersion": SCHEMA_VERSION,
-        "version": 1,
-        "editable": False,
-        "graphTooltip": 1,
-        "timezone": "browser",
-        "refresh": "30s",
-        "time": {"from": "now-3h", "to": "now"},
-        "templating": {"list": [datasource, job, instance, *more]},
-        "annotations": {"list": []},
-        "links": [
-            {
-                "type": "dashboards",
-                "tags": ["fmq"],
-                "title": "fmq",
-                "asDropdown": False,
-                "includeVars": True,
-                "keepTime": True,
-                "targetBlank": False,
-                "icon": "external link",
-                "url": "",
-                "tooltip": "",
-            }
-        ],
-        "panels": list(_placed(rows)),
-    }
-
-
 _STORE = "namespace, pod"
 _PENDING = f'sum by (queue) (max by ({_STORE}, queue) (fmq_messages{{,state="pending"}}))'
 _AGE = "clamp_min(max by (queue) (time() - fmq_oldest_pending_timestamp_seconds{}), 0)"
@@ -232,7 +58,7 @@ def _queues_table() -> Panel:
         height=7,
         queries={column: expression for column, (expression, _) in columns.items()},
         custom={
-            "fieldConfig": {"defaults": {"unit": "short", "thresholds": _thresholds(base)}, "overrides": overrides},
+            "fieldConfig": {"defaults": {"unit": "short", "thresholds": thresholds(base)}, "overrides": overrides},
             "transformations": [
                 {"id": "merge", "options": {}},
                 {
@@ -303,15 +129,32 @@ OVERVIEW: dict[str, list[Panel]] = {
     "Store": [
         Panel(title="Size", description="Of the database file and its write-ahead log.", unit="bytes",
               queries={"database": f"sum(max by ({_STORE}) (fmq_database_bytes{{}}))", "write-ahead log": f"sum(max by ({_STORE}) (fmq_wal_bytes{{}}))"}),
-        Panel(title="Free disk", description="On the store with the least. Intake stops at 0 and goes on by itself.", unit="bytes", queries={"free": "min(fmq_free_disk_bytes{})"}),
+        Panel(title="Free disk", description="On the store with the least. Intake stops at 0 and continues automatically.", unit="bytes", queries={"free": "min(fmq_free_disk_bytes{})"}),
         Panel(title="Failures of the store", description="Commits, claims and settlements that failed; and services that can't read it.", unit="short",
               queries={"{{instance}}": "sum by (instance) (increase(fmq_store_failures_total{}[$__rate_interval]))", "can't read": "count(fmq_store_up{}) - sum(fmq_store_up{})"}),
+    ],
+    "Server (of a store on PostgreSQL)": [
+        Panel(title="Synchronous standbys", description="Streaming, and needed by each commit. Fewer than needed: commits wait, and intake stands.", unit="short",
+              queries={"streaming": f"max by ({_STORE}) (fmq_store_sync_standbys{{}})", "needed": f"max by ({_STORE}) (fmq_store_sync_standbys_wanted{{}})"}),
+        Panel(title="Replication lag", description="Log that the best standby does not have on its disk yet.", unit="bytes", queries={"lag": f"max by ({_STORE}) (fmq_store_replication_lag_bytes{{}})"}),
+        Panel(title="Replication delay", description="Time by which the disk of the best standby is behind.", unit="s", queries={"delay": f"max by ({_STORE}) (fmq_store_replication_lag_seconds{{}})"}),
+        Panel(title="Oldest transaction", description="In the store's database. One with a snapshot keeps dead rows alive; alerts come at 5 minutes.", unit="s",
+              queries={"transaction": f"max by ({_STORE}) (fmq_store_oldest_transaction_seconds{{}})", "with a snapshot": f"max by ({_STORE}) (fmq_store_oldest_snapshot_seconds{{}})"}),
+        Panel(title="Dead rows", description="Among the unsettled messages, until autovacuum cleans up. A sawtooth is normal.", unit="short",
+              queries={"{{queue}}": f"max by ({_STORE}, queue) (fmq_store_dead_rows{{}})"}),
+        Panel(title="Failovers and reconnects", description="The timeline rises with each failover. Connections that replaced one that had ended, and transactions run again after a deadlock.", unit="short",
+              queries={
+                  "timeline": f"max by ({_STORE}) (fmq_store_timeline{{}})",
+                  "reconnects": "sum(increase(fmq_store_reconnects_total{}[$__rate_interval]))",
+                  "transactions run again": "sum(increase(fmq_store_transaction_retries_total{}[$__rate_interval]))",
+                  "not a primary": f"1 - min by ({_STORE}) (fmq_store_primary{{}})",
+              }),
     ],
     "Services": [
         Panel(title="Memory", description="Resident, of each process.", unit="bytes", queries={"{{job}} {{instance}}": "fmq_process_resident_memory_bytes{}"}),
         Panel(title="Processor time", description="Seconds of it in a second, of each process. 1: a whole core.", unit="short",
               queries={"{{job}} {{instance}}": "rate(fmq_process_cpu_seconds_total{}[$__rate_interval])"}),
-        Panel(title="Running for", description="Since the start of each process. A saw: it starts again and again.", unit="s",
+        Panel(title="Running for", description="Time since the start of each process. A sawtooth means that it restarts repeatedly.", unit="s",
               queries={"{{job}} {{instance}}": "time() - fmq_process_start_time_seconds{}"}),
     ],
 }  # fmt: skip
@@ -371,10 +214,10 @@ QUEUE: dict[str, list[Panel]] = {
 
 def dashboards() -> dict[str, Json]:
     """Every dashboard by its file name."""
-    queue = _variable("queue", "Queue", 'label_values(fmq_messages{job=~"$job"}, queue)', multi=False)
+    queue = variable("queue", "Queue", 'label_values(fmq_messages{job=~"$job"}, queue)', multi=False)
     return {
-        "fmq-overview.json": _dashboard("fmq-overview", "fmq: all queues", "Every queue, the listeners and the store.", OVERVIEW, []),
-        "fmq-queue.json": _dashboard("fmq-queue", "fmq: one queue", "One queue in depth.", QUEUE, [queue]),
+        "fmq-overview.json": dashboard("fmq-overview", "fmq: all queues", "Every queue, the listeners and the store.", OVERVIEW, []),
+        "fmq-queue.json": dashboard("fmq-queue", "fmq: one queue", "One queue in depth.", QUEUE, [queue]),
     }  # fmt: skip
 
 

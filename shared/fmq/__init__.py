@@ -7,7 +7,7 @@ module that defines it.
 from fmq.message import Message, Properties
 from fmq.outcome import Dead, Done, Outcome, Reject, Retry, RetryLater, Unavailable, batch_handler
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Dead",

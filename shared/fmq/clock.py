@@ -1,9 +1,7 @@
 """Time, injected everywhere so that tests move it by hand.
 
-Two clocks, because they answer different questions. ``wall`` is the date that
-people read (``received_at``); an operator or NTP may set it. ``steady`` never
-jumps within one boot of the machine and is shared by all its processes and
-containers, so leases and delays are measured with it.
+There are two clocks. ``wall`` is the date that people read (``received_at``); an operator or NTP may set it. ``steady`` never
+jumps within one boot of the machine and is shared by all its processes and containers, so it measures leases and delays.
 """
 
 import time
@@ -17,14 +15,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
-    """What fmq asks of time."""
+    """The two clocks."""
 
     def wall(self) -> float:
         """Unix time in seconds."""
         ...
 
     def steady(self) -> float:
-        """Seconds since an arbitrary point that all processes of this boot share; never goes back."""
+        """Seconds since an arbitrary point that all processes of this boot share. Never goes back."""
         ...
 
     def boot_id(self) -> str:
@@ -50,7 +48,7 @@ def _read_boot_id() -> str:
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
-        # No Linux: the moment of boot, to the minute, tells boots apart well enough.
+        # Not Linux: the minute of the boot distinguishes boots well enough.
         return f"booted-{round((time.time() - time.monotonic()) / 60)}"
 
 

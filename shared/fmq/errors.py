@@ -1,4 +1,4 @@
-"""Every error that fmq raises on purpose. Each docstring is the default text."""
+"""The errors of fmq. Each docstring is the default text."""
 
 
 class FmqError(Exception):
@@ -9,11 +9,11 @@ class FmqError(Exception):
 
 
 class SettingsError(FmqError):
-    """The settings are wrong."""
+    """The settings are invalid."""
 
 
 class WrongOrder(SettingsError):
-    """The queue is delivered in order and the processor does not ask for it, or the other way round."""
+    """The queue is delivered in order and the processor works without order, or the reverse."""
 
 
 class HandlerError(FmqError):
@@ -28,13 +28,25 @@ class UnknownQueue(QueueError):
     """No queue has that name."""
 
 
+class QueueInUse(QueueError):
+    """The queue can't be deleted: it has messages, or a listener fills it."""
+
+
 class StoreUnavailable(QueueError):
-    """The store can't be written right now (full disk, I/O error, lock held too long); trying again may work."""
+    """The store can't be written at the moment (full disk, I/O error, lock held too long). Trying again may work."""
 
 
 class StoreRefused(QueueError):
-    """The store can't be opened as it is, and was left untouched; an operator has to act."""
+    """The store can't be opened and was not changed. An operator has to act."""
+
+
+class NoStore(StoreRefused):
+    """There is no store at this place yet. A listener creates it."""
+
+
+class LoginRefused(StoreRefused):
+    """The server refuses the user, the password or the database. The settings are wrong, or the server's rules."""
 
 
 class StoreDamaged(StoreRefused):
-    """The store's file is damaged, and was left untouched."""
+    """The store's file is damaged. It was not changed."""

@@ -1,22 +1,22 @@
-"""What a check of `fmq doctor` finds. Pure."""
+"""The findings of `fmq doctor`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
-    """It works, but something is likely to go wrong, or to be other than meant."""
+    """It works, but something may go wrong or is probably not intended."""
     PROBLEM = "problem"
     """It does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``about`` names what was looked at, ``text`` what was seen there, ``advice`` what to do if it is not ok."""
+    """``about`` names the subject, ``text`` says what was found, ``advice`` what to do if it is not ok."""
 
     about: str
     level: Level
@@ -25,12 +25,12 @@ class Finding:
 
 
 def ok(about: str, text: str) -> Finding:
-    """All is as it should be."""
+    """A finding without a problem."""
     return Finding(about, Level.OK, text)
 
 
 def warning(about: str, text: str, advice: str) -> Finding:
-    """It works, but."""
+    """A finding that may become a problem."""
     return Finding(about, Level.WARNING, text, advice)
 
 

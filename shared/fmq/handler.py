@@ -1,13 +1,13 @@
-"""What a user's handler is, and loading one.
+"""Definition and loading of handlers.
 
 A handler is a function ``handle(message)``, an async function, or one marked with ``fmq.batch_handler`` that takes
-a list; or a class with a method ``handle`` of any of these kinds. ``setup()`` and ``teardown()``, beside the
-function in its module or as methods of the class, run once before the first and after the last message; both may
-be async.
+a list; or a class with a method ``handle`` of any of these kinds. ``setup()`` and ``teardown()``, in the
+same module or as methods of the class, run once before the first and after the last message; both may be async.
 
-A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.settings.HandlerSettings``), is made
+A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.service.settings.HandlerSettings``), is made
 with these, read from the environment like all others, and with the registry that its metrics go to. A method
-``know_store(identity)`` is told the identity of the store, for ids that are unique beyond it (``fmq.message.unique_id``).
+``know_store(identity)`` receives the identity of the store, for ids that are unique across stores
+(``fmq.message.unique_id``).
 """
 
 import importlib
@@ -22,7 +22,9 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from fmq.errors import HandlerError, SettingsError
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings, setting
+
+__all__ = ["Definition", "Handler", "HandlerSettings", "find_handler", "setting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Definition:
             name=self.name,
             handle=found,
             is_async=inspect.iscoroutinefunction(found)
-            or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004
+            or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004 - the method itself is examined
             is_batch=bool(getattr(found, "__fmq_batch__", False)),
             setup=_callable(holder, "setup"),
             teardown=_callable(holder, "teardown"),
@@ -94,7 +96,9 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     module_name, colon, attribute = target.partition(":")
     if not colon or not module_name or not attribute:
         known = ", ".join(sorted(builtin)) or "none"
-        raise HandlerError(f"{reference!r} is no handler: it would be package.module:function or a built-in ({known})")
+        raise HandlerError(
+            f"Invalid handler {reference!r}: expected package.module:function or a built-in handler ({known})"
+        )
     try:
         here = str(Path.cwd())
     except FileNotFoundError:
@@ -114,11 +118,6 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
                 f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}"
             ) from None
     return Definition(reference, found, module)
-
-
-def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
-    """Find and make a handler that asks for no settings. Raises HandlerError."""
-    return find_handler(reference, builtin).make(None, CollectorRegistry())
 
 
 def _callable(holder: object, name: str) -> Callable[..., Any] | None:

@@ -1,4 +1,4 @@
-"""What is stored and what is lent: frozen values, no I/O."""
+"""Messages, claims and counters: frozen values, no I/O."""
 
 import json
 import re
@@ -9,7 +9,12 @@ from uuid import UUID, uuid5
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 LATEST_MOMENT = 253_402_300_800
-"""Unix seconds from which on there is no date (the year 10000); milliseconds of today are far beyond it."""
+"""The first Unix time that is not a date any more (the year 10000). Milliseconds of today are far beyond it."""
+
+
+MessageId = int
+"""Identifies a message within its queue. Only the store may rely on more than equality: other code neither compares nor
+calculates with ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +23,8 @@ class Properties:
 
     Topic alias and subscription identifier belong to one connection and are not kept.
 
-    ``raw`` is set only where a listener could not take the properties apart (docs/adr/0016): all of them as they came, from
-    the property length on (section 2.2.2). The other fields then hold what stands before the fault.
+    ``raw`` is set only if a listener could not parse the properties (docs/adr/0016): all their bytes, starting with the
+    property length (section 2.2.2). The other fields then hold the properties before the fault.
     """
 
     payload_format_indicator: int | None = None
@@ -32,7 +37,7 @@ class Properties:
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes of memory they take, rather more than fewer."""
+        """An upper estimate of the memory that they take, in bytes."""
         texts = len(self.content_type or "") + len(self.response_topic or "")
         pairs = sum([len(name) + len(value) for name, value in self.user_properties])
         binary = len(self.correlation_data or b"") + len(self.raw or b"")
@@ -44,7 +49,7 @@ class Properties:
 
     @property
     def trace(self) -> dict[str, str]:
-        """The publisher's trace context as it gave it: ``traceparent``, and ``tracestate`` if there is one.
+        """The publisher's trace context: ``traceparent``, and ``tracestate`` if there is one.
 
         Empty without a valid ``traceparent`` (W3C Trace Context, section 3.2, in user properties as W3C Trace Context for
         MQTT says).
@@ -60,7 +65,7 @@ NO_PROPERTIES = Properties()
 
 
 class Incoming(NamedTuple):
-    """A PUBLISH on its way into a queue. A tuple, since a listener makes one per packet.
+    """A PUBLISH that is about to be stored. A tuple, since a listener makes one per packet.
 
     With a ``reason`` it is stored as a dead letter: no handler gets it before an operator requeues it.
     """
@@ -76,10 +81,10 @@ class Incoming(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What an incoming message asks for beside being stored.
+    """Options for storing an incoming message.
 
-    ``key``: it is a duplicate if one with this key came into the same queue less than ``key_seconds`` ago. ``delay``: it is
-    not lent before so many seconds have passed.
+    ``key``: the message is a duplicate if one with the same key came into the same queue less than ``key_seconds`` ago.
+    ``delay``: seconds before it is lent.
     """
 
     key: str | None = None
@@ -88,7 +93,7 @@ class Terms(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What a listener needs to know of a commit if it is killed right after it: kept with the messages, in the same commit.
+    """What a listener needs to know about a commit if it is killed right after it. Stored in the same commit as the messages.
 
     ``number`` counts up within the ``session``; receipts numbered below ``first_kept`` are dropped.
     """
@@ -105,7 +110,7 @@ class Message(NamedTuple):
     ``received_at`` is in Unix seconds; ``retry_count`` is the number of attempts that failed before this one.
     """
 
-    id: int
+    id: MessageId
     queue: str
     topic: str
     payload: bytes
@@ -117,13 +122,13 @@ class Message(NamedTuple):
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes of memory it takes, rather more than fewer: of payload, topic and properties."""
+        """An upper estimate of the memory that payload, topic and properties take, in bytes."""
         size = len(self.payload) + 4 * len(self.topic)
         return size if self.properties is NO_PROPERTIES else size + self.properties.held_bytes
 
     @property
     def body(self) -> Any:  # noqa: ANN401 - whatever the payload was decoded to
-        """What the processor decoded the payload to; without decoding, the payload."""
+        """The decoded payload; the payload itself if the processor does not decode."""
         return self.payload
 
     @property
@@ -133,17 +138,17 @@ class Message(NamedTuple):
 
     @property
     def unique_id(self) -> UUID:
-        """What names this message among those of all queues and stores, the same at every attempt. See ``unique_id``.
+        """An id that is unique among all queues and stores and the same in every attempt. See ``unique_id``.
 
-        For handlers: raises RuntimeError in a process that is not a processor, where nobody has named the store.
+        For handlers. Raises RuntimeError outside a processor, where the store is unknown.
         """
         if not _serving:
-            raise RuntimeError("only a processor knows the store of its messages; elsewhere use fmq.message.unique_id")
+            raise RuntimeError("Only a processor knows the store of its messages. Elsewhere use fmq.message.unique_id")
         return unique_id(_serving[-1], self)
 
     @property
     def trace(self) -> dict[str, str]:
-        """The publisher's trace context, as headers to send on; empty if it gave none. See ``Properties.trace``."""
+        """The publisher's trace context, as headers to send on. Empty without one. See ``Properties.trace``."""
         return self.properties.trace
 
     def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
@@ -169,10 +174,9 @@ def with_body(message: Message, body: object) -> Message:
 class Claim(NamedTuple):
     """A message lent to one worker until ``lease_until`` (seconds of the store's own steady time).
 
-    ``attempt`` counts from 1. ``suspect`` tells that the last attempt ended with its lease running out, so
-    this message may be what killed or hung its worker: handle it with nothing else in hand. ``waited``: how many seconds the
-    message had been in the store when it was lent, whatever the wall clock did meanwhile; only of one with properties, whose
-    Message Expiry Interval counts from there.
+    ``attempt`` counts from 1. ``suspect``: the lease of the last attempt ran out, so this message may have killed or hung its
+    worker; handle it alone. ``waited``: seconds that the message had been in the store when it was lent, by the store's time.
+    It is set only for messages with properties, since a Message Expiry Interval counts from there.
     """
 
     message: Message
@@ -188,7 +192,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message given up, with the reason. ``dead_at`` is in Unix seconds."""
+    """A message that was given up, with the reason. ``dead_at`` is in Unix seconds."""
 
     message: Message
     dead_at: float
@@ -197,7 +201,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How a pending message waits: it is due in ``due_in`` seconds; ``reason`` is why its last attempt failed, if one has."""
+    """When a pending message is due, in seconds from now, and why its last attempt failed, if one did."""
 
     due_in: float
     reason: str = ""
@@ -205,7 +209,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why a queue lends nothing. ``since`` is in Unix seconds."""
+    """Why a queue is paused. ``since`` is in Unix seconds."""
 
     since: float
     reason: str
@@ -213,10 +217,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """How a queue stands, in messages; read in constant time.
+    """The counters of a queue, in messages. Read in constant time.
 
-    ``pending`` includes messages that wait for a retry. ``done`` counts the handled messages that retention has
-    not deleted yet, ``stored`` every message ever put. ``oldest_pending_at`` is a ``received_at`` or None.
+    ``pending`` includes messages that wait for a retry. ``done`` counts handled messages that retention has not deleted yet.
+    Totals that only grow: ``stored`` counts stored messages, ``handled`` messages that became done, ``failed`` failed attempts,
+    ``died`` messages that became dead letters. ``oldest_pending_at`` is a ``received_at`` or None.
     """
 
     name: str
@@ -227,29 +232,32 @@ class QueueStats:
     dead: int
     oldest_pending_at: float | None
     paused: Pause | None = None
+    handled: int = 0
+    failed: int = 0
+    died: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """How the store as a whole stands, in bytes."""
+    """Sizes of the store, in bytes. None where the store can't know them, as for the disk of another host."""
 
     database_bytes: int
-    wal_bytes: int
-    free_disk_bytes: int
+    wal_bytes: int | None
+    free_disk_bytes: int | None
 
 
 _serving: list[UUID] = []
-"""The identity of the store whose messages this process hands to its handler: one processor serves one store."""
+"""The identity of the store whose messages this process handles: one processor serves one store."""
 
 
 def serve_store(identity: UUID) -> None:
-    """Say whose messages this process handles from now on; ``identity`` is Queue.identity()."""
+    """Set the store whose messages this process handles; ``identity`` is Notes.identity()."""
     _serving[:] = [identity]
 
 
 def unique_id(store: UUID, message: Message) -> UUID:
-    """What names ``message`` among those of all stores, the same at every attempt; ``store`` is Queue.identity().
+    """An id of ``message`` that is unique among all stores and the same in every attempt; ``store`` is Notes.identity().
 
-    The time is part of it: a store that was restored from a backup gives ids out once more. A version 5 UUID (RFC 9562).
+    It includes the time of receipt, since a store restored from a backup assigns ids again. A version 5 UUID (RFC 9562).
     """
     return uuid5(store, f"{message.queue}\n{message.id}\n{message.received_at!r}")

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fmq.message import LATEST_MOMENT, DeadLetter, Incoming, Message, Properties
@@ -11,9 +11,9 @@ from fmq.topics import parse
 
 
 def message_fields(message: Message) -> dict[str, Any]:
-    """What JSON holds of a message, by the names of the guide's columns where it has them.
+    """The fields of a message in JSON, named after the columns of a queue's table.
 
-    ``payload`` is the text, where the payload is UTF-8; else null, with the bytes in ``payload_base64``.
+    ``payload`` is the text if the payload is UTF-8. Otherwise it is null, and ``payload_base64`` has the bytes.
     """
     fields: dict[str, Any] = {
         "id": message.id,
@@ -33,7 +33,7 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 
 def property_fields(properties: Properties) -> dict[str, Any]:
-    """What is set of the MQTT 5 properties; ``correlation_data`` and ``raw`` in base64, ``user_properties`` as pairs."""
+    """The MQTT 5 properties that are set; ``correlation_data`` and ``raw`` in base64, ``user_properties`` as pairs."""
     values = {name: getattr(properties, name) for name in _PROPERTY_KINDS}
     return {
         name: _base64(value) if name in _BINARY else value for name, value in values.items() if value not in (None, ())
@@ -41,24 +41,29 @@ def property_fields(properties: Properties) -> dict[str, Any]:
 
 
 def letter_fields(letter: DeadLetter) -> dict[str, Any]:
-    """The same of a dead letter, with ``reason`` and ``dead_at`` (Unix seconds)."""
+    """The fields of a dead letter, with ``reason`` and ``dead_at`` (Unix seconds)."""
     return {**message_fields(letter.message), "reason": letter.reason, "dead_at": letter.dead_at}
 
 
 def message_json(message: Message) -> str:
-    """One line of ASCII, without its end, that begins with ``JSON_BEGINS``; what is not ASCII is escaped.
+    """One line of ASCII, without its end, that starts with ``JSON_BEGINS``. Other characters are escaped.
 
-    So there is nothing in it that any reader takes for the end of a line, and strings that no UTF-8 holds (lone
-    surrogates) do no harm.
+    So it has nothing that a reader could take for the end of a line, and strings that UTF-8 can't encode (lone surrogates)
+    do no harm.
     """
     return json.dumps(message_fields(message), separators=(",", ":"))
 
 
 def read_message_json(line: str | bytes) -> Incoming:
-    """The message in a line of ``message_json``, to be stored again; what else stands there is not looked at.
+    """The message in a line of ``message_json``, to be stored again. Ignores unknown fields.
 
-    Raises ValueError that names each wrong field.
+    Raises ValueError that names each invalid field.
     """
+    return incoming_of(read_fields(line))
+
+
+def read_fields(line: str | bytes) -> dict[str, Any]:
+    """The JSON object in a line. Raises ValueError."""
     try:
         fields = json.loads(line, object_pairs_hook=_unique)
     except RecursionError:
@@ -66,21 +71,31 @@ def read_message_json(line: str | bytes) -> Incoming:
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text; is the file compressed?") from None
     if not isinstance(fields, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - like everything else that is wrong with the line
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - like everything else that is wrong with the line
+    return fields
+
+
+def incoming_of(fields: dict[str, Any]) -> Incoming:
+    """The message in fields of ``message_fields``. Raises ValueError that names each invalid field."""
+    return Incoming(**read_each(fields, _READ))
+
+
+def read_each(fields: dict[str, Any], readers: Mapping[str, Callable[[dict[str, Any], str], Any]]) -> dict[str, Any]:
+    """What each reader makes of the field of its name. Raises ValueError that names each invalid field."""
     values: dict[str, Any] = {}
     wrong: list[str] = []
-    for name, read in _READ.items():
+    for name, read in readers.items():
         try:
             values[name] = read(fields, name)
         except ValueError as error:
             wrong.append(str(error))
     if wrong:
         raise ValueError("; ".join(wrong))
-    return Incoming(**values)
+    return values
 
 
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of a member that is given twice, readers take one or the other (RFC 8259, section 4): here neither."""
+    """A JSON object. Readers differ on a name that is given twice (RFC 8259, section 4): this one refuses it."""
     found = dict(members)
     if len(found) < len(members):
         twice = sorted(name for name, count in Counter(name for name, _ in members).items() if count > 1)
@@ -100,21 +115,23 @@ _PROPERTY_KINDS: dict[str, type] = {
 _BINARY = ("correlation_data", "raw")
 
 
-def _field(fields: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - of that kind
+def field_of(fields: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401 - of that kind
+    """A field that has to be of a kind. Raises ValueError."""
     value = fields.get(name)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(
-            f"{name} is missing" if value is None else f"{name} is {_shown(value)}, which is of a wrong kind"
+            f"{name} is missing" if value is None else f"{name} is {_shown(value)}, which has the wrong type"
         )
     return value
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
-    return str(_field(fields, name, str))
+    return str(field_of(fields, name, str))
 
 
-def _moment(fields: dict[str, Any], name: str) -> float:
-    value = _field(fields, name, (int, float))
+def moment_of(fields: dict[str, Any], name: str) -> float:
+    """A field with a time in Unix seconds. Raises ValueError."""
+    value = field_of(fields, name, (int, float))
     if not 0 <= value < LATEST_MOMENT:
         hint = " (milliseconds?)" if LATEST_MOMENT <= value < 1_000 * LATEST_MOMENT else ""
         raise ValueError(f"{name} is {_shown(value)}{hint}: expected Unix seconds, from 0 up to the year 9999")
@@ -122,7 +139,7 @@ def _moment(fields: dict[str, Any], name: str) -> float:
 
 
 def _qos(fields: dict[str, Any], name: str) -> int:
-    value: int = _field(fields, name, int)
+    value: int = field_of(fields, name, int)
     if value not in (0, 1, 2):
         raise ValueError(f"{name} is {_shown(value)}: expected 0, 1 or 2")
     return value
@@ -134,22 +151,22 @@ def _payload(fields: dict[str, Any], name: str) -> bytes:
     try:
         return _text(fields, name).encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} is text that no UTF-8 holds (a lone surrogate)") from None
+        raise ValueError(f"{name} is text that UTF-8 can't encode (a lone surrogate)") from None
 
 
 def _bytes(fields: dict[str, Any], name: str) -> bytes:
-    text = _field(fields, name, str)
+    text = field_of(fields, name, str)
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:  # also of text that is not ASCII
-        raise ValueError(f"{name} is no base64: {error}") from None
+        raise ValueError(f"{name} is not base64: {error}") from None
 
 
 def _properties(message: dict[str, Any], name: str) -> Properties | None:
-    fields: dict[str, Any] = _field({name: {}, **message}, name, dict)
+    fields: dict[str, Any] = field_of({name: {}, **message}, name, dict)
     if unknown := fields.keys() - _PROPERTY_KINDS:
-        raise ValueError(f"{', '.join(sorted(unknown))}: no property of MQTT 5 that is kept")
-    values = {name: _field(fields, name, _PROPERTY_KINDS[name]) for name in fields}
+        raise ValueError(f"{', '.join(sorted(unknown))}: not an MQTT 5 property that fmq keeps")
+    values = {name: field_of(fields, name, _PROPERTY_KINDS[name]) for name in fields}
     for binary in _BINARY:
         if binary in values:
             values[binary] = _bytes(fields, binary)
@@ -172,9 +189,9 @@ _READ: dict[str, Callable[[dict[str, Any], str], Any]] = {
     "queue": _text,
     "topic": _text,
     "payload": _payload,
-    "received_at": _moment,
+    "received_at": moment_of,
     "qos": _qos,
-    "retain": lambda fields, name: _field(fields, name, bool),
+    "retain": lambda fields, name: field_of(fields, name, bool),
     "properties": _properties,
 }
 _LIMITS = {"payload_format_indicator": 1, "message_expiry_interval": 2**32 - 1}
@@ -182,16 +199,16 @@ _LIMITS = {"payload_format_indicator": 1, "message_expiry_interval": 2**32 - 1}
 
 
 def require_storable(message: Incoming) -> None:
-    """Raise ValueError unless a store takes ``message``: its queue is a topic filter, its topic UTF-8."""
+    """Raise ValueError unless a store accepts ``message``: its queue is a topic filter, its topic is UTF-8."""
     parse(message.queue)
     try:
         message.topic.encode()
     except UnicodeEncodeError:
-        raise ValueError("topic is text that no UTF-8 holds (a lone surrogate)") from None
+        raise ValueError("topic is text that UTF-8 can't encode (a lone surrogate)") from None
 
 
 JSON_BEGINS = '{"id":'
-"""How each ``message_json`` begins."""
+"""The start of each ``message_json``."""
 
 
 def _base64(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a handler made of a message, and what follows from it. Pure."""
+"""The outcomes of a handler's attempt, and the settlement that follows."""
 
 import math
 import random
@@ -13,27 +13,27 @@ from fmq.backoff import Backoff
 REASON_LIMIT = 4_000
 """The longest reason kept with a message, in characters."""
 LONGEST_DELAY = 365 * 86_400.0
-"""The longest delay before a retry, in seconds: beyond it a handler has rather passed a time than a delay."""
+"""The longest delay before a retry, in seconds. A larger value is probably a point in time, not a delay."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Cause(StrEnum):
-    """Why an attempt failed, in few words: the label ``reason`` of the metrics. The text with it is for people."""
+    """The cause of a failed attempt: the label ``reason`` of the metrics. The reason with it is text for people."""
 
     EXCEPTION = "exception"
-    """The handler raised one."""
+    """The handler raised an exception."""
     RETURNED_FALSE = "returned_false"
     ASKED = "asked"
     """The handler asked for a retry."""
     UNAVAILABLE = "unavailable"
-    """What the handler calls is down."""
+    """The handler's target is down."""
     REJECTED = "rejected"
-    """The handler gave the message up."""
+    """The handler rejected the message."""
     BAD_RESULT = "bad_result"
-    """What the handler returned means nothing."""
+    """The handler returned a value without a meaning."""
     UNREADABLE = "unreadable"
-    """It can't be decoded, or the filter has no answer for it."""
+    """The payload can't be decoded, or the filter fails on it."""
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
     """The lease ran out in every attempt."""
@@ -48,7 +48,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Not handled: once more, ``delay`` seconds from now."""
+    """Not handled: try again ``delay`` seconds from now."""
 
     delay: float
     reason: str = ""
@@ -57,7 +57,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Given up: kept as a dead letter with ``reason``."""
+    """Given up: keep it as a dead letter with ``reason``."""
 
     reason: str
     cause: Cause = Cause.REJECTED
@@ -65,7 +65,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Pending again, and the attempt does not count: at its old place, or due ``delay`` seconds from now."""
+    """Pending again without counting the attempt: at its old position, or due ``delay`` seconds from now."""
 
     delay: float | None = None
 
@@ -75,7 +75,7 @@ Settlement = Done | RetryLater | Dead | GiveBack
 
 
 class Reject(Exception):
-    """Raised by a handler: this message is dead at once."""
+    """Raised by a handler to move the message to dead letters at once."""
 
     cause = Cause.REJECTED
 
@@ -85,7 +85,7 @@ class Reject(Exception):
 
 
 class Retry(Exception):
-    """Raised by a handler: try this message again, ``after`` seconds from now (by default as the backoff says)."""
+    """Raised by a handler to try the message again ``after`` seconds from now (default: by the backoff)."""
 
     def __init__(self, after: float | None = None, reason: str = "", cause: Cause = Cause.ASKED) -> None:
         super().__init__(reason or "the handler asked for a retry")
@@ -95,9 +95,9 @@ class Retry(Exception):
 
 
 class Unavailable(Retry):
-    """Raised by a handler: the target itself is down or asks us to hold off, so that other messages would fail as well.
+    """Raised by a handler if its target is down or overloaded, so that other messages would fail as well.
 
-    For a refused connection, a timeout, HTTP 429 or 503; what only this message suffers from is a plain Retry.
+    For a refused connection, a timeout, HTTP 429 or 503. For a failure of this message alone, raise Retry.
     """
 
     def __init__(self, after: float | None = None, reason: str = "the target is unavailable") -> None:
@@ -106,7 +106,7 @@ class Unavailable(Retry):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon. ``max_retries`` retries follow the first attempt."""
+    """How often and how soon to retry. ``max_retries`` retries follow the first attempt."""
 
     max_retries: int = 3
     backoff: Backoff = field(default_factory=Backoff)
@@ -117,16 +117,16 @@ class RetryPolicy:
 
 
 def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Random) -> Outcome:
-    """What follows from ``result``: what a handler returned, or the exception that it raised.
+    """The outcome of ``result``, which is what a handler returned or the exception that it raised.
 
-    ``False`` and any exception mean retry, ``Reject`` dead at once, ``Retry`` retry then, an outcome itself,
-    anything else done. A retry beyond the policy's limit is a dead letter that keeps the last reason and cause. A delay
-    that ``delay_seconds`` does not take has no effect, and the reason says so.
+    ``False`` and any exception mean retry, ``Reject`` means dead at once, ``Retry`` a retry at the given time, an outcome means
+    itself, anything else done. A retry beyond the policy's limit becomes a dead letter with the last reason and cause. An
+    invalid delay (see ``delay_seconds``) has no effect, and the reason says so.
     """
     delay: object = None
     match result:
         case Done():
-            return Done()  # and not one of a handler's own class, which the settlement looks at
+            return Done()  # not an instance of a handler's own subclass, which the settlement would examine
         case Dead() | Reject():
             return Dead(_shorten(result.reason), _cause(result.cause, Cause.REJECTED))
         case Retry():
@@ -149,18 +149,18 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
 
 
 def delay_seconds(given: object) -> float | None:
-    """``given`` as a delay from 0 to LONGEST_DELAY (a negative one is 0); None if it is more, or no number."""
+    """``given`` as a delay from 0 to LONGEST_DELAY (0 if negative). None if it is longer or not a number."""
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None
     try:
-        seconds = float(given)  # also of a handler's own class of numbers, whose methods may raise anything later
+        seconds = float(given)  # may be a handler's own class of numbers, whose methods may raise anything later
     except OverflowError:  # a large int
         return 0.0 if given < 0 else None
     return max(0.0, seconds) if -math.inf < seconds <= LONGEST_DELAY else None  # NaN is in no range
 
 
 def describe(error: BaseException) -> str:
-    """One line with the error, then the innermost frames of its traceback."""
+    """One line with the error, followed by the innermost frames of its traceback."""
     try:
         head = "".join(traceback.format_exception_only(error)).strip()
     except BaseException as another:  # noqa: BLE001 - whatever a handler's own exception class does
@@ -170,7 +170,7 @@ def describe(error: BaseException) -> str:
 
 
 def is_mistake(result: object) -> bool:
-    """Whether ``result`` is an exception that a mistake in the handler raises, and no target that is down."""
+    """Whether ``result`` is an exception that shows a programming error in the handler."""
     return isinstance(result, _MISTAKES)
 
 
@@ -187,7 +187,7 @@ def batch_handler(function: _F) -> _F:
 
 
 def _shorten(reason: object) -> str:
-    """``reason`` as text that any store takes: whatever a handler passed, not too long, no lone surrogates."""
+    """``reason`` as text that any store accepts, whatever a handler passed: not too long, without lone surrogates."""
     text = reason if type(reason) is str else _text(reason, str)
     text = text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
     return text.encode(errors="backslashreplace").decode()
@@ -202,5 +202,5 @@ def _text(value: object, make: Callable[[object], str]) -> str:
 
 
 def _cause(given: object, otherwise: Cause) -> Cause:
-    """A metric's label is one of a few."""
+    """A valid label, since metrics need few values."""
     return given if isinstance(given, Cause) else otherwise

@@ -1,4 +1,4 @@
-"""Topic filters (MQTT 5, section 4.7): what is valid, and what matches. Pure."""
+"""Topic filters (MQTT 5, section 4.7): validity and matching."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,39 +6,42 @@ from dataclasses import dataclass
 _LONGEST = 65_535
 _SHARE = "$share/"
 QUARANTINE = "$quarantine"
-"""The queue of messages that belong to no other one or can't be parsed: dead letters from the start (docs/adr/0016)."""
+"""The queue of messages that match no filter or can't be parsed. They are dead letters from the start (docs/adr/0016)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFilter:
-    """``text`` is what is subscribed to, ``name`` the queue: the same without ``$share/GROUP/``."""
+    """``text`` is the filter to subscribe to. ``name`` is the queue: the filter without ``$share/GROUP/``."""
 
     text: str
     name: str
 
 
+def queue_name(text: str) -> str:
+    """The queue of a topic filter that may be invalid: the filter without ``$share/GROUP/``."""
+    return _shared(text)[2]
+
+
 def parse(text: str) -> TopicFilter:
     """Check a topic filter. Raises ValueError with what is wrong."""
-    name = text
-    if text.startswith("$share"):
-        _, _, rest = text.partition("/")
-        group, slash, name = rest.partition("/")
-        if not text.startswith(_SHARE) or not slash or not group or "+" in group or "#" in group:
-            raise ValueError(f"{text!r} is no shared subscription: it would be $share/GROUP/FILTER")
+    group, slash, name = _shared(text)
+    is_valid = text.startswith(_SHARE) and slash and group and "+" not in group and "#" not in group
+    if text.startswith("$share") and not is_valid:
+        raise ValueError(f"Invalid shared subscription {text!r}: expected $share/GROUP/FILTER")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"{text!r} is no valid UTF-8") from None
+        raise ValueError(f"{text!r} is not valid UTF-8") from None
     if not name:
         raise ValueError("a topic filter can't be empty")
     if size > _LONGEST:
-        raise ValueError(f"a topic filter of {size} bytes is too long: {_LONGEST} is the most")
+        raise ValueError(f"a topic filter of {size} bytes is too long: the maximum is {_LONGEST}")
     if "\0" in text:
         raise ValueError(f"{text!r} has a NUL character")
     levels = name.split("/")
     for level in levels:
         if len(level) > 1 and ("+" in level or "#" in level):
-            raise ValueError(f"{text!r} has a wildcard beside other characters: + and # fill a whole level")
+            raise ValueError(f"{text!r} has a wildcard next to other characters: + and # have to fill a whole level")
     if "#" in levels[:-1]:
         raise ValueError(f"{text!r} has # before its last level")
     return TopicFilter(text, name)
@@ -55,3 +58,9 @@ def matches(filter_levels: Sequence[str], topic: str) -> bool:
         if index >= len(levels) or level not in ("+", levels[index]):
             return False
     return len(levels) == len(filter_levels)
+
+
+def _shared(text: str) -> tuple[str, str, str]:
+    """The group of a shared subscription, the slash after it, and the filter; without a group for a plain filter."""
+    prefix, _, rest = text.partition("/")
+    return rest.partition("/") if prefix == "$share" else ("", "", text)

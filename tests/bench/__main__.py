@@ -1,4 +1,4 @@
-"""How fast fmq is, beside what one would use without it: ``python tests/bench [--quick] [--only NAME]``.
+"""Throughput of fmq, compared with what one would use without it: ``python tests/bench [--quick] [--only NAME]``.
 
 Several rounds in turn on one machine in one run. A full run writes docs/benchmarks.md and its plots. Nothing here
 fails because a machine is slow.
@@ -15,7 +15,21 @@ from pathlib import Path
 _TESTS = Path(__file__).resolve().parents[1]
 sys.path[0] = str(_TESTS)  # in place of this folder, so that its modules are bench.…
 
-from bench import deep, drain, endtoend, footprint, latency, processing, programs, report, store  # noqa: E402
+from bench import (  # noqa: E402
+    deep,
+    drain,
+    endtoend,
+    footprint,
+    latency,
+    postgres,
+    processing,
+    programs,
+    report,
+    scale,
+    snapshot,
+    store,
+    web,
+)
 from bench.measure import Figures, Part, Round  # noqa: E402
 
 _DOCS = _TESTS.parent / "docs"
@@ -27,17 +41,25 @@ _PARTS: Mapping[str, Part] = {
     "latency": latency,
     "footprint": footprint,
     "deep": deep,
+    "web": web,
+    "postgres": postgres,
+    "scale": scale,
 }
+_ON_REQUEST: Mapping[str, Part] = {"snapshot": snapshot}
+"""Only with --only: they take long, and do not compare fmq with others."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python tests/bench", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="One short round, for a first look; writes no document.")
-    parser.add_argument("--only", action="append", choices=_PARTS, help="Only this part; writes no document.")
+    parser.add_argument(
+        "--only", action="append", choices=[*_PARTS, *_ON_REQUEST], help="Only this part; writes no document."
+    )
     parser.add_argument("--rounds", type=int, help="How many rounds; 5 by default, and 1 with --quick.")
     arguments = parser.parse_args()
     rounds = arguments.rounds or (1 if arguments.quick else 5)
-    chosen = {name: part for name, part in _PARTS.items() if name in (arguments.only or _PARTS)}
+    every = {**_PARTS, **_ON_REQUEST}
+    chosen = {name: part for name, part in every.items() if name in (arguments.only or _PARTS)}
     began, load = time.monotonic(), os.getloadavg()[0]
     results: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="fmq-bench-") as kept:

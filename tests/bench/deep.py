@@ -7,7 +7,8 @@ from pathlib import Path
 from bench import programs
 from bench.measure import TOPIC, Figures, Goal, Round, Table
 from bench.store import fill, take
-from fmq.queue import Durability, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
 from support.broker import Broker
 from support.processes import FmqProcess, Processes
 
@@ -45,7 +46,7 @@ def measure(turn: Round) -> Figures:
     """Messages a second; milliseconds."""
     deep = turn.kept / "mqtt_queue.db"
     if not deep.exists():
-        with open_queue(f"sqlite:///{deep}", _STORE) as queue:
+        with open_store(f"sqlite:///{deep}", _STORE) as queue:
             fill(queue, _DEEP_QUICK if turn.quick else _DEEP, 5_000, _PAYLOAD_BYTES)
     figures = _scrapes(turn)
     return figures | _claims(turn, deep)
@@ -53,10 +54,10 @@ def measure(turn: Round) -> Figures:
 
 def _claims(turn: Round, deep: Path) -> Figures:
     seconds = [0.0, 0.0]
-    with open_queue(f"sqlite:///{deep}", _STORE) as full:
+    with open_store(f"sqlite:///{deep}", _STORE) as full:
         take(full, _SHALLOW, 100)
         for number in range(_SLICES):
-            with open_queue(f"sqlite:///{turn.folder / f'{number}.db'}", _STORE) as small:
+            with open_store(f"sqlite:///{turn.folder / f'{number}.db'}", _STORE) as small:
                 fill(small, _SHALLOW)
                 for which, queue in turn.in_turn([(0, full), (1, small)]):
                     seconds[which] += _SHALLOW / take(queue, _SHALLOW, 100)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from bench import programs
 from bench.load import publish, user_property
 from bench.measure import Figures, Goal, Round, Table, await_stored, reading
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.broker import Broker
 from support.processes import Processes
 
 _COMMITTED_SHARE = 20
-"""A commit a message is so slow that it gets one message of so many."""
+"""One commit per message is so slow that it gets only every n-th message."""
 _PROPERTIES = user_property("source", "plant-7") + user_property(
     "traceparent", "00-0af7651916cd43dd8448eb211c80319c-01"
 )
@@ -41,7 +41,7 @@ _CASES = (
     _Case("64 KiB, MQTT 5, inflight 10,000", count=1_500, size=65_536),
 )
 _OURS, _SUB = "fmq listen, all stored (FULL)", "mosquitto_sub, nothing stored"
-_DROPPING, _COMMITTING = "paho, nothing stored", "paho, a commit a message (FULL)"
+_DROPPING, _COMMITTING = "paho, nothing stored", "paho, one commit per message (FULL)"
 _ABOUT = (
     'The backlog of a persistent session waits in Mosquitto, the same for all of them; "inflight" is its `max_inflight_messages` '
     "and, in MQTT 5, the Receive Maximum of fmq and `mosquitto_sub`. fmq and paho: from the arrival of the first "
@@ -64,7 +64,7 @@ GOALS = tuple(
     for what, kind, least in (
         ("`mosquitto_sub`", _SUB, 1.5),
         ("plain paho callback", _DROPPING, 5.0),
-        ("paho, a commit a message", _COMMITTING, 30.0),
+        ("paho, one commit per message", _COMMITTING, 30.0),
     )
     for case in _CASES[:2]
 )
@@ -97,7 +97,7 @@ def _contestants(turn: Round, name: str, broker: Broker, case: _Case) -> list[tu
     start = sub()
 
     def ours() -> float:
-        with Processes(home) as processes, open_queue(f"sqlite:///{home / 'mqtt_queue.db'}") as queue:
+        with Processes(home) as processes, open_store(f"sqlite:///{home / 'mqtt_queue.db'}") as queue:
             listener = programs.listen(processes, broker, version=version, FMQ_INFLIGHT=case.inflight)
             end = await_stored(queue, count)
             begin = queue.stats(queue.names()[0]).oldest_pending_at

@@ -6,7 +6,8 @@ import time
 
 from bench import load, programs
 from bench.measure import TOPIC, Figures, Goal, Round, Table, await_done
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.broker import Broker
 from support.processes import Processes
 
@@ -36,7 +37,7 @@ def measure(turn: Round) -> Figures:
     with (
         programs.broker(turn.folder) as broker,
         Processes(turn.folder) as processes,
-        open_queue(f"sqlite:///{turn.folder / 'mqtt_queue.db'}") as queue,
+        open_store(f"sqlite:///{turn.folder / 'mqtt_queue.db'}") as queue,
     ):
         programs.listen(processes, broker)
         programs.process(processes, "nothing", FMQ_BATCH=1_000).wait_to_say("")
@@ -50,7 +51,7 @@ def measure(turn: Round) -> Figures:
     return {_ROW: float(sustained)}
 
 
-def _keeps_up(broker: Broker, queue: Queue, rate: int) -> bool:
+def _keeps_up(broker: Broker, queue: Store, rate: int) -> bool:
     time.sleep(0.5)  # what the step before left behind
     before = queue.stats(TOPIC).done
     sent = _publish(broker, rate, _SECONDS)

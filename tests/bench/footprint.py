@@ -5,7 +5,7 @@ import time
 from bench import programs
 from bench.load import publish
 from bench.measure import TOPIC, Figures, Goal, Round, Table, await_count, await_stored, reading
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.processes import Processes
 
 _BACKLOGS = (1_000, 50_000, 200_000)
@@ -55,7 +55,7 @@ def _drain(turn: Round, backlog: int, row: str) -> Figures:
     with (
         programs.broker(turn.folder / str(backlog)) as broker,
         Processes(home) as processes,
-        open_queue(f"sqlite:///{home / 'mqtt_queue.db'}") as queue,
+        open_store(f"sqlite:///{home / 'mqtt_queue.db'}") as queue,
     ):
         programs.listen(processes, broker).terminate()
         publish(broker.port, map(reading, range(backlog)))
@@ -88,7 +88,7 @@ def _share(turn: Round, number: int) -> float:
         publish(broker.port, map(reading, range(count)))
         for one, store in enumerate(stores):
             programs.start_listening(processes, broker, topic=f"$share/bench/{TOPIC}", number=one, FMQ_QUEUE_URL=store)
-        queues = [open_queue(store) for store in stores]
+        queues = [open_store(store) for store in stores]
         end = await_count(lambda: sum(queue.stats(TOPIC).stored for queue in queues), count)
         begins = [at for queue in queues if (at := queue.stats(TOPIC).oldest_pending_at)]
         for queue in queues:

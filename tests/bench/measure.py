@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from fmq.queue import Queue
+from fmq.store.roles import Store
 
 _T = TypeVar("_T")
 TOPIC = "bench/readings"
@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``row`` divided by ``by``, or ``row`` alone, is to be ``least`` at least, or ``most`` at most."""
+    """``row`` divided by ``by``, or ``row`` alone, has to be ``least`` at least, or ``most`` at most."""
 
     what: str
     row: str
@@ -86,16 +86,16 @@ def await_count(count: Callable[[], int], wanted: int) -> float:
     end = time.monotonic() + DEADLINE
     while count() < wanted:
         if time.monotonic() > end:
-            raise AssertionError(f"waited {DEADLINE:g} s in vain for {wanted} messages, and there are {count()}")
+            raise AssertionError(f"waited {DEADLINE:g} s for {wanted} messages, and there are {count()}")
         time.sleep(_STEP)
     return time.time()
 
 
-def await_stored(queue: Queue, wanted: int, name: str = TOPIC) -> float:
-    """Wait until so many were committed."""
+def await_stored(queue: Store, wanted: int, name: str = TOPIC) -> float:
+    """Wait until this number was committed."""
     return await_count(lambda: queue.stats(name).stored, wanted)
 
 
-def await_done(queue: Queue, wanted: int, name: str = TOPIC) -> float:
-    """Wait until so many were settled."""
+def await_done(queue: Store, wanted: int, name: str = TOPIC) -> float:
+    """Wait until this number was settled."""
     return await_count(lambda: queue.stats(name).done, wanted)

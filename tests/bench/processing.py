@@ -6,7 +6,7 @@ from pathlib import Path
 from bench import programs
 from bench.measure import Figures, Goal, Round, Table, await_done
 from bench.store import fill
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.processes import Processes
 
 _COUNT = 80_000
@@ -41,7 +41,7 @@ GOALS = (
 def measure(turn: Round) -> Figures:
     """Messages a second."""
     count = turn.scaled(_COUNT)
-    slow = {"FMQ_CONCURRENCY": _CONCURRENCY, "FMQ_BATCH": 2 * _CONCURRENCY}  # the next ones wait beside those that run
+    slow = {"FMQ_CONCURRENCY": _CONCURRENCY, "FMQ_BATCH": 2 * _CONCURRENCY}  # the next batch is ready while one runs
     figures = {
         _NOTHING: _run(turn, "nothing", count),
         _BATCH: _run(turn, "nothing_at_all", count),
@@ -53,7 +53,7 @@ def measure(turn: Round) -> Figures:
 
 def _run(turn: Round, handler: str, count: int, *, number: int = 1, **settings: object) -> float:
     folder = Path(tempfile.mkdtemp(dir=turn.folder))
-    with open_queue(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue, Processes(folder) as processes:
+    with open_store(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue, Processes(folder) as processes:
         fill(queue, count)
         marks = [folder / f"began-{one}" for one in range(number)]
         for mark in marks:

@@ -21,7 +21,7 @@ from bench import programs
 from bench.load import publish
 from bench.measure import TESTS, TOPIC, await_done, await_stored, reading
 from bench.store import fill
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.processes import FMQ, Processes
 
 _COUNT = 200_000
@@ -62,7 +62,7 @@ class _Sampled:
 
 def listener(folder: Path) -> Counter[tuple[str, ...]]:
     """Stacks of a listener that takes a backlog."""
-    with programs.broker(folder) as broker, open_queue(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue:
+    with programs.broker(folder) as broker, open_store(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue:
         with Processes(folder) as processes:
             programs.listen(processes, broker).terminate()
         publish(broker.port, map(reading, range(_COUNT)))
@@ -73,7 +73,7 @@ def listener(folder: Path) -> Counter[tuple[str, ...]]:
 
 def processor(folder: Path) -> Counter[tuple[str, ...]]:
     """Stacks of a processor whose handler does nothing."""
-    with open_queue(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue:
+    with open_store(f"sqlite:///{folder / 'mqtt_queue.db'}") as queue:
         fill(queue, _COUNT)
         sampled = _Sampled(
             folder,
@@ -86,7 +86,7 @@ def processor(folder: Path) -> Counter[tuple[str, ...]]:
 
 
 def shares(stacks: Mapping[tuple[str, ...], int]) -> list[tuple[str, float, float]]:
-    """By function: its part of all samples by itself, and with what it calls. Start-up is left out, and waiting."""
+    """By function: its own part of all samples, and with what it calls. Start-up is left out, and waiting."""
     own: Counter[str] = Counter()
     with_callees: Counter[str] = Counter()
     for stack, count in stacks.items():

@@ -85,7 +85,7 @@ def as_text(parts: Sequence[Part], results: Results, known: Sequence[str]) -> st
 
 
 def as_markdown(parts: Sequence[Part], results: Results, known: Sequence[str]) -> str:
-    """For docs/benchmarks.md, beside the plots."""
+    """For docs/benchmarks.md, next to the plots."""
     lines = [_INTRODUCTION, *(f"- {fact}" for fact in known), "", "## Goals", "", *_markdown(goals(parts, results))]
     for one in _tables(parts):
         lines += ["", f"## {one.title}", ""]

@@ -1,4 +1,4 @@
-"""Putting, and claiming and completing, in one process and without MQTT, beside other queues on SQLite."""
+"""Putting, and claiming and completing, in one process and without MQTT, compared with other queues on SQLite."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,9 @@ from bench.measure import TOPIC, Figures, Goal, Round, Table, reading
 from bench.peers import PEERS
 from fmq.message import Incoming
 from fmq.outcome import Done
-from fmq.queue import Durability, Queue, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
+from fmq.store.roles import Store
 
 _COUNT = 10_000
 _TAKEN = 500
@@ -59,9 +61,9 @@ def _ours(turn: Round) -> Figures:
     count = turn.scaled(_COUNT)
     figures: Figures = {}
     path = turn.folder / "fmq.db"
-    with open_queue(f"sqlite:///{path}", StoreOptions(durability=Durability.FULL)) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(durability=Durability.FULL)) as queue:
         figures[_PUT] = fill(queue, count)
-    with open_queue(f"sqlite:///{path}", StoreOptions(durability=Durability.NORMAL)) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(durability=Durability.NORMAL)) as queue:
         figures[_TAKE] = take(queue, count, _BATCH)
         fill(queue, count // 4)
         figures[_TAKE_FEW] = take(queue, count // 4, 10)
@@ -69,7 +71,7 @@ def _ours(turn: Round) -> Figures:
     return figures
 
 
-def fill(queue: Queue, count: int, batch: int = _BATCH, size: int = 120) -> float:
+def fill(queue: Store, count: int, batch: int = _BATCH, size: int = 120) -> float:
     """Put ``count`` messages; returns how many a second."""
     queue.declare(TOPIC)
     seconds = 0.0
@@ -83,7 +85,7 @@ def fill(queue: Queue, count: int, batch: int = _BATCH, size: int = 120) -> floa
     return count / seconds
 
 
-def take(queue: Queue, count: int, batch: int) -> float:
+def take(queue: Store, count: int, batch: int) -> float:
     """Claim and complete ``count`` messages; returns how many a second."""
     taken = 0
     began = time.perf_counter()

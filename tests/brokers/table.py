@@ -1,4 +1,4 @@
-"""The table of features by broker: made by a run, shown at its end and written into docs/brokers.md."""
+"""The table of features by broker. A run makes it, prints it at its end and writes it into docs/brokers.md."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ FEATURES = (
     "Sent without a PUBACK, Receive Maximum 20",
     "Overlapping filters",
     "Shared subscription",
-    "Forbidden filter beside a good one",
+    "Forbidden filter next to a good one",
     "Backlog of an absent listener",
     "Listener killed three times under load",
     "Broker restarted, listener away",
@@ -40,12 +40,12 @@ FEATURES = (
     "`FMQ_DUPLICATES=key`",
     "Handler `mqtt` into this broker",
 )
-"""The rows, in their order. Each is made by one test, which names it by the marker ``feature``."""
+"""The rows in their order. One test fills each row and names it with the marker ``feature``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one broker does about one feature; without a version of MQTT it holds for all that the broker speaks."""
+    """What a broker does for a feature. Without a version of MQTT, it holds for all versions that the broker supports."""
 
     feature: str
     broker: str
@@ -58,13 +58,13 @@ class Cell:
 
 @dataclass(slots=True)
 class Table:
-    """What has been said so far."""
+    """The cells that a run has filled so far."""
 
     _cells: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
     _failed: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, cell: Cell, *, failed: bool) -> None:
-        """One cell more; several texts of one broker about one feature stand beside each other."""
+        """Add a cell. Several texts of a broker for a feature are joined."""
         if cell.feature not in FEATURES:
             raise ValueError(f"{cell.feature} is not in FEATURES")
         key = cell.feature, cell.broker
@@ -75,7 +75,7 @@ class Table:
             texts.append(cell.text)
 
     def as_markdown(self) -> str:
-        """The table as it stands in the page."""
+        """The table as Markdown."""
         head = ["", *map(_heading, BROKERS.values())]
         rows = [[feature, *(self._text(feature, name) for name in BROKERS)] for feature in FEATURES]
         lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
@@ -92,7 +92,7 @@ class Table:
         return f"**fails** {text}".strip() if key in self._failed else text or "-"
 
     def write(self, page: Path = PAGE) -> None:
-        """Put it between its marks in the page."""
+        """Replace the table in ``page``, between its marks."""
         before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
         _, _, after = rest.partition(_END)
         made = f"{_BEGIN}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d}.\n\n{self.as_markdown()}\n\n"

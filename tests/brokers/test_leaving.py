@@ -68,7 +68,7 @@ def test_missing_unsuback(trials: Iterator[Trial]) -> None:
         trial.publish((trial.topic("kept/x"), payload) for payload in sent)
         trial.await_stored(kept, sent)
         assert len(listener.said(SUBSCRIBED)) == 1, f"the listener had to connect again:\n{listener.text[-2000:]}"
-        trial.says("answered" if answers else "never answered; the log says so, and intake goes on")
+        trial.says("answered" if answers else "never answered; the log reports it, and intake continues")
 
 
 def _answers_unsubscribe(trial: Trial) -> bool:

@@ -31,7 +31,7 @@ def test_quality_of_service(trials: Iterator[Trial]) -> None:
                     taken.append(qos)
                     trial.await_stored(queue, [payload])
         assert {0, 1} <= set(taken)
-        trial.says("all stored" if 2 in taken else "0 and 1 stored; the broker takes no QoS 2")
+        trial.says("all stored" if 2 in taken else "0 and 1 stored; the broker does not accept QoS 2")
 
 
 @pytest.mark.feature("Retained message")
@@ -152,7 +152,7 @@ def test_shared(trials: Iterator[Trial]) -> None:
             wait_for(lambda: _complains(listener), 30, what=f"a warning that {shared} brings nothing")  # noqa: B023
             if trial.version == "5":
                 assert not _ready(listener), "ready, and no message will ever come"
-            trial.says(f"not available ({said}); the log says so")
+            trial.says(f"not available ({said}); the log reports it")
             continue
         listeners = [
             trial.listen(shared, database=name, FMQ_CLIENT_ID=f"{trial.name}{name}") for name in ("one", "two")

@@ -28,7 +28,7 @@ def _plain_answer(trial: Trial) -> str:
         return answer
 
 
-@pytest.mark.feature("Forbidden filter beside a good one")
+@pytest.mark.feature("Forbidden filter next to a good one")
 def test_refused_filter(trials: Iterator[Trial]) -> None:
     """Messages of the good filter are stored as if it were alone; the log names the one that the broker refuses."""
     for trial in trials:

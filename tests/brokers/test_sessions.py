@@ -1,4 +1,4 @@
-"""Sessions: nothing that the broker has acknowledged is lost, whoever is away, restarted or killed."""
+"""Sessions: nothing that the broker has acknowledged is lost if either side is away, restarted or killed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def _while_away(trial: Trial, end: Callable[[], None]) -> None:
     if present:
         trial.says("all kept and stored" if len(kept) == len(sent) else "the broker loses messages")
     else:
-        trial.says("the broker forgets the session and its messages; the log says so, and intake goes on")
+        trial.says("the broker forgets the session and its messages; the log reports it, and intake continues")
 
 
 def _everything_of(client: Plain, sent: list[bytes]) -> set[bytes]:

@@ -31,7 +31,7 @@ def main() -> int:
         "--scale", type=float, default=1.0, help="How much of everything; another than 1 writes no document."
     )
     parser.add_argument(
-        "--hours", type=float, default=0.0, help="Again and again, each time with another seed, for so long."
+        "--hours", type=float, default=0.0, help="Repeatedly, each time with another seed, for so long."
     )
     arguments = parser.parse_args()
     seed = int(os.environ.get("FMQ_CHAOS_SEED") or random.SystemRandom().randrange(10**9))

@@ -7,12 +7,12 @@ from weakref import WeakKeyDictionary
 
 from fmq.message import Claim
 from fmq.outcome import Done
-from fmq.sqlite.presence import Presence
-from fmq.sqlite.queue import SqliteQueue
-from fmq_listener.batch import Batch
-from fmq_listener.drain import Drain
-from fmq_listener.ingest import Ingest
-from fmq_listener.subscriptions import Subscriptions
+from fmq.store.sqlite.file.open_files import OpenFiles
+from fmq.store.sqlite.store import SqliteStore
+from fmq_listener.intake.ingest import Ingest
+from fmq_listener.mqtt.drain import Drain
+from fmq_listener.mqtt.packets.batch import Batch
+from fmq_listener.mqtt.subscriptions.requests import Subscriptions
 
 _HELD = 1
 _SHORT_LEASE = 0.02
@@ -27,42 +27,42 @@ def _acknowledge_first() -> None:
     def take(ingest: Ingest, batch: Batch) -> None:
         ingest._session.acknowledge(batch)
         time.sleep(_SLOW_STORE)
-        ingest._queue.put(batch.messages)
+        ingest._store.put(batch.messages)
 
     setattr(Ingest, "_take", take)  # noqa: B010 - mypy takes no assignment to a method
 
 
 def _settle_first() -> None:
     """Every message is settled as soon as it is claimed, before the handler has seen it."""
-    real = SqliteQueue.claim
+    real = SqliteStore.claim
 
-    def claim(queue: SqliteQueue, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+    def claim(queue: SqliteStore, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
         claims = real(queue, name, limit, **more)
         queue.settle([(one, Done()) for one in claims])
         return claims
 
-    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+    setattr(SqliteStore, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
 
 
 def _lend_twice() -> None:
     """The store keeps leases for a moment only, and says otherwise."""
-    real = SqliteQueue.claim
+    real = SqliteStore.claim
 
-    def claim(queue: SqliteQueue, name: str, limit: int, *, lease: float, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+    def claim(queue: SqliteStore, name: str, limit: int, *, lease: float, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
         claims = real(queue, name, limit, lease=_SHORT_LEASE, **more)
         return [one._replace(lease_until=one.lease_until - _SHORT_LEASE + lease) for one in claims]
 
-    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+    setattr(SqliteStore, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
 
 
 def _ignore_order() -> None:
     """Claims as if order did not matter."""
-    real = SqliteQueue.claim
+    real = SqliteStore.claim
 
-    def claim(queue: SqliteQueue, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+    def claim(queue: SqliteStore, name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
         return real(queue, name, limit, **{**more, "ordered": False})
 
-    setattr(SqliteQueue, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
+    setattr(SqliteStore, "claim", claim)  # noqa: B010 - mypy takes no assignment to a method
 
 
 def _trust_the_session() -> None:
@@ -95,7 +95,7 @@ def _believe_silence() -> None:
 
 def _never_look() -> None:
     """Takes the files that are open for those that the path names."""
-    setattr(Presence, "require", lambda _: None)  # noqa: B010 - mypy takes no assignment to a method
+    setattr(OpenFiles, "require", lambda _: None)  # noqa: B010 - mypy takes no assignment to a method
 
 
 BROKEN: Mapping[str, Callable[[], None]] = {

@@ -44,7 +44,7 @@ def _messages(path: Path) -> Iterator[tuple[str, int]]:
     """Topic and number of every message, queue by queue, in the order in which they were stored."""
     with reading(path) as ask:
         for (table,) in ask("SELECT table_name FROM fmq_queue"):
-            statement = f'SELECT topic, CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}" ORDER BY id'  # noqa: S608
+            statement = f'SELECT topic, CAST(substr(payload, 1, 12) AS TEXT) FROM "{table}" ORDER BY id'
             for topic, head in ask(statement):
                 yield topic, int(head.partition(".")[0])
 

@@ -17,12 +17,12 @@ from chaos import points
 from chaos.broken import BROKEN
 from chaos.journal import Journal
 from chaos.plan import Plan, read_plan
-from fmq.cli import main
+from fmq.cli.main import main
 from fmq.clock import SystemClock
 from fmq.errors import QueueError
 from fmq.message import Claim
-from fmq.sqlite.queue import SqliteQueue
-from fmq_listener.session import Session
+from fmq.store.sqlite.store import SqliteStore
+from fmq_listener.mqtt.session import Session
 from support.disk import installed
 from support.faulty import FaultyDisk
 from support.power import PowerCutDisk
@@ -65,9 +65,9 @@ def set_points(point: points.Point) -> None:
 
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(on_commit))
     for name, method, owner in (
-        ("put", "put", SqliteQueue),
-        ("claim", "claim", SqliteQueue),
-        ("settle", "settle", SqliteQueue),
+        ("put", "put", SqliteStore),
+        ("claim", "claim", SqliteStore),
+        ("settle", "settle", SqliteStore),
         ("puback", "acknowledge", Session),
     ):
         _with_points(name, method, owner, within)
@@ -89,7 +89,7 @@ def keep_journal(path: Path) -> None:
     journal = Journal(path)
 
     def claimed(real: Callable[..., Any]) -> Callable[..., Any]:
-        def claim(queue: SqliteQueue, *arguments: Any, lease: float, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+        def claim(queue: SqliteStore, *arguments: Any, lease: float, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
             claims: Sequence[Claim] = real(queue, *arguments, lease=lease, **more)
             journal.claimed(claims, lease=lease)
             return claims
@@ -97,7 +97,7 @@ def keep_journal(path: Path) -> None:
         return claim
 
     def kept(real: Callable[..., Any]) -> Callable[..., Any]:
-        def extend(queue: SqliteQueue, *arguments: Any, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
+        def extend(queue: SqliteStore, *arguments: Any, **more: Any) -> Sequence[Claim]:  # noqa: ANN401
             claims: Sequence[Claim] = real(queue, *arguments, **more)
             journal.kept(claims)
             return claims
@@ -105,17 +105,17 @@ def keep_journal(path: Path) -> None:
         return extend
 
     def settling(real: Callable[..., Any]) -> Callable[..., Any]:
-        def settle(queue: SqliteQueue, settlements: Iterable[tuple[Claim, Any]]) -> Sequence[Claim]:
+        def settle(queue: SqliteStore, settlements: Iterable[tuple[Claim, Any]], **more: Any) -> Sequence[Claim]:  # noqa: ANN401
             known = list(settlements)
-            journal.settling((claim for claim, _ in known), now=queue._store.now())
-            result: Sequence[Claim] = real(queue, known)
+            journal.settling((claim for claim, _ in known), now=queue._database.now())
+            result: Sequence[Claim] = real(queue, known, **more)
             return result
 
         return settle
 
-    _around(SqliteQueue, "claim", claimed)
-    _around(SqliteQueue, "extend", kept)
-    _around(SqliteQueue, "settle", settling)
+    _around(SqliteStore, "claim", claimed)
+    _around(SqliteStore, "extend", kept)
+    _around(SqliteStore, "settle", settling)
 
 
 def note_failures(path: Path) -> None:
@@ -136,7 +136,7 @@ def note_failures(path: Path) -> None:
         return make
 
     for name in ("claim", "extend", "settle", "names", "stats"):
-        _around(SqliteQueue, name, noting(name))
+        _around(SqliteStore, name, noting(name))
 
 
 def shift_clock(file: Path) -> None:

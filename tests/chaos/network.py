@@ -23,7 +23,7 @@ class Network:
         self.rate: float | None = None
         """Bytes a second, each way."""
         self.stalled = False
-        """Nothing passes, and nobody is told."""
+        """No bytes pass, and neither side notices."""
         self.swallows = False
         """Every PUBACK of the listener vanishes."""
         self.refuses = False

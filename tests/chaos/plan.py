@@ -1,4 +1,4 @@
-"""What a process of a chaos run is told beside its settings: one JSON value in its environment."""
+"""The instructions for a process of a chaos run, in addition to its settings: one JSON value in its environment."""
 
 import json
 import os

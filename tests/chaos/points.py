@@ -1,6 +1,6 @@
 """Fail points: named moments in a process at which it is killed, ended or stopped.
 
-They are put around fmq's methods from outside, by the entry point of the chaos runs; fmq itself has nothing of it.
+They are put around fmq's methods from outside, by the entry point of the chaos runs; fmq itself contains none of it.
 """
 
 import os

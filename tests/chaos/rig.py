@@ -18,6 +18,7 @@ from support.wait import wait_for
 ENTRY = Path(__file__).with_name("entry.py")
 FILTER = "chaos/#"
 SUBSCRIBED = "Connected and subscribed successfully"
+_STALLED_SECONDS = 60.0
 _TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -85,15 +86,26 @@ class Rig:
         """A sum over all queues. Only read: who opens a store takes part in its clock, which some scenarios move."""
         if not self.database.exists():
             return 0
-        return int(query(self.database, f"SELECT ifnull(sum({what}), 0) FROM fmq_queue")[0][0])  # noqa: S608
+        return int(query(self.database, f"SELECT ifnull(sum({what}), 0) FROM fmq_queue")[0][0])
 
     def await_all(self, published: int, deadline: float) -> None:
         """Wait until everything is stored and nothing is left to handle."""
         wait_for(lambda: self.stored() >= published, deadline, what=f"{published} messages in the store")
-        wait_for(lambda: not self.unhandled(), deadline, what="every message to be handled")
+        self.await_handled(deadline)
         # Some of those were copies; then others are still to come.
         wait_for(lambda: not missing(self.database, published), deadline, what="the last messages")
-        wait_for(lambda: not self.unhandled(), deadline, what="every message to be handled")
+        self.await_handled(deadline)
+
+    def await_handled(self, deadline: float) -> None:
+        """Wait until nothing is left to handle. Fails as soon as the number stands still for a minute."""
+        end = time.monotonic() + deadline
+        left, since = self.unhandled(), time.monotonic()
+        while left:
+            time.sleep(0.05)
+            if (now := self.unhandled()) != left:
+                left, since = now, time.monotonic()
+            elif (stalled := time.monotonic() - since) > _STALLED_SECONDS or time.monotonic() > end:
+                raise AssertionError(f"{left} messages are left; none was handled for {stalled:.0f} s")
 
     def judge(self, result: Result, published: int, *, in_order: bool = False, handled: bool = True) -> None:
         """Hold what is there against what was published. Nothing may run any more."""

@@ -70,7 +70,7 @@ def _unknown(rng: random.Random, size: int) -> bytes:
 
 
 def _repeated(rng: random.Random, size: int) -> bytes:
-    """What may be there once is there again and again; or a subscription identifier, which may be."""
+    """A property that must not repeat is repeated; or a subscription identifier, which may repeat."""
     return _whole(_filled(rng.choice((b"\x01\1", b"\x02\0\0\0\x09", b"\x03" + text("a/b"), b"\x0b\x7f")), size))
 
 
@@ -79,7 +79,7 @@ def _random(rng: random.Random, size: int) -> bytes:
 
 
 def _aliases(_rng: random.Random, size: int) -> bytes:
-    """A topic alias of 0, or more than one of them, with a topic beside it."""
+    """A topic alias of 0, or more than one of them, with a topic next to it."""
     return _whole(b"\x23\0\0" + _filled(user_property("a", "b"), size) + b"\x23\0\7")
 
 

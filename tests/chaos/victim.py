@@ -1,4 +1,4 @@
-"""A process that is struck again and again, and started anew each time."""
+"""A process that is struck repeatedly, and started anew each time."""
 
 import random
 import signal

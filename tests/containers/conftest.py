@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.containers.engine import Engine, EngineMissing, prepare
-from support.containers.images import BASE_IMAGE, build, size
+from support.containers.images import BASE_IMAGE, SERVICES, build, size
 from support.containers.stack import QUICK, Stack, seconds
 
 _FIGURES = pytest.StashKey[list[str]]()
@@ -53,17 +53,14 @@ def engine(tell: Callable[[str], None]) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def images(engine: Engine, tell: Callable[[str], None]) -> Iterator[Mapping[str, str]]:
-    """Both images, built by the compose file from the project's Dockerfiles, under names of this run."""
+    """All images, built by the compose file from the project's Dockerfiles, under names of this run."""
     run = os.getpid()
-    names = {
-        "FMQ_LISTENER_IMAGE": f"fmq-test-listener:{run}",
-        "FMQ_PROCESSOR_IMAGE": f"fmq-test-processor:{run}",
-    }
+    names = {name: f"fmq-test-{service}:{run}" for name, service in SERVICES.items()}
     begun = time.monotonic()
     build(engine, names)
     tell(f"images: built in {seconds(begun):.1f} s")
     base = size(engine, BASE_IMAGE)
-    for name in names.values():
+    for name in list(names.values())[:3]:
         tell(f"image {name.partition(':')[0]}: {size(engine, name) - base:.1f} MB over its base ({base:.0f} MB)")
     yield names
     engine.docker("rmi", "--force", *names.values())

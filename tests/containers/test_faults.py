@@ -1,4 +1,4 @@
-"""Killed, stopped and starved of disk: what the publisher was told is stored comes to a handler all the same."""
+"""Killed, stopped and starved of disk: every acknowledged message still reaches a handler."""
 
 import time
 from collections import Counter
@@ -61,7 +61,7 @@ def test_fifty_thousand_messages_while_every_container_is_killed_twice(
 
 @pytest.mark.timeout(300)
 def test_stopped_under_load_it_ends_in_time_and_loses_nothing(stack: StackMaker, tell: Callable[[str], None]) -> None:
-    """`docker compose stop` ends every service by itself, with 0, within its grace period; nothing is lost or left claimed.
+    """`docker compose stop` ends every service, with 0, within its grace period; nothing is lost or left claimed.
 
     The broker is stopped too, so it saves what it has: here every acknowledged message has to be there afterwards, with
     nothing published again.
@@ -94,7 +94,7 @@ def test_stopped_under_load_it_ends_in_time_and_loses_nothing(stack: StackMaker,
 def test_full_disk_stops_intake_until_there_is_space(stack: StackMaker, tell: Callable[[str], None]) -> None:
     """On a full volume nothing is acknowledged: the broker keeps the messages, and all are stored once there is space.
 
-    The listener stays alive, says that it is not ready and why, and goes on by itself.
+    The listener stays alive, says that it is not ready and why, and continues automatically.
     """
     count, volume, filler = 8_000, "64m", 38  # the last 16 MiB are kept for processors
     options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={volume},uid=10001,gid=10001,mode=0770"}

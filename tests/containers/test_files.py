@@ -13,7 +13,9 @@ from support.containers.engine import ROOT
 
 _COMPOSE = ROOT / "docker-compose.yml"
 _EXAMPLE = ROOT / ".env.example"
-_DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
+_DOCKERFILES = (ROOT / "services" / "Dockerfile", ROOT / "deploy" / "postgres" / "Dockerfile")
+_ENDS = {"postgres-passwords"}
+"""Services that do their work and end."""
 _BIN = Path(sys.executable).parent
 
 
@@ -45,8 +47,14 @@ def test_every_variable_has_a_default() -> None:
 def test_settings_exist() -> None:
     """Every FMQ_ variable that a service is given is a setting that it knows, with the default that it has."""
     reference = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    given = {name for service in ("listener", "processor") for name in _compose()["services"][service]["environment"]}
-    assert given <= set(re.findall(r"^\| `(FMQ_[A-Z_]+)`", reference, re.MULTILINE))
+    given = {
+        name for service in ("listener", "processor", "web") for name in _compose()["services"][service]["environment"]
+    }
+    known = set(re.findall(r"^\| `(FMQ_[A-Z_]+)`", reference, re.MULTILINE))
+    more = {"FMQ_WEB_PASSWORD_FILE", "PGPASSFILE"}
+    assert given <= known | more, (
+        "a secret's file is described once for all secrets, and the driver has variables of its own"
+    )
 
 
 @pytest.mark.parametrize("service", sorted(_compose()["services"]))
@@ -57,7 +65,7 @@ def test_every_service_is_hardened(service: str) -> None:
     assert told["security_opt"] == ["no-new-privileges:true"]
     assert told["read_only"] is True
     assert told["mem_limit"]
-    assert told["restart"] == "unless-stopped"
+    assert told["restart"] == ("no" if service in _ENDS else "unless-stopped")
     assert told["logging"]["options"].keys() == {"max-size", "max-file"}
     assert all(port.startswith("127.0.0.1:") for port in told.get("ports", []))
     assert ":latest" not in told["image"]

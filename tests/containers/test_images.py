@@ -20,7 +20,7 @@ _STOP_SECONDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """One of the two images."""
+    """One of the images."""
 
     engine: Engine
     service: str
@@ -40,7 +40,10 @@ class Image:
         return done.stdout + done.stderr
 
 
-@pytest.fixture(params=["listener", "processor"])
+_VERBS = {"listener": "listen", "processor": "process", "web": "web"}
+
+
+@pytest.fixture(params=list(_VERBS))
 def image(request: pytest.FixtureRequest, engine: Engine, images: Mapping[str, str]) -> Image:
     service = str(request.param)
     return Image(engine=engine, service=service, name=images[f"FMQ_{service.upper()}_IMAGE"])
@@ -64,24 +67,27 @@ def test_it_is_small(image: Image) -> None:
 
 
 def test_it_carries_its_own_service_only(image: Image) -> None:
-    """Neither the other service nor the demonstration can be imported, and `fmq` has no command of theirs."""
-    other = {"listener": "processor", "processor": "listener"}[image.service]
+    """Neither another service nor the demonstration can be imported, and `fmq` has no command of theirs."""
     program = (
         "import importlib.util, json\n"
-        "names = ['fmq', 'fmq_listener', 'fmq_processor', 'fmq_demo', 'paho', 'pip', 'setuptools', 'hatchling']\n"
+        "names = ['fmq', 'fmq_listener', 'fmq_processor', 'fmq_web', 'fmq_demo', 'paho', 'pip', 'setuptools', 'hatchling']\n"
         "print(json.dumps([name for name in names if importlib.util.find_spec(name)]))"
     )
-    expected = {"listener": ["fmq", "fmq_listener", "paho"], "processor": ["fmq", "fmq_processor", "paho"]}
+    expected = {
+        "listener": ["fmq", "fmq_listener", "paho"],
+        "processor": ["fmq", "fmq_processor", "paho"],
+        "web": ["fmq", "fmq_web", "paho"],
+    }
     assert json.loads(image.run("python", "-c", program)) == expected[image.service]
+    assert image.run("python", "-c", "import psycopg; print(psycopg.pq.__impl__)") == "binary\n", (
+        "for stores on PostgreSQL"
+    )
     commands = image.run("fmq", "--help")
-    verbs = {"listener": "listen", "processor": "process"}
-    assert f"  {verbs[image.service]} " in commands
-    assert f"  {verbs[other]} " not in commands
-    assert "  demo " not in commands
+    assert [verb for verb in (*_VERBS.values(), "demo") if f"  {verb} " in commands] == [_VERBS[image.service]]
 
 
 def test_nothing_of_the_build_is_left(image: Image) -> None:
-    """There is no pip, no cache, no source tree and no compiler; nothing that fmq brings has the set-uid bit."""
+    """They contain neither pip, caches, a source tree nor a compiler, and fmq's files have no set-uid bit."""
     assert image.run("sh", "-c", "ls -d /build /root/.cache /opt/fmq/bin/pip* /wheels 2>/dev/null || true") == ""
     assert image.run("sh", "-c", "command -v gcc cc g++ clang make git curl || true") == ""
     assert image.run("find", "/opt/fmq", "-perm", "/6000") == ""
@@ -98,7 +104,7 @@ def test_it_says_what_it_is(image: Image) -> None:
     assert config["User"] == "10001:10001"
     assert config["Healthcheck"]["Test"] == ["CMD", "fmq", "health"]
     assert config["StopSignal"] == "SIGTERM"
-    assert config["Entrypoint"] == [{"listener": "fmq-listen", "processor": "fmq-process"}[image.service]]
+    assert config["Entrypoint"] == [f"fmq-{_VERBS[image.service]}"]
 
 
 def test_it_runs_as_nobody_special(image: Image) -> None:
@@ -109,8 +115,8 @@ def test_it_runs_as_nobody_special(image: Image) -> None:
 
 
 def test_it_stops_at_once_when_asked(alone: Container) -> None:
-    """With nothing to do, a service ends within seconds of SIGTERM, by itself and with 0: also while it has no broker."""
-    wait_for(lambda: any("Starting" in line for line in alone.output), 30, what="the service to start")
+    """With nothing to do, a service ends with 0 within seconds of SIGTERM: also while it has no broker."""
+    wait_for(lambda: any("Serving metrics" in line for line in alone.output), 30, what="the service to start")
     begun = time.monotonic()
     alone.stop()
     assert alone.exit_code == 0
@@ -126,7 +132,9 @@ def test_its_health_check_tells_whether_it_lives(alone: Container) -> None:
 
 
 def test_wrong_settings_end_it(image: Image) -> None:
-    """A setting that can't be is told, and the container ends with 2 instead of running with another one."""
-    done = image.engine.docker("run", "--rm", "--env", "FMQ_GRACE_SECONDS=soon", image.name, "dstdb", check=False)
+    """An invalid setting is reported, and the container ends with 2."""
+    done = image.engine.docker(
+        "run", "--rm", "--env", "FMQ_GRACE_SECONDS=soon", "--env", "FMQ_TOPICS=dstdb", image.name, check=False
+    )
     assert done.returncode == 2
     assert "FMQ_GRACE_SECONDS" in done.stderr

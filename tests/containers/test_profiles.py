@@ -4,29 +4,39 @@ import json
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from containers.conftest import StackMaker
 from support.broker import free_port
 from support.containers.engine import ROOT, Engine
-from support.containers.stack import Stack
+from support.containers.stack import QUICK, Stack
 from support.wait import wait_for
 
 _MONITORING = ("prometheus", "alertmanager")
 
 
-def test_demo_publishes_by_itself(stack: StackMaker) -> None:
+@pytest.fixture(scope="module")
+def demo(engine: Engine, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The profile `demo`, with two processors. `monitoring` is started by its test."""
+    checks = {name: {"healthcheck": {"interval": "1s", "retries": 30}} for name in _MONITORING}
+    ports = {"PROMETHEUS_PORT": str(free_port()), "ALERTMANAGER_PORT": str(free_port())}
+    folder = tmp_path_factory.mktemp("demo")
+    with Stack(
+        engine, folder, images=images, overrides=(QUICK, {"services": checks}), variables={**ports, "FMQ_BATCH": "1"}
+    ) as stack:
+        stack.up("--scale", "processor=2", "listener", "processor", "publisher")
+        yield stack
+
+
+def test_demo_publishes_by_itself(demo: Stack) -> None:
     """With the profile `demo` messages come and are handled without anybody doing anything, and it ends when told to."""
-    made = stack()
-    made.up("listener", "processor", "publisher")
-    made.wait_for_done(6)
+    demo.wait_for_done(6)
     rooms = ("kitchen", "bedroom", "office")
-    assert {row[0] for row in made.rows("topic")} == {f"sensors/{room}/temperature" for room in rooms}
-    assert all(json.loads(payload)["number"] for payload in made.payloads())
-    publisher = made.only("publisher")
+    assert {row[0] for row in demo.rows("topic")} == {f"sensors/{room}/temperature" for room in rooms}
+    assert all(json.loads(payload)["number"] for payload in demo.payloads())
+    publisher = demo.only("publisher")
     publisher.stop()
     assert publisher.exit_code == 0
 
@@ -42,22 +52,19 @@ def _query(stack: Stack, expression: str) -> list[dict[str, str]]:
     return [series["metric"] for series in _prometheus(stack, "query", query=expression)["result"]]
 
 
-def test_prometheus_watches_every_service(stack: StackMaker, tell: Callable[[str], None]) -> None:
+def test_prometheus_watches_every_service(demo: Stack, tell: Callable[[str], None]) -> None:
     """Prometheus scrapes the listener and each processor, however many there are, and knows the Alertmanager."""
-    checks = {name: {"healthcheck": {"interval": "1s", "retries": 30}} for name in _MONITORING}
-    made = stack(
-        {"services": checks}, PROMETHEUS_PORT=str(free_port()), ALERTMANAGER_PORT=str(free_port()), FMQ_BATCH="1"
-    )
-    made.up("--scale", "processor=2", "listener", "processor")
-    made.publish("sensors/watched", [str(number) for number in range(100)])
-    made.wait_for_done(100)
+    demo.compose("stop", "publisher")
+    count = demo.status()["stored"] + 100
+    demo.publish("sensors/watched", [str(number) for number in range(100)])
+    demo.wait_for_done(count)
 
-    made.up(*_MONITORING)
+    demo.up(*_MONITORING)
     expected = {"fmq-listener": 1, "fmq-processor": 2}
-    wait_for(lambda: Counter(labels["job"] for labels in _query(made, "up == 1")) == expected, 60, what="three targets")
-    wait_for(lambda: _query(made, "sum(fmq_stored_total) == 100"), 60, what="100 stored messages")
-    wait_for(lambda: _query(made, "sum(fmq_processed_total) == 100"), 60, what="100 handled messages")
-    wait_for(lambda: len(_prometheus(made, "alertmanagers")["activeAlertmanagers"]) == 1, 60, what="the Alertmanager")
+    wait_for(lambda: Counter(labels["job"] for labels in _query(demo, "up == 1")) == expected, 60, what="three targets")
+    wait_for(lambda: _query(demo, f"sum(fmq_stored_total) == {count}"), 60, what="all stored messages")
+    wait_for(lambda: _query(demo, f"sum(fmq_processed_total) == {count}"), 60, what="all handled messages")
+    wait_for(lambda: len(_prometheus(demo, "alertmanagers")["activeAlertmanagers"]) == 1, 60, what="the Alertmanager")
     tell("monitoring: Prometheus scrapes one listener and two processors, found by name, and reaches Alertmanager")
 
 

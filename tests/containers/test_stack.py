@@ -16,7 +16,7 @@ from support.containers.engine import Engine
 from support.containers.stack import QUEUE, Stack, seconds
 from support.wait import wait_for
 
-_SERVICES = ("mosquitto", "listener", "processor")
+_SERVICES = ("mosquitto", "listener", "processor", "web")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,12 @@ def test_ports_are_published_on_loopback_only(running: Stack) -> None:
     for service in _SERVICES:
         ports = running.only(service).inspect()["NetworkSettings"]["Ports"] or {}
         published[service] = {binding["HostIp"] for bindings in ports.values() for binding in bindings or ()}
-    assert published == {"mosquitto": {"127.0.0.1"}, "listener": {"127.0.0.1"}, "processor": set()}
+    assert published == {
+        "mosquitto": {"127.0.0.1"},
+        "listener": {"127.0.0.1"},
+        "processor": set(),
+        "web": {"127.0.0.1"},
+    }
 
 
 @pytest.mark.parametrize("service", _SERVICES)
@@ -118,7 +123,7 @@ def test_files_on_the_volume_belong_to_the_services(running: Stack) -> None:
 
 def test_logs_are_json(running: Stack) -> None:
     """Every line that listener and processor write is one JSON object with time, level, service and message."""
-    for service in ("listener", "processor"):
+    for service in ("listener", "processor", "web"):
         lines = [json.loads(line) for line in running.only(service).output]
         assert lines
         assert {line["service"] for line in lines} == {service}
@@ -128,7 +133,7 @@ def test_logs_are_json(running: Stack) -> None:
 
 def test_operators_commands_work_in_the_containers(running: Stack) -> None:
     """`fmq status`, `fmq dead` and `fmq health --ready` can be run by docker compose exec, as the documentation says."""
-    for service in ("listener", "processor"):
+    for service in ("listener", "processor", "web"):
         container = running.only(service)
         assert QUEUE in container.run("fmq", "status").stdout
         assert container.run("fmq", "dead", "list", QUEUE, "--json").stdout == ""

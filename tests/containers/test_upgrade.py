@@ -35,7 +35,7 @@ def _previous_revision() -> str:
 @pytest.fixture
 def previous(engine: Engine, images: Mapping[str, str], tmp_path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     """What the previous images are made from, and their names."""
-    names = {name: f"{image}-previous" for name, image in images.items()}
+    names = {name: f"{image}-previous" for name, image in images.items() if name != "FMQ_POSTGRES_IMAGE"}
     revision = _previous_revision()
     if revision:
         archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True).stdout
@@ -43,8 +43,8 @@ def previous(engine: Engine, images: Mapping[str, str], tmp_path: Path) -> Itera
             tar.extractall(tmp_path / "previous", filter="data")
         build(engine, names, context=tmp_path / "previous")
     else:
-        for name, image in images.items():
-            engine.docker("tag", image, names[name])
+        for name, image in names.items():
+            engine.docker("tag", images[name], image)
     yield revision or "the code of now, as there is no release yet", names
     engine.docker("rmi", "--force", *names.values())
 

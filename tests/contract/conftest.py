@@ -6,27 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from fmq.queue import Queue, StoreOptions, open_queue
+from fmq.store.roles import Store
+from support.backends import BACKENDS, EACH_STORE, BackendUnderTest
 from support.clock import FakeClock
 
-BACKENDS = {"sqlite": "sqlite:///{folder}/queue.db"}
+
+@pytest.fixture(params=EACH_STORE)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> BackendUnderTest:
+    return BACKENDS[request.param](tmp_path)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock(backend: BackendUnderTest) -> FakeClock:
+    return backend.clock
 
 
-@pytest.fixture(params=BACKENDS)
-def connect(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Callable[[], Queue]]:
+@pytest.fixture
+def connect(backend: BackendUnderTest) -> Iterator[Callable[[], Store]]:
     """Opens one more connection to the same store, closed at the end."""
-    url = BACKENDS[request.param].format(folder=tmp_path)
     with ExitStack() as opened:
-        yield lambda: opened.enter_context(open_queue(url, StoreOptions(busy_seconds=5), clock=clock))
+        yield lambda: opened.enter_context(backend.open())
 
 
 @pytest.fixture
-def queue(connect: Callable[[], Queue]) -> Queue:
+def queue(connect: Callable[[], Store]) -> Store:
     store = connect()
     store.declare("q")
     return store

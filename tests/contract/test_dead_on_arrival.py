@@ -1,17 +1,17 @@
-"""What every backend of Queue must do with a message that comes with a reason: keep it as a dead letter."""
+"""What every backend of Store must do with a message that comes with a reason: keep it as a dead letter."""
 
 import pytest
 
 from contract.filling import figures, fill, payloads
 from fmq.message import Incoming, Properties, Terms
-from fmq.queue import Queue
+from fmq.store.roles import Store
 from support.clock import FakeClock
 
 BAD = Incoming("q", "t", b"bad", 5.0, 2, True, Properties(content_type="x", raw=b"\x04\x03\0\1x\xff"), "property 255")
 
 
 @pytest.mark.parametrize("terms", [{}, {1: Terms(key="k", key_seconds=60, delay=60)}])
-def test_it_is_a_dead_letter_from_the_start(queue: Queue, clock: FakeClock, terms: dict[int, Terms]) -> None:
+def test_it_is_a_dead_letter_from_the_start(queue: Store, clock: FakeClock, terms: dict[int, Terms]) -> None:
     """It is counted as dead and handed to nobody, and everything about it is kept, in the order of arrival."""
     good = Incoming("q", "t", b"good", 5.0)
     assert not queue.put([good, BAD, good], terms=terms)
@@ -23,7 +23,7 @@ def test_it_is_a_dead_letter_from_the_start(queue: Queue, clock: FakeClock, term
     assert payloads(queue) == ["good", "good"]
 
 
-def test_an_operator_hands_it_out(queue: Queue) -> None:
+def test_an_operator_hands_it_out(queue: Store) -> None:
     """Requeued, it is a message like any other; purged, it is gone."""
     queue.put([BAD, BAD])
     assert queue.requeue_dead("q", [1]) == 1
@@ -32,7 +32,7 @@ def test_an_operator_hands_it_out(queue: Queue) -> None:
     assert (claim.message.properties, claim.attempt) == (BAD.properties, 1)
 
 
-def test_messages_before_and_behind_it_are_handed_out(queue: Queue, clock: FakeClock) -> None:
+def test_messages_before_and_behind_it_are_handed_out(queue: Store, clock: FakeClock) -> None:
     """Whatever waits, is lent or waits again when dead letters come, nothing is passed over."""
     fill(queue, clock, "a")
     queue.put([BAD])
@@ -46,7 +46,7 @@ def test_messages_before_and_behind_it_are_handed_out(queue: Queue, clock: FakeC
     assert [payloads(queue, 1) for _ in range(3)] == [["a"], ["b"], ["c"]]
 
 
-def test_large_ones_among_small_ones_keep_their_order(queue: Queue, clock: FakeClock) -> None:
+def test_large_ones_among_small_ones_keep_their_order(queue: Store, clock: FakeClock) -> None:
     """However a batch is split into statements, ids follow the order of arrival."""
     texts = [f"{number:03d}" + "x" * (70_000 if number % 7 == 0 else 10) for number in range(120)]
     fill(queue, clock, *texts)

@@ -1,4 +1,4 @@
-"""What every backend of Queue must do for operators: pause, look, replay."""
+"""What every backend of Store must do for operators: pause, look, replay."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,24 @@ import pytest
 from fmq.errors import UnknownQueue
 from fmq.message import Incoming, Waiting
 from fmq.outcome import Dead, Done, RetryLater, Settlement
-from fmq.queue import Queue
-from fmq.selection import Selection, State
+from fmq.store.roles import Store
+from fmq.store.selection import Selection, State
+from fmq.store.steps import frozen
 from support.clock import FakeClock
 
-Connect = Callable[[], Queue]
+Connect = Callable[[], Store]
 
 
-def fill(queue: Queue, clock: FakeClock, *topics: str) -> None:
+def fill(queue: Store, clock: FakeClock, *topics: str) -> None:
     queue.put([Incoming("q", topic, topic.encode(), clock.wall()) for topic in topics])
 
 
-def figures(queue: Queue) -> tuple[int, int, int, int]:
+def figures(queue: Store) -> tuple[int, int, int, int]:
     stats = queue.stats("q")
     return stats.pending, stats.claimed, stats.done, stats.dead
 
 
-def walk(queue: Queue, which: Selection, *, limit: int = 1_000, within: int = 10_000) -> list[int]:
+def walk(queue: Store, which: Selection, *, limit: int = 1_000, within: int = 10_000) -> list[int]:
     """All ids that are found, step by step."""
     ids: list[int] = []
     after: int | None = 0
@@ -37,7 +38,7 @@ def walk(queue: Queue, which: Selection, *, limit: int = 1_000, within: int = 10
 
 
 class TestWaiting:
-    def test_when_and_why(self, queue: Queue, clock: FakeClock) -> None:
+    def test_when_and_why(self, queue: Store, clock: FakeClock) -> None:
         """Of pending messages only: when each is due, and why its last attempt failed; and which is tried next."""
         fill(queue, clock, "a", "b", "c", "d")
         assert queue.next_retry("q") is None
@@ -59,7 +60,7 @@ class TestWaiting:
 
 class TestPause:
     @pytest.mark.parametrize("ordered", [False, True])
-    def test_nothing_is_lent(self, connect: Connect, queue: Queue, clock: FakeClock, *, ordered: bool) -> None:
+    def test_nothing_is_lent(self, connect: Connect, queue: Store, clock: FakeClock, *, ordered: bool) -> None:
         """No connection gets a message of a paused queue, also not of a lease that ran out; others are not concerned."""
         fill(queue, clock, "a", "b")
         queue.declare("other")
@@ -75,7 +76,7 @@ class TestPause:
         assert len(queue.claim("q", 10, lease=10, ordered=ordered)) == 1  # the one whose lease ran out, alone
         assert len(queue.claim("q", 10, lease=10, ordered=ordered)) == 1
 
-    def test_what_is_lent_is_settled(self, queue: Queue, clock: FakeClock) -> None:
+    def test_what_is_lent_is_settled(self, queue: Store, clock: FakeClock) -> None:
         """A pause takes no claim back, and messages still come in."""
         fill(queue, clock, "a")
         (claim,) = queue.claim("q", 1, lease=60)
@@ -85,7 +86,7 @@ class TestPause:
         assert list(queue.settle([(claim, Done())])) == []
         assert figures(queue) == (1, 0, 1, 0)
 
-    def test_the_first_pause_stands(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
+    def test_the_first_pause_stands(self, connect: Connect, queue: Store, clock: FakeClock) -> None:
         """A second one changes neither reason nor moment, and everybody sees it, also after a restart."""
         assert queue.paused("q") is None
         since = clock.wall()
@@ -102,7 +103,7 @@ class TestPause:
         assert not other.resume("q")
         assert other.paused("q") is other.stats("q").paused is None
 
-    def test_an_unknown_queue(self, queue: Queue) -> None:
+    def test_an_unknown_queue(self, queue: Store) -> None:
         """An error, not a queue that was never paused."""
         for call in (lambda: queue.pause("x", "y"), lambda: queue.resume("x"), lambda: queue.paused("x")):
             with pytest.raises(UnknownQueue):
@@ -111,7 +112,7 @@ class TestPause:
 
 class TestFind:
     @pytest.fixture
-    def ids(self, queue: Queue, clock: FakeClock) -> dict[str, int]:
+    def ids(self, queue: Store, clock: FakeClock) -> dict[str, int]:
         """Ids by topic: two done, two dead, two that wait for a retry, one claimed, two never lent; 10 s between the settlements."""
         fill(queue, clock, "done/1", "done/2", "dead/1", "dead/2", "retry/1", "retry/2", "claimed", "new/1", "new/2")
         claims = queue.claim("q", 7, lease=600)
@@ -125,7 +126,7 @@ class TestFind:
         }
 
     @pytest.mark.parametrize("step", [1, 2, 100])
-    def test_by_state(self, queue: Queue, ids: dict[str, int], step: int) -> None:
+    def test_by_state(self, queue: Store, ids: dict[str, int], step: int) -> None:
         """Each message once, by id, whatever the size of a step; what is claimed is in none of the states."""
         expected = {
             State.DONE: ["done/1", "done/2"],
@@ -151,11 +152,11 @@ class TestFind:
         ],
     )
     @pytest.mark.parametrize("step", [1, 100])
-    def test_filters(self, queue: Queue, ids: dict[str, int], which: Selection, topics: list[str], step: int) -> None:
+    def test_filters(self, queue: Store, ids: dict[str, int], which: Selection, topics: list[str], step: int) -> None:
         """By topic filter and by a part of the reason, which is text and no pattern."""
         assert walk(queue, which, within=step) == [ids[topic] for topic in topics]
 
-    def test_by_time(self, queue: Queue, ids: dict[str, int], clock: FakeClock) -> None:
+    def test_by_time(self, queue: Store, ids: dict[str, int], clock: FakeClock) -> None:
         """Since when a message is done or dead, or was received; the first moment is within, the last is not."""
         start = clock.wall() - 60
         assert walk(queue, Selection(State.DONE, since=start + 20)) == [ids["done/2"]]
@@ -168,7 +169,7 @@ class TestFind:
         with pytest.raises(ValueError, match="# before its last level"):
             Selection(State.DEAD, topic="a/#/b")
 
-    def test_reading(self, queue: Queue, ids: dict[str, int]) -> None:
+    def test_reading(self, queue: Store, ids: dict[str, int]) -> None:
         """Messages of any state by their ids, and dead letters by theirs; ids of nothing are left out; nothing changes."""
         before = figures(queue)
         chosen = [ids["new/1"], ids["dead/1"], ids["done/1"], 999]
@@ -179,7 +180,7 @@ class TestFind:
 
 
 class TestReplay:
-    def test_what_is_done_is_handled_again(self, queue: Queue, clock: FakeClock) -> None:
+    def test_what_is_done_is_handled_again(self, queue: Store, clock: FakeClock) -> None:
         """With no attempts counted; what is pending, claimed or dead is not touched, however it is named."""
         fill(queue, clock, "a", "b", "c", "d")
         first, second, third = queue.claim("q", 3, lease=60)
@@ -192,3 +193,38 @@ class TestReplay:
         claims = {claim.message.topic: claim.attempt for claim in queue.claim("q", 10, lease=60)}
         assert claims == {"a": 1, "d": 1}
         assert list(queue.settle([(third, Done())])) == []
+
+
+@pytest.mark.parametrize("jump", [-3_600, 0, 3_600])
+@pytest.mark.parametrize("state", [State.ANY, State.PENDING, State.DEAD, State.DONE])
+def test_a_frozen_selection(queue: Store, clock: FakeClock, state: State, jump: float) -> None:
+    """It has all that are in the state, although the clock was set meanwhile, and none that come into it later.
+
+    If it was set back, it may also have dead letters that come later: their times are among those that are there.
+    """
+
+    def settle(count: int) -> None:
+        fill(queue, clock, *"abc")
+        outcomes: dict[State, Settlement] = {State.DEAD: Dead("no"), State.DONE: Done()}
+        if state in outcomes:
+            queue.settle([(claim, outcomes[state]) for claim in queue.claim("q", count, lease=60)])
+
+    settle(3)
+    clock.advance(10)
+    clock.jump(jump)
+    which = frozen(queue, "q", Selection(state), clock)
+    there = walk(queue, Selection(state))
+    clock.advance(10)
+    settle(3)
+    found = walk(queue, which, limit=2, within=2)
+    assert found[:3] == there
+    assert len(there) == 3
+    assert len(found) == 3 or (jump < 0 and state is State.DEAD)
+
+
+def test_a_frozen_selection_of_nothing(queue: Store, clock: FakeClock) -> None:
+    """What comes later is not in it."""
+    which = [frozen(queue, "q", Selection(state), clock) for state in State]
+    clock.advance(1)
+    fill(queue, clock, "a")
+    assert [walk(queue, one) for one in which] == [[]] * len(which)

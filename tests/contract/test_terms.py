@@ -7,18 +7,19 @@ import pytest
 from contract.filling import figures, fill, payloads
 from fmq.errors import UnknownQueue
 from fmq.message import Incoming, Receipt, Terms
-from fmq.queue import Queue, Retention
+from fmq.store.options import Retention
+from fmq.store.roles import Store
 from support.clock import FakeClock
 
-Connect = Callable[[], Queue]
+Connect = Callable[[], Store]
 
 
 class TestTerms:
-    def test_a_key_is_stored_once_in_its_time(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
+    def test_a_key_is_stored_once_in_its_time(self, connect: Connect, queue: Store, clock: FakeClock) -> None:
         """Of messages with one key only the first is stored, in one batch and over several, until its time is over."""
         queue.declare("p")
 
-        def put(into: Queue, *keys: str | None, name: str = "q") -> list[int]:
+        def put(into: Store, *keys: str | None, name: str = "q") -> list[int]:
             messages = [Incoming(name, "t", str(key).encode(), clock.wall()) for key in keys]
             terms = {at: Terms(key=key, key_seconds=10) for at, key in enumerate(keys) if key is not None}
             return list(into.put(messages, terms=terms))
@@ -32,7 +33,7 @@ class TestTerms:
         assert payloads(queue) == ["a", "b", "None", "None", "c", "a"]
         assert queue.stats("q").stored == 6
 
-    def test_keys_are_forgotten_when_their_time_is_over(self, queue: Queue, clock: FakeClock) -> None:
+    def test_keys_are_forgotten_when_their_time_is_over(self, queue: Store, clock: FakeClock) -> None:
         """Upkeep deletes them, and none too early."""
         messages = [Incoming("q", "t", b"x", clock.wall())] * 5
         queue.put(messages, terms={at: Terms(key=str(at), key_seconds=10 + at) for at in range(5)})
@@ -42,7 +43,7 @@ class TestTerms:
         assert queue.maintain(Retention(None, None), limit=2) == 0
         assert queue.put(messages, terms={at: Terms(key=str(at), key_seconds=10) for at in range(5)}) == [3, 4]
 
-    def test_a_delayed_message_waits(self, queue: Queue, clock: FakeClock) -> None:
+    def test_a_delayed_message_waits(self, queue: Store, clock: FakeClock) -> None:
         """It is pending at once and lent when its delay is over; others are not held up, before it or behind it."""
         messages = [Incoming("q", str(at), str(at).encode(), clock.wall()) for at in range(4)]
         queue.put(messages, terms={0: Terms(delay=5), 2: Terms(delay=1)})
@@ -56,7 +57,7 @@ class TestTerms:
         clock.advance(4)
         assert payloads(queue) == ["0"]
 
-    def test_many_delayed_messages_cost_no_later_claim(self, queue: Queue, clock: FakeClock) -> None:
+    def test_many_delayed_messages_cost_no_later_claim(self, queue: Store, clock: FakeClock) -> None:
         """An idle look does not walk through what is delayed."""
         messages = [Incoming("q", "t", b"x", clock.wall())] * 500
         queue.put(messages, terms={at: Terms(delay=60) for at in range(500)})
@@ -69,7 +70,7 @@ class TestTerms:
 
 
 class TestReceipts:
-    def test_they_are_kept_with_the_messages(self, connect: Connect, queue: Queue, clock: FakeClock) -> None:
+    def test_they_are_kept_with_the_messages(self, connect: Connect, queue: Store, clock: FakeClock) -> None:
         """A receipt is there exactly if its messages are; the older ones are dropped as told; sessions are apart."""
         message = Incoming("q", "t", b"x", clock.wall())
         for number in range(1, 6):

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_COMMAND = re.compile(r"(?<![\w./=-])(?:[\w./-]*/)?fmq(?P<service>-listen|-process)? (?=[a-z-])")
+_COMMAND = re.compile(r"(?<![\w./=@,-])(?:[\w./-]*/)?fmq(?P<service>-listen|-process)? (?=[a-z-])")
 _END = re.compile(r"[\n;&)>#]|\|(?![a-z])")  # list|show are two commands in a word, not a pipe
 _OPTION = re.compile(r"(?:^| )--?[a-z][\w-]* $")
 _SETTING = re.compile(r"\bFMQ_[A-Z0-9]\w*(?:…|\*)?|\bFMQ_(?:…|\*)")

@@ -9,7 +9,7 @@ import pytest
 
 from docs.pages import ROOT, Page
 from fmq.errors import StoreRefused
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.counting import counted, counters, query
 from support.processes import Processes
 from support.wait import wait_for
@@ -44,8 +44,8 @@ def old(tmp_path: Path) -> Path:
 def test_the_old_file_is_refused(old: Path) -> None:
     """As the page says: with a reason, and not a byte of it changed."""
     before = old.read_bytes()
-    with pytest.raises(StoreRefused, match="something else than fmq"):
-        open_queue(f"sqlite:///{old}")
+    with pytest.raises(StoreRefused, match="is not an fmq database"):
+        open_store(f"sqlite:///{old}")
     assert old.read_bytes() == before
 
 
@@ -58,10 +58,10 @@ def test_messages_are_carried_over(tmp_path: Path, old: Path, dates: str) -> Non
     with sqlite3.connect(old) as sql:
         sql.execute("ALTER TABLE msg_dstdb RENAME COLUMN received_at TO at")
         sql.execute("ALTER TABLE msg_dstdb ADD COLUMN received_at DATETIME")
-        sql.execute(f"UPDATE msg_dstdb SET received_at = {dates.replace('received_at', 'at')}")  # noqa: S608
+        sql.execute(f"UPDATE msg_dstdb SET received_at = {dates.replace('received_at', 'at')}")
     sql.close()
     (command,) = (block.text for block in PAGE.code("sh") if "ATTACH" in block.text)
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         queue.declare("dstdb")
     subprocess.run(["bash", "-eu", "-c", command], cwd=tmp_path, check=True)
     path = tmp_path / "mqtt_queue.db"
@@ -71,7 +71,7 @@ def test_messages_are_carried_over(tmp_path: Path, old: Path, dates: str) -> Non
     ]
     (handler,) = PAGE.code("python")
     (tmp_path / "mine.py").write_text(handler.text, encoding="utf-8")
-    with Processes(tmp_path) as processes, open_queue(f"sqlite:///{path}") as queue:
+    with Processes(tmp_path) as processes, open_store(f"sqlite:///{path}") as queue:
         process = processes.start("process", "dstdb", "50", "2", FMQ_HANDLER="mine:handle", PYTHONUNBUFFERED=1)
         wait_for(lambda: queue.stats("dstdb").done == 20, what="20 messages")
         assert process.terminate() == 0

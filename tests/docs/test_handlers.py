@@ -13,13 +13,14 @@ import pytest
 
 from docs.pages import ROOT, Page
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.processes import Processes
 from support.wait import wait_for
 
 PAGE = Page(ROOT / "docs/handlers.md")
 SETTINGS = {"Shop": {"FMQ_SHOP_URL": "https://shop.example"}}
-"""What the pages' handlers have to be told."""
+"""The settings that the pages' handlers need."""
 
 
 class Shown(NamedTuple):
@@ -55,17 +56,17 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
         yield opened
 
 
-def put(queue: Queue, name: str, *payloads: bytes) -> None:
+def put(queue: Store, name: str, *payloads: bytes) -> None:
     queue.declare(name)
     queue.put([Incoming(name, name, payload, time.time()) for payload in payloads])
 
 
-def test_every_handler_of_the_page_works(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_every_handler_of_the_page_works(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """Each function and class in docs/handlers.md handles messages in a processor of its own, and ends with exit code 0."""
     shown = write_modules(tmp_path)
     assert {"handle", "handle_async", "handle_batch", "Handler"} <= {one.name for one in shown}, shown
@@ -80,7 +81,7 @@ def test_every_handler_of_the_page_works(tmp_path: Path, queue: Queue, processes
         assert "Traceback" not in process.text
 
 
-def test_every_example_works(queue: Queue, processes: Processes) -> None:
+def test_every_example_works(queue: Store, processes: Processes) -> None:
     """The files in examples/, by the commands in their own first lines."""
     running = {}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

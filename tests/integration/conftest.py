@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.broker import Broker
 from support.handing import QUEUE
 from support.processes import Processes
@@ -21,7 +22,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def ends() -> Iterator[ExitStack]:
-    """What is to be ended with the test, however it ends."""
+    """Processes that end with the test, whether it passes or fails."""
     with ExitStack() as stack:
         yield stack
 
@@ -40,8 +41,8 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(database: Path) -> Iterator[Queue]:
-    """That queue, opened beside the processes, and declared."""
-    with open_queue(f"sqlite:///{database}") as opened:
+def queue(database: Path) -> Iterator[Store]:
+    """The same queue, opened in the test, and declared."""
+    with open_store(f"sqlite:///{database}") as opened:
         opened.declare(QUEUE)
         yield opened

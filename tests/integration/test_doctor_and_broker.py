@@ -10,7 +10,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from fmq import checks
+from fmq.cli import checks
 from fmq.finding import Level
 from fmq_listener.doctor import check_broker
 from support.broker import Broker, free_port, publish
@@ -113,7 +113,7 @@ def test_a_subscription_that_is_refused(broker: Broker) -> None:
     with Proxy(broker.port, watch) as proxy:
         found = diagnosis(FMQ_BROKER_URL=proxy.url, FMQ_TOPICS="closed/#,open/#")
     assert found["subscription open/#"][0] == "ok"
-    assert found["subscription closed/#"] == ("problem", "the broker refuses it: Not authorized")
+    assert found["subscription closed/#"] == ("problem", "the broker refused it: Not authorized")
 
 
 class _Strict:
@@ -142,7 +142,7 @@ def test_a_broker_that_closes_the_connection_at_what_it_forbids(broker: Broker) 
         found = diagnosis(FMQ_BROKER_URL=proxy.url, FMQ_TOPICS="closed/a,open/a,closed/b,open/b")
     assert found["broker"][0] == "ok"
     assert found["subscription closed/a"] == found["subscription closed/b"]
-    assert found["subscription closed/a"] == ("problem", "the broker refuses it: Not authorized")
+    assert found["subscription closed/a"] == ("problem", "the broker refused it: Not authorized")
     assert found["subscription open/a"][0] == found["subscription open/b"][0] == "ok"
     assert found["broker's queue"][0] == "ok"
 
@@ -165,7 +165,7 @@ def test_a_certificate_that_ends(fmq: Processes, tmp_path: Path, days: int, leve
         assert found["broker"][0] == "ok"
         assert found["broker's certificate"][0] == level
         level, text = command(fmq, FMQ_BROKER_URL=broker.url)["broker"]
-    assert (level, "certificate of the broker is refused: its CA is unknown" in text) == ("problem", True)
+    assert (level, "certificate of the broker was rejected: its CA is unknown" in text) == ("problem", True)
 
 
 def _saying(properties: Mapping[int, bytes]) -> bytes:
@@ -176,7 +176,7 @@ def _saying(properties: Mapping[int, bytes]) -> bytes:
 
 
 def test_limits_too_low(broker: Broker) -> None:
-    """Each limit of the CONNACK that is below what the settings want is told with both figures."""
+    """Each limit of the CONNACK that is below what the settings want is reported with both figures."""
     connack = _saying(
         {
             0x11: (3_600).to_bytes(4),  # Session Expiry Interval
@@ -199,7 +199,7 @@ def test_limits_too_low(broker: Broker) -> None:
 
 
 def test_dropped_messages(fmq: Processes, tmp_path: Path) -> None:
-    """A broker that has dropped messages is told of, with the limits to look at."""
+    """A broker that has dropped messages is reported, with the limits to look at."""
     broker = Broker(tmp_path / "small")
     file = broker.folder / "mosquitto.conf"
     text = file.read_text().replace("max_queued_messages 1000000", "max_queued_messages 10")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.queue import Queue
+from fmq.store.roles import Store
 from support.handing import (
     QUEUE,
     duplicates,
@@ -44,7 +44,7 @@ def arrived(folder: Path) -> list[int]:
 
 
 def test_a_command_that_fails_for_a_while(
-    tmp_path: Path, fmq: Processes, queue: Queue, database: Path, script: Path
+    tmp_path: Path, fmq: Processes, queue: Store, database: Path, script: Path
 ) -> None:
     """With exit code 75, then because it is gone: every message arrives once when it works again."""
     (tmp_path / "open").touch()
@@ -64,7 +64,7 @@ def test_a_command_that_fails_for_a_while(
     assert duplicates(arrived(tmp_path), database, _MESSAGES) == 0
 
 
-def test_a_processor_that_is_killed(tmp_path: Path, fmq: Processes, queue: Queue, database: Path, script: Path) -> None:
+def test_a_processor_that_is_killed(tmp_path: Path, fmq: Processes, queue: Store, database: Path, script: Path) -> None:
     """Every message arrives; again come at most those that the killed one had in hand."""
     (tmp_path / "open").touch()
     put_numbers(queue, range(_MESSAGES))
@@ -80,7 +80,7 @@ def test_a_processor_that_is_killed(tmp_path: Path, fmq: Processes, queue: Queue
 
 
 def test_nothing_of_a_command_outlives_its_timeout_or_a_stopped_processor(
-    tmp_path: Path, fmq: Processes, queue: Queue
+    tmp_path: Path, fmq: Processes, queue: Store
 ) -> None:
     """Neither the command nor its child, although both take no notice of SIGTERM."""
     script = tmp_path / "hang"

@@ -1,4 +1,4 @@
-"""What a real Mosquitto says of itself, beside the messages of queues."""
+"""What a real Mosquitto says of itself, next to the messages of queues."""
 
 import re
 from contextlib import closing
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fmq.lifecycle import Shutdown
-from fmq_listener.broker_stats import BrokerStats
+from fmq.service.lifecycle import Shutdown
+from fmq_listener.mqtt.broker_stats import BrokerStats
 from fmq_listener.settings import ListenerSettings
 from support.broker import Broker, free_port, publish
 from support.processes import FmqProcess, Processes

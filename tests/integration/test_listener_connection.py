@@ -80,7 +80,7 @@ def test_a_broker_of_another_ca_is_refused_in_clear_words(tls_broker: Broker, fm
     """Nothing is sent to it; the log says why, and that the next attempt follows."""
     other = Certificates(tmp_path / "others")
     listener = fmq.start("listen", "tls", FMQ_BROKER_URL=tls_broker.url, FMQ_TLS_CA_FILE=other.ca, **_FAST)
-    said = listener.wait_to_say("the TLS certificate of the broker is refused", times=2)
+    said = listener.wait_to_say("the TLS certificate of the broker was rejected", times=2)
     assert "next attempt in" in said[0]["message"]
     assert "New client connected" not in tls_broker.log
     assert listener.terminate() == 0
@@ -106,7 +106,7 @@ def test_without_a_client_certificate_the_broker_refuses(
 def test_a_wrong_password_is_told_and_a_right_one_works_from_then_on(
     tmp_path: Path, fmq: Processes, version: str
 ) -> None:
-    """The refusal is in the log in words; once the broker knows the password, the listener gets in by itself."""
+    """The refusal is in the log in words; once the broker knows the password, the listener connects automatically."""
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "listener", "another"], check=True, capture_output=True)
     passwords.chmod(0o644)
@@ -134,13 +134,12 @@ def test_a_wrong_password_is_told_and_a_right_one_works_from_then_on(
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("mqtt://no-such-host.invalid", "the host name can't be resolved"),
         ("mqtt://" + "x" * 70 + ".invalid", "the host name can't be resolved"),
         ("mqtt://127.0.0.1:{free}", "Connection refused"),
     ],
 )
 def test_a_broker_that_cannot_be_reached_is_told_and_tried_again(fmq: Processes, url: str, why: str) -> None:
-    """For ever by default; with a limit, the listener ends with code 1 and the last reason."""
+    """Forever by default; with a limit, the listener ends with code 1 and the last reason."""
     listener = fmq.start("listen", "x", FMQ_BROKER_URL=url.format(free=free_port()), FMQ_CONNECT_ATTEMPTS=3, **_FAST)
     assert listener.wait() == 1
     assert len(listener.said(why)) == 2
@@ -163,12 +162,9 @@ def test_sigterm_ends_the_attempts_to_connect(fmq: Processes) -> None:
     assert listener.terminate(5) == 0
 
 
-@VERSIONS
-def test_a_broker_restart_during_load_loses_nothing(
-    broker: Broker, fmq: Processes, database: Path, version: str
-) -> None:
+def test_a_broker_restart_during_load_loses_nothing(broker: Broker, fmq: Processes, database: Path) -> None:
     """The listener finds its session again, and every acknowledged publication is stored."""
-    listener = fmq.start("listen", "load", FMQ_BROKER_URL=broker.url, FMQ_MQTT_VERSION=version, **_FAST)
+    listener = fmq.start("listen", "load", FMQ_BROKER_URL=broker.url, **_FAST)
     listener.wait_to_say(_SUBSCRIBED)
     rows = Rows(database)
     for piece in range(3):
@@ -201,7 +197,7 @@ def test_a_removed_filter_brings_nothing_more_and_loses_nothing_that_was_queued(
 def test_a_message_of_no_queue_is_stored_counted_and_logged(
     broker: Broker, fmq: Processes, database: Path, tmp_path: Path
 ) -> None:
-    """It would else block the session for ever, and a message that is acknowledged without being stored is lost."""
+    """It would else block the session forever, and a message that is acknowledged without being stored is lost."""
     assert _run_once(fmq, broker, "a", "b").terminate() == 0
     publish(broker.port, [("b", b"queued")])
     (tmp_path / "mqtt_queue.db").rename(tmp_path / "elsewhere.db")
@@ -264,7 +260,7 @@ def test_another_client_with_the_same_id_is_told(broker: Broker, fmq: Processes)
 
 
 def test_two_listeners_that_evict_each_other_are_told_so(broker: Broker, fmq: Processes) -> None:
-    """Mosquitto 2.0.11 gives no reason; connections that end at once, again and again, lead to the question."""
+    """Mosquitto 2.0.11 gives no reason; connections that repeatedly end at once lead to the question."""
     settings = _FAST | {"FMQ_BROKER_URL": broker.url, "FMQ_CLIENT_ID": "same"}
     one = fmq.start("listen", "a", **settings)
     one.wait_to_say(_SUBSCRIBED)

@@ -1,4 +1,4 @@
-"""Duplicate suppression and delays, with a real broker. FMQ_TEST_MESSAGES: 5,000 by default; from 100,000 on, 20 kills."""
+"""Duplicate suppression and delays, with a real broker. FMQ_TEST_MESSAGES: 2,000 by default; from 100,000 on, 20 kills."""
 
 import math
 import os
@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.broker import Broker, publish
 from support.counting import query
 from support.processes import FmqProcess, Processes
@@ -19,8 +19,8 @@ from support.proxy import PUBACK, Packet, Proxy
 from support.rows import Rows
 from support.wait import wait_for
 
-_MESSAGES = int(os.environ.get("FMQ_TEST_MESSAGES", "5000"))
-_KILLS = 20 if _MESSAGES >= 100_000 else 5
+_MESSAGES = int(os.environ.get("FMQ_TEST_MESSAGES", "2000"))
+_KILLS = 20 if _MESSAGES >= 100_000 else 3
 _INFLIGHT = 100
 
 
@@ -181,7 +181,7 @@ def test_a_delay_is_heard(broker: Broker, fmq: Processes, database: Path) -> Non
     publish(broker.port, [("w", b"late")], properties=_user(**{"fmq-delay": "3600"}))
     publish(broker.port, [("w", b"soon")], properties=_user(**{"fmq-delay": "0.2"}))
     publish(broker.port, [("w", b"now")])
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         wait_for(lambda: queue.stats("w").stored == 3)
         assert query(database, "SELECT count(*) FROM fmq_msg_w_lent") == [(2,)]  # those with a delay stand aside
         got: list[bytes] = []

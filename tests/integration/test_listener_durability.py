@@ -14,7 +14,7 @@ _PROGRAM = '''
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from fmq.cli import main
+from fmq.cli.main import main
 from support.disk import installed
 
 class Syncs:

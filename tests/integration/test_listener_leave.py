@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.broker import Broker, publish
 from support.counting import counted
 from support.firehose import Firehose, Peer, publish_packet
@@ -44,14 +44,13 @@ def _process(fmq: Processes, shard: int) -> FmqProcess:
     return fmq.start("process", FMQ_QUEUE_URL=_url(fmq.folder, shard), FMQ_BATCH=100, FMQ_LOG_LEVEL="WARNING")
 
 
-@VERSIONS
-def test_three_listeners_down_to_one_under_load(broker: Broker, fmq: Processes, version: str) -> None:
+def test_three_listeners_down_to_one_under_load(broker: Broker, fmq: Processes) -> None:
     """With a shared subscription, two of three listeners go while messages pour in: each one is handled exactly once."""
-    listeners = [_listen(fmq, broker, shard, version) for shard in range(3)]
+    listeners = [_listen(fmq, broker, shard, "5") for shard in range(3)]
     for shard, listener in enumerate(listeners):
         listener.wait_to_say(_SUBSCRIBED)
         _process(fmq, shard)
-    sent = [b"%d" % number for number in range(6_000)]
+    sent = [b"%d" % number for number in range(3_000)]
     publisher = threading.Thread(target=publish, args=(broker.port, [("jobs/x", payload) for payload in sent]))
     publisher.start()
     rows = {shard: Rows(fmq.folder / f"shard-{shard}.db") for shard in range(3)}
@@ -59,10 +58,10 @@ def test_three_listeners_down_to_one_under_load(broker: Broker, fmq: Processes, 
         wait_for(lambda shard=shard: rows[shard].count("jobs/#") > 0, what=f"messages at shard {shard}")  # type: ignore[misc]
         assert listeners[shard].terminate() == 0
         publish(broker.port, [("jobs/x", b"while %d was away, %d" % (shard, number)) for number in range(60)])
-        leaving = _listen(fmq, broker, shard, version, "--leave")
+        leaving = _listen(fmq, broker, shard, "5", "--leave")
         assert leaving.wait() == 0
         assert leaving.said("Left the broker")
-        assert leaving.said("Nothing is left to be handled")
+        assert leaving.said("Everything is handled")
         # Without leaving, these would have waited at the broker for a listener that never comes back.
         assert any(payload.startswith(b"while %d" % shard) for payload in rows[shard].payloads("jobs/#"))
     publisher.join()
@@ -95,11 +94,11 @@ def test_it_waits_for_the_processor(broker: Broker, fmq: Processes) -> None:
     wait_for(lambda: Rows(fmq.folder / "shard-0.db").count("jobs/#") == 2, what="two rows")
     assert listener.terminate() == 0
     first = _listen(fmq, broker, 0, "5", "--leave")
-    first.wait_to_say("2 messages are still to be handled")
+    first.wait_to_say("2 messages left to handle")
     assert first.terminate() == 1
-    assert first.said("leave again")
+    assert first.said("Run it again")
     second = _listen(fmq, broker, 0, "5", "--leave")
-    second.wait_to_say("2 messages are still to be handled")
+    second.wait_to_say("2 messages left to handle")
     _process(fmq, 0)
     assert second.wait() == 0
 
@@ -121,8 +120,7 @@ class _Stall:
         return packet.raw
 
 
-@VERSIONS
-@pytest.mark.parametrize("removed", [False, True], ids=["leave", "removed filter"])
+@pytest.mark.parametrize(("version", "removed"), [("5", False), ("3.1.1", True)], ids=["leave", "removed filter"])
 def test_a_network_that_stands_still_is_not_taken_for_the_end(
     broker: Broker, fmq: Processes, version: str, *, removed: bool
 ) -> None:
@@ -164,7 +162,7 @@ def _process_all(fmq: Processes) -> None:
 
 
 def _move_note(database: Path, port: int, to: int) -> None:
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         note = queue.recall(f"subscriptions:one@127.0.0.1:{port}")
         assert note
         queue.remember(f"subscriptions:one@127.0.0.1:{to}", note)
@@ -220,7 +218,7 @@ def test_an_unsubscription_that_is_refused_is_in_doubt(broker: Broker, fmq: Proc
     with Proxy(broker.port, refuse) as proxy:
         leaving = _listen(fmq, proxy, 0, "5", "--leave")
         assert leaving.wait() == 1
-        assert leaving.said("Not left: the broker did not confirm that it removed the subscriptions")
+        assert leaving.said("Leaving failed: the broker did not confirm that it removed the subscriptions")
         assert "Traceback" not in leaving.text
     assert _subscribed(_listen(fmq, broker, 0, "5")).said("session: present")
 
@@ -241,7 +239,7 @@ def test_a_message_that_is_too_large_is_not_left_behind(broker: Broker, fmq: Pro
     fmq.start("process", FMQ_RETENTION_SECONDS="forever")
     leaving = fmq.start("listen", "a", "--leave", **limit)
     assert leaving.wait() == 1
-    assert leaving.said("Not left: the broker holds messages larger than FMQ_MAX_PACKET_BYTES (1)")
+    assert leaving.said("Leaving failed: the broker holds messages larger than FMQ_MAX_PACKET_BYTES (1)")
     assert fmq.start("listen", "a", "--leave", **limit | {"FMQ_MAX_PACKET_BYTES": 400_000}).wait() == 0
     assert sorted(map(len, Rows(fmq.folder / "mqtt_queue.db").payloads("a"))) == [5, 300_000]
 

@@ -66,10 +66,9 @@ class TestExactlyOnce:
         assert rows == [6, 6, 7, 8]
         assert not broker.errors
 
-    @VERSIONS
-    @pytest.mark.parametrize("duplicates", ["off", "session"])
+    @pytest.mark.parametrize(("version", "duplicates"), [("5", "off"), ("3.1.1", "session"), ("5", "session")])
     def test_over_connections_and_restarts(self, fmq: Processes, database: Path, version: str, duplicates: str) -> None:
-        """PUBREL is answered whoever received the message. What was stored and not released is not stored again.
+        """PUBREL is answered, also by a listener that did not receive the message. What was stored and not released is not stored again.
 
         After a restart only FMQ_DUPLICATES=session tells it; a new session knows nothing of the old one.
         """

@@ -42,7 +42,7 @@ def test_a_password_that_is_too_long(tmp_path: Path, fmq: Processes, broker: Bro
     broker.stop()
     broker.start()
     listener.wait_to_say(_SUBSCRIBED, times=2)
-    assert listener.said("can't be used any more: it is longer than the 65535 bytes that MQTT allows")
+    assert listener.said("can't be used any more (it is longer than the 65535 bytes that MQTT allows")
     assert listener.terminate() == 0
     refused = fmq.start("listen", "a", **settings)
     assert refused.wait() == 2

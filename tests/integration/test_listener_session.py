@@ -11,11 +11,12 @@ import pytest
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fmq.lifecycle import Shutdown
 from fmq.outcome import Done
-from fmq.queue import Queue, open_queue
-from fmq_listener.departure import LeaveInDoubt
-from fmq_listener.session import ConnectionFailed, ConnectionLost, Session
+from fmq.service.lifecycle import Shutdown
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
+from fmq_listener.mqtt.departure import LeaveInDoubt
+from fmq_listener.mqtt.session import ConnectionFailed, ConnectionLost, Session
 from fmq_listener.settings import ListenerSettings
 from support.broker import Broker, publish
 from support.clock import FakeClock
@@ -36,14 +37,14 @@ def shutdown() -> Iterator[Shutdown]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/q.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/q.db") as opened:
         yield opened
 
 
-def _session(queue: Queue, shutdown: Shutdown, **settings: object) -> Session:
+def _session(queue: Store, shutdown: Shutdown, **settings: object) -> Session:
     made = ListenerSettings.model_validate({"topics": ("w",), "reconnect_max_seconds": 1} | settings)
-    return Session(made, client_id="one", queue=queue, shutdown=shutdown)
+    return Session(made, client_id="one", store=queue, shutdown=shutdown)
 
 
 def _packet(kind: int, body: bytes) -> bytes:
@@ -96,7 +97,7 @@ def _collect(session: Session, count: int) -> list[bytes]:
     return found
 
 
-def test_packets_of_one_tls_record_are_all_read(queue: Queue, shutdown: Shutdown, tmp_path: Path) -> None:
+def test_packets_of_one_tls_record_are_all_read(queue: Store, shutdown: Shutdown, tmp_path: Path) -> None:
     """With a batch of one, the rest must come at once: select does not see what the TLS layer has decrypted already."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -118,7 +119,7 @@ def test_packets_of_one_tls_record_are_all_read(queue: Queue, shutdown: Shutdown
     script.close()
 
 
-def test_a_flood_does_not_keep_the_subscription_from_being_noticed(queue: Queue, shutdown: Shutdown) -> None:
+def test_a_flood_does_not_keep_the_subscription_from_being_noticed(queue: Store, shutdown: Shutdown) -> None:
     """A batch at every turn leaves no idle moment: the broker's answer counts all the same."""
     flood = b"".join(_publish_packet(number, b"x") for number in range(1, 101))
     script = _Script([flood])
@@ -134,7 +135,7 @@ def test_a_flood_does_not_keep_the_subscription_from_being_noticed(queue: Queue,
     script.close()
 
 
-def test_packets_may_be_split_anywhere(queue: Queue, shutdown: Shutdown) -> None:
+def test_packets_may_be_split_anywhere(queue: Store, shutdown: Shutdown) -> None:
     """A packet that arrives byte by byte is one message; nothing is handed over before its last byte."""
     stream = b"".join(_publish_packet(number, b"%d" % number) for number in range(1, 6))
     script = _Script([bytes([one]) for one in stream])
@@ -157,7 +158,7 @@ def test_packets_may_be_split_anywhere(queue: Queue, shutdown: Shutdown) -> None
     ids=["reserved type", "endless length", "empty topic", "topic beyond the packet", "QoS 3"],
 )
 def test_a_malformed_packet_ends_the_connection_and_nothing_else(
-    queue: Queue, shutdown: Shutdown, nonsense: bytes
+    queue: Store, shutdown: Shutdown, nonsense: bytes
 ) -> None:
     """What came before it is handed over, then the connection is reported lost."""
     script = _Script([_publish_packet(1, b"good") + nonsense])
@@ -171,7 +172,7 @@ def test_a_malformed_packet_ends_the_connection_and_nothing_else(
 
 @pytest.mark.parametrize(("version", "level"), [("5", 5), ("3.1.1", 4)])
 def test_what_it_asks_of_the_broker_when_it_connects(
-    broker: Broker, queue: Queue, shutdown: Shutdown, version: str, level: int
+    broker: Broker, queue: Store, shutdown: Shutdown, version: str, level: int
 ) -> None:
     """A session that stays, on every connection; with MQTT 5 also its expiry and the most messages in flight."""
     connects: list[bytes] = []
@@ -203,7 +204,7 @@ def test_what_it_asks_of_the_broker_when_it_connects(
             assert b"\x21" + (777).to_bytes(2) in body
 
 
-def test_a_shutdown_ends_a_wait_for_the_broker(queue: Queue, shutdown: Shutdown) -> None:
+def test_a_shutdown_ends_a_wait_for_the_broker(queue: Store, shutdown: Shutdown) -> None:
     """A broker that takes the connection and stays silent does not hold the end up."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         session = _session(queue, shutdown, broker_url=f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
@@ -212,7 +213,7 @@ def test_a_shutdown_ends_a_wait_for_the_broker(queue: Queue, shutdown: Shutdown)
             session.connect()
 
 
-def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Queue, shutdown: Shutdown) -> None:
+def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Store, shutdown: Shutdown) -> None:
     """After a minute on the same connection; then all is subscribed."""
     clock = FakeClock()
     asked: list[bytes] = []
@@ -226,7 +227,7 @@ def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Queue,
 
     with Proxy(broker.port, refuse_once) as proxy:
         made = ListenerSettings.model_validate({"topics": ("w",), "broker_url": proxy.url})
-        session = Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock)
+        session = Session(made, client_id="one", store=queue, shutdown=shutdown, clock=clock)
         session.connect()
         for _ in range(3):
             session.poll(0.2)
@@ -238,12 +239,12 @@ def test_a_refused_subscription_is_asked_for_again(broker: Broker, queue: Queue,
         session.close(5)
 
 
-def test_a_broker_that_owes_an_answer_is_left(broker: Broker, queue: Queue, shutdown: Shutdown) -> None:
+def test_a_broker_that_owes_an_answer_is_left(broker: Broker, queue: Store, shutdown: Shutdown) -> None:
     """A SUBSCRIBE without SUBACK is not waited for without end."""
     clock = FakeClock()
     with Proxy(broker.port, lambda packet: b"" if packet.kind == SUBACK else packet.raw) as proxy:
         made = ListenerSettings.model_validate({"topics": ("w",), "broker_url": proxy.url})
-        session = Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock)
+        session = Session(made, client_id="one", store=queue, shutdown=shutdown, clock=clock)
         session.connect()
         session.poll(0.1)
         clock.advance(31)
@@ -252,7 +253,7 @@ def test_a_broker_that_owes_an_answer_is_left(broker: Broker, queue: Queue, shut
 
 
 def test_a_filter_that_is_never_answered_does_not_end_each_connection(
-    broker: Broker, queue: Queue, shutdown: Shutdown
+    broker: Broker, queue: Store, shutdown: Shutdown
 ) -> None:
     """After a few connections it counts as refused, and the other filters are served without interruption."""
     clock = FakeClock()
@@ -265,7 +266,7 @@ def test_a_filter_that_is_never_answered_does_not_end_each_connection(
 
     with Proxy(broker.port, drop) as proxy:
         made = ListenerSettings.model_validate({"topics": ("silent", "w", "x"), "broker_url": proxy.url})
-        session = Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock)
+        session = Session(made, client_id="one", store=queue, shutdown=shutdown, clock=clock)
 
         def others_are_held() -> bool:
             session.poll(0.1)
@@ -289,7 +290,7 @@ def test_a_filter_that_is_never_answered_does_not_end_each_connection(
 
 @pytest.mark.parametrize("leave", [True, False])
 def test_a_broker_that_does_not_answer_unsubscribe(
-    broker: Broker, queue: Queue, shutdown: Shutdown, caplog: pytest.LogCaptureFixture, *, leave: bool
+    broker: Broker, queue: Store, shutdown: Shutdown, caplog: pytest.LogCaptureFixture, *, leave: bool
 ) -> None:
     """A removed filter: a warning, and everything goes on. Leaving: in doubt, so the session stays (rumqttd is one)."""
     clock = FakeClock()
@@ -297,7 +298,7 @@ def test_a_broker_that_does_not_answer_unsubscribe(
 
         def session(*topics: str, leave: bool = False) -> Session:
             made = ListenerSettings.model_validate({"topics": topics, "broker_url": proxy.url})
-            return Session(made, client_id="one", queue=queue, shutdown=shutdown, clock=clock, leave=leave)
+            return Session(made, client_id="one", store=queue, shutdown=shutdown, clock=clock, leave=leave)
 
         first = session("w", "old")
         first.connect()
@@ -361,7 +362,7 @@ def test_handled_messages_are_deleted_as_retention_says(broker: Broker, fmq: Pro
     publish(broker.port, [("w", b"1"), ("w", b"2")])
     rows = Rows(database)
     wait_for(lambda: rows.count("w") == 2, what="both messages")
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         claims = queue.claim("w", 1, lease=60)
         queue.settle((claim, Done()) for claim in claims)
     wait_for(lambda: rows.payloads("w") == [b"2"], what="the handled one to go")

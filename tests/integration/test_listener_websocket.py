@@ -12,6 +12,12 @@ import pytest
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
+from fmq.message import Incoming
+from fmq.service.environment import load
+from fmq.store.backends import open_store
+from fmq.store.selection import Selection, State
+from fmq_web.operations.publisher import Publisher
+from fmq_web.settings import WebSettings
 from support.broker import free_port
 from support.processes import Processes
 from support.rows import Rows
@@ -81,3 +87,16 @@ def test_messages_come_over_a_websocket(url: str, fmq: Processes, database: Path
     wait_for(lambda: rows.count("web/#") == len(sent), what="all rows")
     assert rows.payloads("web/#") == sent
     assert listener.terminate() == 0
+
+
+def test_the_web_page_publishes_over_a_websocket(url: str, tmp_path: Path) -> None:
+    """A payload that needs several writes is acknowledged."""
+    tls = {"FMQ_TLS_CA_FILE": str(tmp_path / "ca.pem")} if url.startswith("wss") else {}
+    settings = load(WebSettings, {}, {"FMQ_BROKER_URL": url, "FMQ_MQTT_VERSION": "3.1.1", **tls})
+    assert settings.broker is not None
+    with open_store(f"sqlite:///{tmp_path}/q.db") as store:
+        store.declare("#")
+        store.put([Incoming("#", "web/a", bytes(range(256)) * 1_000, 1_800_000_000.0)])
+        (head,) = store.heads("#", Selection(State.ANY)).heads
+        done = Publisher(settings, settings.broker).publish(store, "alice", "#", head.id, retain=False)
+    assert done.topic == "web/a"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fmq.message import DeadLetter, Properties
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from fmq.topics import QUARANTINE
 from support.broker import Broker
 from support.broker import publish as publish_all
@@ -36,7 +36,7 @@ VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
 
 def dead_letters(database: Path) -> list[DeadLetter]:
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         return list(queue.dead_letters(QUARANTINE)) if QUARANTINE in queue.names() else []
 
 
@@ -65,7 +65,7 @@ class TestHostileProperties:
             wait_for(lambda: answers, what="the PUBACK")
             assert broker.connections == 1
             assert listener.terminate() == 0
-        with open_queue(f"sqlite:///{database}") as queue:
+        with open_store(f"sqlite:///{database}") as queue:
             (claim,) = queue.claim("t/#", 9, lease=60)
         assert claim.message.properties.user_properties == tuple(pairs)
 
@@ -118,7 +118,7 @@ class TestHostileProperties:
         with ScriptedBroker(script) as broker:
             listener = listen(fmq, broker, "t")
             wait_for(lambda: len(stored) == 2, what="messages of two connections")
-            assert listener.said("the broker closed it: Server shutting down")
+            assert listener.said("the broker closed the connection: Server shutting down")
             assert not listener.said("malformed")
             assert Rows(database).count("t") == 2
 
@@ -128,8 +128,9 @@ class TestNoQueue:
 
     TOPICS = ("$queue/t/x", "$exclusive/t/x", "rewritten/x", "made/by/somebody/else")
 
-    @VERSIONS
-    @pytest.mark.parametrize("filters", [("t/#",), ("t/#", "u/#")])
+    @pytest.mark.parametrize(
+        ("version", "filters"), [("5", ("t/#",)), ("3.1.1", ("t/#", "u/#")), ("5", ("t/#", "u/#"))]
+    )
     def test_it_is_stored(self, fmq: Processes, database: Path, version: str, filters: tuple[str, ...]) -> None:
         """Topics of $queue and $exclusive, rewritten ones, and those that others had subscribed to with this session.
 
@@ -197,8 +198,7 @@ class TestNoQueue:
 class TestLargePackets:
     LIMIT = 200_000
 
-    @VERSIONS
-    @pytest.mark.parametrize("qos", [0, 1, 2])
+    @pytest.mark.parametrize(("version", "qos"), [("5", 0), ("3.1.1", 1), ("5", 2)])
     def test_one_beyond_the_limit(self, fmq: Processes, database: Path, version: str, qos: int) -> None:
         """It is neither held nor acknowledged, counted and logged with its topic, and intake goes on around it."""
         answers: list[tuple[int, int]] = []
@@ -295,16 +295,14 @@ def test_random_bytes_in_whole_frames(fmq: Processes, database: Path, version: s
         assert broker.connections == 1
     assert seen == wanted
     messages = read_stream(stream, v5=version == "5").messages
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         stored = sum(queue.stats(name).stored for name in queue.names())
     assert stored == len(messages) == 4_000
 
 
-@pytest.mark.parametrize(
-    "frame", [b"\x00\x00", b"\x32\xff\xff\xff\xff\x7f", b"\x36\x05\0\1t\0\1", b"\x32\x02\0\1", b"\x32\x05\0\1t\0\0"]
-)
+@pytest.mark.parametrize("frame", [b"\x00\x00", b"\x32\xff\xff\xff\xff\x7f"])
 def test_only_a_broken_frame_ends_a_connection(fmq: Processes, database: Path, frame: bytes) -> None:
-    """Type 0, a length of five bytes, QoS 3, a PUBLISH too short, packet identifier 0: what came before is stored."""
+    """Type 0, or a length of five bytes: what came before is stored."""
     seen: list[tuple[int, int]] = []
 
     def broken(connection: Connection) -> None:
@@ -325,7 +323,7 @@ def test_only_a_broken_frame_ends_a_connection(fmq: Processes, database: Path, f
         assert listener.said("malformed packet")
 
 
-@pytest.mark.parametrize(("megabytes", "value"), [(1, 1), (2, 1), (16, 77)])
+@pytest.mark.parametrize(("megabytes", "value"), [(1, 1), (16, 77)])
 def test_a_section_of_megabytes_on_a_real_broker(
     broker: Broker, fmq: Processes, database: Path, megabytes: int, value: int
 ) -> None:
@@ -338,6 +336,6 @@ def test_a_section_of_megabytes_on_a_real_broker(
     send_raw(broker.port, publish("t/x", b"behind", packet_id=1))
     rows = Rows(database)
     wait_for(lambda: rows.holds("t/#", b"behind"), 20, what="the message behind it")
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         (claim, _) = queue.claim("t/#", 9, lease=60)
     assert len(claim.message.properties.user_properties) == count

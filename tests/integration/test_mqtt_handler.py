@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from fmq.message import NO_PROPERTIES, Message, Properties
 from fmq.outcome import Reject, Retry, Unavailable
-from fmq.settings import load
+from fmq.service.environment import load
 from fmq_processor.handlers.mqtt.handler import MqttHandler
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 from support.broker import Broker, free_port, set_password
@@ -184,11 +184,11 @@ class TestPubacks:
         assert list(failed) == [17]
         if protocol == "5":
             assert isinstance(failed[17], Reject)
-            assert "bytes are too much for the broker, which takes 2000" in str(failed[17])
+            assert "bytes exceed the broker's maximum of 2000" in str(failed[17])
         else:
             assert isinstance(failed[17], Retry)
             assert not isinstance(failed[17], Unavailable)
-            assert "while nothing else was on its way" in str(failed[17])
+            assert "while nothing else was in flight" in str(failed[17])
 
 
 class TestConnection:
@@ -221,7 +221,7 @@ class TestConnection:
         assert handler.handle([message(2)]) == [None]
 
     def test_a_broker_that_hangs(self, make: Make) -> None:
-        """One that takes nothing more off the wire holds a batch up for as long as a PUBACK may take, not for ever."""
+        """One that takes nothing more off the wire holds a batch up for as long as a PUBACK may take, not forever."""
         with socket.create_server(("127.0.0.1", 0)) as server:
 
             def answer_only_connect() -> None:
@@ -244,7 +244,7 @@ class TestConnection:
         """That is the broker's fault, not the messages', and told in words."""
         (result,) = make(f"mqtt://127.0.0.1:{free_port()}").handle([message()])
         assert isinstance(result, Unavailable)
-        assert "can't be reached: Connection refused" in str(result)
+        assert "was not reached: Connection refused" in str(result)
 
     @VERSIONS
     def test_a_rotated_password(self, tmp_path: Path, protocol: str) -> None:
@@ -304,7 +304,7 @@ class TestConnection:
 
     @VERSIONS
     def test_a_wrong_password(self, tmp_path: Path, make: Make, protocol: str) -> None:
-        """The refusal is told, the password is not."""
+        """The refusal is reported, the password is not."""
         with Broker(tmp_path / "closed", anonymous=False) as broker:
             handler = make(broker.url, mqtt_username="me", mqtt_password=SecretStr("hush"), mqtt_protocol=protocol)
             (result,) = handler.handle([message()])

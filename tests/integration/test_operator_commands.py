@@ -1,4 +1,4 @@
-"""The operator's commands as real programs: at a terminal, in a pipe, beside others that write."""
+"""The operator's commands as real programs: at a terminal, in a pipe, while other programs write."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from click.shell_completion import get_completion_class
 
-from fmq.cli import fmq_command
+from fmq.cli.main import fmq_command
 from fmq.message import Incoming
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.counting import counted, counters
 from support.processes import FMQ, Processes
 from support.wait import wait_for
@@ -30,7 +30,7 @@ _COUNT = 500
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/mqtt_queue.db"
-    with open_queue(url) as queue:
+    with open_store(url) as queue:
         for name in _QUEUES:
             queue.declare(name)
             queue.put([Incoming(name, "t", b"x" * 1_000, time.time()) for _ in range(_COUNT)])
@@ -43,7 +43,7 @@ def writing(url: str) -> Iterator[None]:
     stop = threading.Event()
 
     def write() -> None:
-        with open_queue(url) as queue:
+        with open_store(url) as queue:
             while not stop.is_set():
                 queue.put([Incoming("alarms", "t", b"x" * 1_000, time.time()) for _ in range(10)])
 
@@ -72,7 +72,7 @@ def test_a_paused_queue(fmq: Processes, url: str) -> None:
     """Every running processor leaves its messages where they are, handles those of others, and goes on at once after a resume."""
     assert fmq.start("pause", "sensors/#", "--reason", "test", FMQ_QUEUE_URL=url).wait() == 0
     processors = [fmq.start("process", FMQ_QUEUE_URL=url, FMQ_BATCH=200, FMQ_SLEEP=600) for _ in range(2)]
-    with open_queue(url) as queue:
+    with open_store(url) as queue:
         wait_for(lambda: queue.stats("alarms").done == _COUNT, what="the other queue")
         stats = queue.stats("sensors/#")
         assert (stats.pending, stats.claimed, stats.done) == (_COUNT, 0, 0)

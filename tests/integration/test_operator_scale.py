@@ -11,12 +11,13 @@ import pytest
 
 from fmq.message import Incoming
 from fmq.outcome import Dead
-from fmq.queue import Durability, StoreOptions, open_queue
-from fmq.selection import Selection, State
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
+from fmq.store.selection import Selection, State
 from support.counting import counted, counters
 from support.processes import FMQ
 
-_DEAD = int(os.environ.get("FMQ_TEST_DEAD", "5000"))
+_DEAD = int(os.environ.get("FMQ_TEST_DEAD", "3000"))
 _STEP_SECONDS = 1.0
 
 
@@ -25,12 +26,12 @@ _MEASURE = """
 import os, sys
 pid = os.fork() or os.execv(sys.argv[1], sys.argv[1:])
 _, status, usage = os.wait4(pid, 0)
-print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, file=sys.stderr)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss, file=sys.stderr)
 """
 
 
 class _Run(NamedTuple):
-    """What a command came to; ``peak`` is its largest resident memory, in KiB."""
+    """What a command came to: ``seconds`` of processor time, and ``peak``, its largest resident memory, in KiB."""
 
     code: int
     seconds: float
@@ -39,7 +40,7 @@ class _Run(NamedTuple):
 
 
 def make(path: Path, count: int) -> None:
-    with open_queue(f"sqlite:///{path}", StoreOptions(durability=Durability.NORMAL)) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(durability=Durability.NORMAL)) as queue:
         queue.declare("q")
         for start in range(0, count, 1_000):
             numbers = range(start, start + min(1_000, count - start))
@@ -49,13 +50,12 @@ def make(path: Path, count: int) -> None:
 
 
 def run(path: Path, *words: str) -> _Run:
-    # Without memory mapping: pages of the file that happen to be mapped are no memory that the program needs.
+    # Without memory mapping: mapped pages of the file are not memory that the program needs.
     environ = {**os.environ, "FMQ_QUEUE_URL": f"sqlite:///{path}", "FMQ_MMAP_BYTES": "0"}
-    start = time.monotonic()
     program = [sys.executable, "-S", "-c", _MEASURE, str(FMQ), *words]
     told = subprocess.run(program, env=environ, capture_output=True, text=True, check=True)
-    code, peak = told.stderr.splitlines()[-1].split()
-    return _Run(int(code), time.monotonic() - start, int(peak), told.stdout)
+    code, seconds, peak = told.stderr.splitlines()[-1].split()
+    return _Run(int(code), float(seconds), int(peak), told.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +77,13 @@ def test_listing_and_requeuing_the_many(stores: tuple[Path, Path]) -> None:
     assert f"5 of {_DEAD:,} dead letters" in listed.text
     assert listed.seconds < run(small, "dead", "list", "q", "--limit", "5").seconds + 1
 
-    with open_queue(f"sqlite:///{large}") as queue:
+    with open_store(f"sqlite:///{large}") as queue:
         after: int | None = 0
         longest, looked_at, found = 0.0, 0, 0
         while after is not None:
-            start = time.monotonic()
+            start = time.process_time()
             step = queue.find("q", Selection(State.DEAD, topic="plant/+", reason="RARE"), after_id=after)
-            longest = max(longest, time.monotonic() - start)
+            longest = max(longest, time.process_time() - start)
             looked_at, found, after = looked_at + step.looked_at, found + len(step.ids), step.after_id
     assert (looked_at, found) == (_DEAD, _DEAD // 1_000)
     assert longest < _STEP_SECONDS
@@ -107,7 +107,8 @@ def test_moving_the_many(stores: tuple[Path, Path], tmp_path: Path) -> None:
         imported = run(tmp_path / f"{number}.db", "import", str(file))
         assert (exported.code, imported.code) == (0, 0)
         peaks.append((exported.peak, imported.peak))
-        assert counted(tmp_path / f"{number}.db")["q"][0] == len(file.read_bytes().splitlines())
+        lines = len(file.read_bytes().splitlines()) - 2  # without the first and the last one
+        assert sum(counted(tmp_path / f"{number}.db")["q"]) == lines
     (small_out, small_in), (large_out, large_in) = peaks
     assert large_out < small_out * 1.2
     assert large_in < small_in * 1.2

@@ -1,13 +1,13 @@
-"""What a power cut leaves behind. How many: FMQ_TEST_CUTS, 20 by default; ``make chaos`` makes 500 and more."""
+"""What a power cut leaves behind. How many: FMQ_TEST_CUTS, 12 by default; ``make chaos`` makes 500 and more."""
 
 import os
 import random
 from pathlib import Path
 
 from chaos.scenarios.power_cut import cut_power
-from fmq.queue import Durability
+from fmq.store.options import Durability
 
-_CUTS = int(os.environ.get("FMQ_TEST_CUTS", "20"))
+_CUTS = int(os.environ.get("FMQ_TEST_CUTS", "12"))
 
 
 def test_what_was_committed_with_full_durability_survives_power_cuts(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.counting import counted, counters, query
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
@@ -83,13 +84,13 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
         opened.declare(QUEUE)
         yield opened
 
 
-def put(queue: Queue, payloads: list[bytes]) -> None:
+def put(queue: Store, payloads: list[bytes]) -> None:
     queue.put([Incoming(QUEUE, QUEUE, payload, time.time()) for payload in payloads])
 
 
@@ -99,7 +100,7 @@ def _circuit(process: FmqProcess) -> tuple[str, str]:
     return told["status"], told["notes"]["circuit"]
 
 
-def test_the_target_is_stopped_and_started(tmp_path: Path, queue: Queue, processes: Processes, target: Target) -> None:
+def test_the_target_is_stopped_and_started(tmp_path: Path, queue: Store, processes: Processes, target: Target) -> None:
     """Nothing dies, no retry is used up, it is shown everywhere, and all is delivered once the target is back."""
     put(queue, [b"%d" % number for number in range(50)])
     process = processes.start(

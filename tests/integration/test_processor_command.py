@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.counting import counted, counters, query
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
@@ -25,7 +26,7 @@ import atexit, os, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from prometheus_client import Counter
-from fmq.settings import HandlerSettings, setting
+from fmq.service.settings import HandlerSettings, setting
 
 SEEN = os.open("seen", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
@@ -59,7 +60,7 @@ class WithHooks:
         os.write(SEEN, b"teardown\\n")
 
 class ShopSettings(HandlerSettings):
-    shop_sign: str = setting(..., about="What to write.", right="a few letters", max_length=9)
+    shop_sign: str = setting(..., about="What to write.", expected="a few letters", max_length=9)
 
 class Shop:
     Settings = ShopSettings
@@ -86,13 +87,13 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
         opened.declare(QUEUE)
         yield opened
 
 
-def put(queue: Queue, count: int, topic: str = QUEUE) -> None:
+def put(queue: Store, count: int, topic: str = QUEUE) -> None:
     queue.put([Incoming(QUEUE, topic, b"%d" % number, time.time()) for number in range(count)])
 
 
@@ -101,7 +102,7 @@ def seen(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
-def test_the_guides_command_empties_a_table(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_the_guides_command_empties_a_table(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """`fmq process dstdb 50 2` with no code at all: each message is logged and processed = 1."""
     put(queue, 300)
     process = processes.start("process", QUEUE, "50", "2")
@@ -118,13 +119,13 @@ def test_the_guides_command_empties_a_table(tmp_path: Path, queue: Queue, proces
     assert counted(tmp_path / "mqtt_queue.db") == counters(tmp_path / "mqtt_queue.db")
 
 
-def test_a_store_without_a_listener_is_kept_by_a_processor(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_a_store_without_a_listener_is_kept_by_a_processor(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """With FMQ_UPKEEP it deletes what is past FMQ_RETENTION_SECONDS; without it deletes nothing."""
     put(queue, 300)
     processes.start("process", QUEUE, "50", FMQ_RETENTION_SECONDS=0)
     wait_for(lambda: queue.stats(QUEUE).done == 300, what="300 messages")
     url = f"sqlite:///{tmp_path}/kept.db"
-    with open_queue(url) as kept:
+    with open_store(url) as kept:
         kept.declare(QUEUE)
         put(kept, 300)
         processor = processes.start("process", QUEUE, FMQ_QUEUE_URL=url, FMQ_UPKEEP="true", FMQ_RETENTION_SECONDS=0)
@@ -133,7 +134,7 @@ def test_a_store_without_a_listener_is_kept_by_a_processor(tmp_path: Path, queue
     assert queue.stats(QUEUE).done == 300  # of the processor that has run for longer
 
 
-def test_upkeep_does_not_hold_up_a_failed_start(queue: Queue, processes: Processes) -> None:
+def test_upkeep_does_not_hold_up_a_failed_start(queue: Store, processes: Processes) -> None:
     """A handler whose setup fails ends the processor also while it keeps the store."""
     put(queue, 1)
     processor = processes.start("process", QUEUE, FMQ_UPKEEP="true", FMQ_HANDLER="user_code:BadSetup")
@@ -142,7 +143,7 @@ def test_upkeep_does_not_hold_up_a_failed_start(queue: Queue, processes: Process
 
 
 @pytest.mark.parametrize("command", ["fmq-process", "module"])
-def test_the_other_ways_to_start_it(tmp_path: Path, queue: Queue, command: str) -> None:
+def test_the_other_ways_to_start_it(tmp_path: Path, queue: Store, command: str) -> None:
     """They take the guide's arguments as well, and end on Ctrl+C."""
     put(queue, 5)
     program = (
@@ -154,10 +155,10 @@ def test_the_other_ways_to_start_it(tmp_path: Path, queue: Queue, command: str) 
     ) as process:
         wait_for(lambda: queue.stats(QUEUE).done == 5, what="5 messages")
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
+        assert process.wait(30) == 0
 
 
-def test_metrics_health_and_readiness(queue: Queue, processes: Processes) -> None:
+def test_metrics_health_and_readiness(queue: Store, processes: Processes) -> None:
     """On one port, while it works."""
     put(queue, 20)
     process = processes.start("process", QUEUE, "10", "0")
@@ -182,7 +183,7 @@ def _get(port: int, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def test_a_shutdown_in_mid_batch(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_a_shutdown_in_mid_batch(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """SIGTERM: what runs is finished, what has not started is pending with no attempt counted, exit code 0."""
     put(queue, 20)
     process = processes.start("process", QUEUE, "20", FMQ_HANDLER="user_code:slow")
@@ -197,7 +198,7 @@ def test_a_shutdown_in_mid_batch(tmp_path: Path, queue: Queue, processes: Proces
     assert seen(tmp_path) == ["0"]
 
 
-def test_a_handler_that_hangs(queue: Queue, processes: Processes) -> None:
+def test_a_handler_that_hangs(queue: Store, processes: Processes) -> None:
     """It times out, the others are handled, and the shutdown does not wait for it."""
     put(queue, 5)
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:hang", FMQ_HANDLER_TIMEOUT=1, FMQ_MAX_RETRIES=0)
@@ -206,7 +207,7 @@ def test_a_handler_that_hangs(queue: Queue, processes: Processes) -> None:
     assert process.terminate() == 0
 
 
-def test_too_many_hanging_calls_end_the_process(queue: Queue, processes: Processes) -> None:
+def test_too_many_hanging_calls_end_the_process(queue: Store, processes: Processes) -> None:
     """With exit code 1 and the reason, so that it is restarted; what it held goes back."""
     queue.put([Incoming(QUEUE, QUEUE, b"0", time.time()) for _ in range(20)])
     process = processes.start(
@@ -218,17 +219,17 @@ def test_too_many_hanging_calls_end_the_process(queue: Queue, processes: Process
 
 
 @pytest.mark.parametrize("what", ["pooled", "at_exit"])
-def test_what_a_handler_leaves_behind_does_not_keep_the_process(queue: Queue, processes: Processes, what: str) -> None:
+def test_what_a_handler_leaves_behind_does_not_keep_the_process(queue: Store, processes: Processes, what: str) -> None:
     """Python waits at its end for calls in a pool and for atexit functions: not here, and the exit code stays right."""
     put(queue, 1)
     process = processes.start("process", QUEUE, FMQ_HANDLER=f"user_code:{what}", FMQ_GRACE_SECONDS=1)
     wait_for(lambda: queue.stats(QUEUE).done == 1, what="the message to be handled")
     process.wait_to_say("Starting processor")
     assert process.terminate() == 0
-    assert process.said("keeps Python from ending")
+    assert process.said("keep Python from ending")
 
 
-def test_decoding_and_a_filter(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_decoding_and_a_filter(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """By settings alone: what is wanted reaches the handler, the rest is done, or dead with its reason and raw bytes."""
     put(queue, 10)
     queue.put([Incoming(QUEUE, QUEUE, b"not JSON", time.time())])
@@ -243,7 +244,7 @@ def test_decoding_and_a_filter(tmp_path: Path, queue: Queue, processes: Processe
     assert process.said("Processed 3 messages, skipped 7, 1 failed attempts, 1 dead letters")
 
 
-def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """Once a process."""
     put(queue, 3)
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:WithHooks")
@@ -252,8 +253,8 @@ def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Queue, proce
     assert seen(tmp_path) == ["setup", "0", "1", "2", "teardown"]
 
 
-def test_a_handler_with_settings_and_metrics(tmp_path: Path, queue: Queue, processes: Processes) -> None:
-    """A user's class gets its settings from the environment, and its metrics stand beside the processor's."""
+def test_a_handler_with_settings_and_metrics(tmp_path: Path, queue: Store, processes: Processes) -> None:
+    """A user's class gets its settings from the environment, and its metrics stand next to the processor's."""
     put(queue, 3)
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:Shop", FMQ_SHOP_SIGN="no. ")
     wait_for(lambda: queue.stats(QUEUE).done == 3, what="3 messages")
@@ -262,7 +263,7 @@ def test_a_handler_with_settings_and_metrics(tmp_path: Path, queue: Queue, proce
     assert (tmp_path / "seen").read_text(encoding="utf-8").splitlines() == ["no. 0", "no. 1", "no. 2"]
 
 
-def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes) -> None:
+def test_a_setup_that_fails_ends_the_process(queue: Store, processes: Processes) -> None:
     """With exit code 1 and its error; no message is touched."""
     put(queue, 3)
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:BadSetup")
@@ -274,22 +275,15 @@ def test_a_setup_that_fails_ends_the_process(queue: Queue, processes: Processes)
 @pytest.mark.parametrize(
     ("arguments", "settings", "told"),
     [
-        (("dstdb", "none", "-0.5x"), {}, ()),
         (
             ("dstdb", "none"),
             {"FMQ_SLEEP": "long", "FMQ_CONCURRENCY": "-1"},
             ("BATCH='none'", "FMQ_SLEEP='long'", "FMQ_CONCURRENCY='-1'"),
         ),
         (
-            ("dstdb",),
-            {"FMQ_DECODE": "xml", "FMQ_FILTER": "kind == 'alarm'"},
-            ("FMQ_DECODE='xml': 'xml' decodes nothing", "there is no 'kind' to ask for"),
-        ),
-        (("dstdb",), {"FMQ_HANDLER": "user_code:missing"}, ("has no 'missing'",)),
-        (
             ("dstdb", "none"),
             {"FMQ_HANDLER": "user_code:Shop", "FMQ_SHOP_SIGN": "0123456789"},
-            ("BATCH='none'", "FMQ_SHOP_SIGN='0123456789': ", "it would be a few letters"),
+            ("BATCH='none'", "FMQ_SHOP_SIGN='0123456789': ", "expected a few letters"),
         ),
         (("dstdb",), {"FMQ_HANDLER": "nowhere:handle"}, ("can't be imported: ModuleNotFoundError",)),
         (("dstdb", "5", "--batch", "6"), {}, ("--batch is given twice",)),
@@ -319,18 +313,18 @@ def test_it_may_start_before_the_listener(tmp_path: Path, processes: Processes) 
     """It waits for the database's queue to be made."""
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:note")
     process.wait_to_say("Waiting for the queue dstdb")
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         queue.declare(QUEUE)
         put(queue, 3)
         wait_for(lambda: queue.stats(QUEUE).done == 3, what="3 messages")
     assert process.terminate() == 0
 
 
-def _is_done(queue: Queue, name: str) -> bool:
+def _is_done(queue: Store, name: str) -> bool:
     return queue.stats(name).done == 1
 
 
-def test_it_serves_every_queue_there_is(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_it_serves_every_queue_there_is(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """With no topic; also one made later, whatever its name."""
     process: FmqProcess = processes.start("process", FMQ_HANDLER="user_code:note")
     for name in (QUEUE, "a queue/with 'quotes\"/ü", "sensors/+/temp"):

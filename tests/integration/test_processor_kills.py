@@ -1,4 +1,4 @@
-"""Processors that die, and several on one queue. The number of messages: FMQ_TEST_MESSAGES, 5,000 by default."""
+"""Processors that die, and several on one queue. The number of messages: FMQ_TEST_MESSAGES, 2,000 by default."""
 
 import os
 import random
@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.counting import counted, counters, query
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
 
 QUEUE = "dstdb"
-MESSAGES = int(os.environ.get("FMQ_TEST_MESSAGES", "5000"))
-KILLS = 10
+MESSAGES = int(os.environ.get("FMQ_TEST_MESSAGES", "2000"))
+KILLS = 5
 HANDLERS = """
 import os, random, time
 
@@ -50,13 +51,13 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
         opened.declare(QUEUE)
         yield opened
 
 
-def put(queue: Queue, count: int, *, topics: int = 1) -> None:
+def put(queue: Store, count: int, *, topics: int = 1) -> None:
     messages = [Incoming(QUEUE, f"t{number % topics}", b"%d" % number, time.time()) for number in range(count)]
     for start in range(0, count, 1_000):
         queue.put(messages[start : start + 1_000])
@@ -67,7 +68,7 @@ def seen(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
-def _is_over(process: FmqProcess, queue: Queue) -> bool:
+def _is_over(process: FmqProcess, queue: Store) -> bool:
     return not process.running or queue.stats(QUEUE).dead > 0
 
 
@@ -77,7 +78,7 @@ def _has_seen(folder: Path, calls: int) -> bool:
 
 @pytest.mark.parametrize("concurrency", [1, 20])
 def test_a_message_that_kills_its_worker_ends_dead_and_takes_no_other_with_it(
-    tmp_path: Path, queue: Queue, processes: Processes, concurrency: int
+    tmp_path: Path, queue: Store, processes: Processes, concurrency: int
 ) -> None:
     """After its attempts. Its first death strikes the whole batch, the others nothing but itself."""
     put(queue, 20)
@@ -113,7 +114,7 @@ def stopped(workers: Sequence[FmqProcess]) -> list[int]:
     return [worker.terminate() for worker in workers]
 
 
-def test_several_processors_on_one_queue_share_it(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_several_processors_on_one_queue_share_it(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """Without deaths, every message is handled exactly once."""
     put(queue, MESSAGES)
     workers = [processes.start("process", QUEUE, "20", "0", FMQ_HANDLER="user_code:note") for _ in range(3)]
@@ -123,8 +124,8 @@ def test_several_processors_on_one_queue_share_it(tmp_path: Path, queue: Queue, 
     assert not any(worker.said("settled too late") for worker in workers)
 
 
-def test_killed_processors_lose_nothing(tmp_path: Path, queue: Queue, processes: Processes) -> None:
-    """Two processors, SIGKILL ten times at random moments: all is handled at least once, nothing stays claimed."""
+def test_killed_processors_lose_nothing(tmp_path: Path, queue: Store, processes: Processes) -> None:
+    """Two processors, SIGKILL five times at random moments: all is handled at least once, nothing stays claimed."""
     rng = random.Random(20261124)
 
     def start() -> FmqProcess:
@@ -137,7 +138,7 @@ def test_killed_processors_lose_nothing(tmp_path: Path, queue: Queue, processes:
 
     def feed() -> None:
         # Bit by bit, so that there is work in hand at every kill.
-        with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as feeding:
+        with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as feeding:
             for first in range(0, MESSAGES, MESSAGES // 100):
                 numbers = range(first, first + MESSAGES // 100)
                 feeding.put([Incoming(QUEUE, "t0", b"%d" % number, time.time()) for number in numbers])
@@ -165,7 +166,7 @@ def test_killed_processors_lose_nothing(tmp_path: Path, queue: Queue, processes:
     assert counted(tmp_path / "mqtt_queue.db") == counters(tmp_path / "mqtt_queue.db")
 
 
-def test_order_is_kept_under_retries_and_concurrency(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_order_is_kept_under_retries_and_concurrency(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """Two processors with four calls at once and a fifth of all attempts failing: each topic stays in order."""
     put(queue, 400, topics=8)
     workers = [

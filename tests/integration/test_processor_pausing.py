@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support.processes import FMQ, Processes
 from support.wait import wait_for
 
@@ -33,8 +34,8 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
+def queue(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as opened:
         opened.declare(QUEUE)
         yield opened
 
@@ -46,11 +47,11 @@ def fmq(folder: Path, *words: str) -> str:
     ).stdout
 
 
-def test_a_bad_deploy(tmp_path: Path, queue: Queue, processes: Processes) -> None:
+def test_a_bad_deploy(tmp_path: Path, queue: Store, processes: Processes) -> None:
     """20 of 500 die, the queue is paused and shown with the reason; a good handler, resume and requeue: all is done."""
     queue.put([Incoming(QUEUE, QUEUE, b"%d" % number, time.time()) for number in range(500)])
     bad = processes.start("process", QUEUE, "50", "0.1", FMQ_HANDLER="user_code:bad", FMQ_DEAD_LETTER_LIMIT=20)
-    bad.wait_to_say("Paused the queue dstdb: too many dead letters")
+    bad.wait_to_say("Paused queue dstdb: too many dead letters")
     wait_for(lambda: queue.stats(QUEUE).claimed == 0, what="what was held to be given back")
     assert (queue.stats(QUEUE).pending, queue.stats(QUEUE).dead) == (480, 20)
     shown = fmq(tmp_path, "status")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.queue import back_up, open_queue
+from fmq.store.backends import backend_of, open_store
 from support.broker import Broker, publish
 from support.processes import FmqProcess, Processes
 from support.rows import Rows
@@ -42,7 +42,7 @@ def listen(fmq: Processes, broker: Broker, database: Path) -> FmqProcess:
 
 
 def ended(process: FmqProcess) -> bool:
-    return process.wait(10) == 3 and "replaced, removed or renamed" in process.text
+    return process.wait() == 3 and "replaced, removed or renamed" in process.text
 
 
 @CHANGES
@@ -56,7 +56,9 @@ def test_a_listener(
     rows = Rows(database)
     wait_for(lambda: rows.count("w") == 50, what="50 rows")
     rows.close()
-    back_up(f"sqlite:///{database}", database.with_name("backup.db"), told=lambda _done, _pages: None)
+    backend_of(f"sqlite:///{database}").back_up(
+        f"sqlite:///{database}", str(database.with_name("backup.db")), on_progress=lambda _done, _pages: None
+    )
     change(database)
     sent = [b"new %d" % number for number in range(100)] if busy else []
     publish(broker.port, [("w", payload) for payload in sent])
@@ -70,12 +72,14 @@ def test_a_listener(
 
 @CHANGES
 def test_an_idle_processor(fmq: Processes, database: Path, change: Callable[[Path], None]) -> None:
-    """Its loop, its upkeep and its readiness all look; it ends by itself."""
-    with open_queue(f"sqlite:///{database}") as queue:
+    """Its loop, its upkeep and its readiness all look; it ends on its own."""
+    with open_store(f"sqlite:///{database}") as queue:
         queue.declare("w")
     processor = fmq.start("process", "w", FMQ_QUEUE_URL=f"sqlite:///{database}")
     processor.wait_to_say("Starting processor")
-    back_up(f"sqlite:///{database}", database.with_name("backup.db"), told=lambda _done, _pages: None)
+    backend_of(f"sqlite:///{database}").back_up(
+        f"sqlite:///{database}", str(database.with_name("backup.db")), on_progress=lambda _done, _pages: None
+    )
     wait_for(lambda: Path(f"{database}-wal").exists(), what="the log")
     change(database)
     assert ended(processor)
@@ -83,12 +87,12 @@ def test_an_idle_processor(fmq: Processes, database: Path, change: Callable[[Pat
 
 def test_a_processor_of_the_other_order(fmq: Processes, database: Path) -> None:
     """It says so and exits with 2, and the one that was first goes on."""
-    with open_queue(f"sqlite:///{database}") as queue:
+    with open_store(f"sqlite:///{database}") as queue:
         queue.declare("w")
         first = fmq.start("process", "w", FMQ_QUEUE_URL=f"sqlite:///{database}", FMQ_ORDERED="true")
         wait_for(lambda: queue.ordered("w"), what="the first claim")
         other = fmq.start("process", "w", FMQ_QUEUE_URL=f"sqlite:///{database}")
-        assert other.wait(15) == 2
+        assert other.wait() == 2
         assert "delivered in order" in other.text
         assert "Traceback" not in other.text
     assert first.running

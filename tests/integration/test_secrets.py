@@ -1,4 +1,4 @@
-"""Secrets stay where they are: in no log, error, metric, status, or file of fmq's."""
+"""Secrets stay where they are: in no log, error, metric, status, or file that fmq writes."""
 
 import os
 import subprocess
@@ -92,7 +92,7 @@ def test_a_password_is_in_nothing_that_a_listener_writes_or_serves(
 
 
 def test_a_refused_password_is_not_shown(locked_broker: Broker, fmq: Processes, tmp_path: Path) -> None:
-    """The broker's refusal is told without what was sent."""
+    """The broker's refusal is reported without what was sent."""
     listener = fmq.start(
         "listen",
         "dstdb",

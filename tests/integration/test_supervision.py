@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming, unique_id
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.processes import Processes
 from support.wait import wait_for
 
 HANDLERS = """
 from pathlib import Path
 
-import fmq.upkeep
+import fmq.service.upkeep
 
 
 def handle(message):
@@ -35,7 +35,7 @@ def _die(*_):
 
 
 if Path("die").exists():
-    fmq.upkeep.Upkeep._round = _die
+    fmq.service.upkeep.Upkeep._round = _die
 """
 SILENT = """
 import socket, time
@@ -65,7 +65,7 @@ def test_a_thread_that_dies_ends_the_service_with_its_traceback(processes: Proce
     (tmp_path / "die").touch()
     processor = processes.start("process", FMQ_HANDLER="handlers:dying", FMQ_UPKEEP="true")
     assert processor.wait() == 1
-    (line,) = processor.said("The thread upkeep died, so the service stops: TypeError: an odd row")
+    (line,) = processor.said("Thread upkeep died, stopping the service: TypeError: an odd row")
     assert line["level"] == "CRITICAL"
     assert "in _die" in line["traceback"]
 
@@ -76,7 +76,7 @@ def test_a_silent_name_server_delays_no_stop(processes: Processes, tmp_path: Pat
     listener = processes.start(
         "listen", "a", FMQ_BROKER_URL="mqtt://broker.example", FMQ_GRACE_SECONDS=60, PYTHONPATH=tmp_path
     )
-    listener.wait_to_say("Metrics and health are served")
+    listener.wait_to_say("Serving metrics and health")
     assert '"ok"' in listener.get("healthz")
     began = time.monotonic()
     assert listener.terminate() == 0
@@ -94,7 +94,7 @@ def test_a_wrong_signature_is_refused_at_start(processes: Processes) -> None:
 
 def test_messages_name_themselves_to_a_handler(processes: Processes, tmp_path: Path) -> None:
     """By the store that the processor serves."""
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         queue.declare("q")
         queue.put([Incoming("q", "q", b"x", 1_764_000_000.0)])
         (message,) = queue.messages("q", [1])

@@ -12,7 +12,7 @@ from xmlrpc.client import ServerProxy
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
-from fmq.queue import open_queue
+from fmq.store.backends import open_store
 from support.broker import Broker, publish
 from support.wait import wait_for
 
@@ -105,7 +105,7 @@ def test_the_guides_way_to_run(tmp_path: Path, broker: Broker, supervisor: Super
     said("fmq-processor-0", "Starting processor")
     said("fmq-processor-1", "Starting processor")
     publish(broker.port, (("dstdb", b"%d" % n) for n in range(100)))
-    with open_queue(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
+    with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as queue:
         wait_for(lambda: queue.stats("dstdb").done == 100, what="100 messages")
         for program in (LISTENER, PROCESSORS[0]):
             pid = supervisor.await_state(program, "RUNNING")["pid"]

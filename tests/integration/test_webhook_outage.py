@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.queue import Queue, open_queue
+from fmq.store.backends import open_store
+from fmq.store.roles import Store
 from support import receiver
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
@@ -61,8 +62,8 @@ def receivers(tmp_path: Path) -> Iterator[Receivers]:
 
 
 @contextmanager
-def queue_of(folder: Path, count: int) -> Iterator[Queue]:
-    with open_queue(f"sqlite:///{folder}/mqtt_queue.db") as queue:
+def queue_of(folder: Path, count: int) -> Iterator[Store]:
+    with open_store(f"sqlite:///{folder}/mqtt_queue.db") as queue:
         queue.declare(QUEUE)
         for start in range(0, count, 1_000):
             numbers = range(start, min(start + 1_000, count))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fmq.outcome import Retry, Unavailable
-from fmq.settings import load
+from fmq.service.environment import load
 from fmq_processor.handlers.webhook.settings import WebhookSettings, parse_secrets
 from fmq_processor.handlers.webhook.signature import sign
 from support.target import Connection, Request, Target

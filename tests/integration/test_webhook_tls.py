@@ -105,7 +105,7 @@ def _demanding(certificates: Certificates) -> ssl.SSLContext:
 
 
 def test_a_missing_client_certificate_is_named(server_tls: ssl.SSLContext, ca_file: Path) -> None:
-    """In TLS 1.3 the target refuses it after the handshake: that is no fault of the message."""
+    """In TLS 1.3 the target refuses it after the handshake: the message is not at fault."""
     server_tls.verify_mode = ssl.CERT_REQUIRED
     with handshakes(server_tls) as port:
         handler = make_handler(f"https://127.0.0.1:{port}/hook", ca_file=ca_file)

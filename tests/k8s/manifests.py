@@ -32,13 +32,45 @@ BUILDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sharded+monitoring": ("overlays/sharded", ("monitoring",)),
     "sharded+keda": ("overlays/sharded", ("keda",)),
     "sharded+monitoring+keda": ("overlays/sharded", ("monitoring", "keda")),
+    "dev+web": ("overlays/dev", ("web",)),
+    "prod+web": ("overlays/prod", ("web",)),
+    "sharded+monitoring+keda+web": ("overlays/sharded", ("monitoring", "keda", "web")),
+    "postgres": ("overlays/postgres", ()),
+    "postgres+monitoring": ("overlays/postgres", ("monitoring", "shared-store")),
+    "postgres+monitoring+keda-processors": ("overlays/postgres", ("monitoring", "shared-store", "keda-processors")),
+    "postgres+monitoring+web": ("overlays/postgres", ("monitoring", "shared-store", "web-deployment")),
 }
 """Every overlay, alone and with the components that go with it."""
+ON_VOLUME = tuple(build for build in BUILDS if not build.startswith("postgres"))
+"""Those whose pods have a store in a volume, each with a listener and a processor."""
+ON_SERVER = tuple(build for build in BUILDS if build.startswith("postgres"))
+"""Those with a store on PostgreSQL, with pods of their own for listeners and processors."""
+DATABASE = "database"
+"""The folder with the example of a database. It is not an overlay."""
+SERVICES = ("listener", "processor", "web")
 
 PASSWORD = ("Secret", "fmq-broker", "password")
 CA = ("ConfigMap", "fmq-broker-ca", "ca.crt")
-BROUGHT = {"base": {PASSWORD}, "overlays/prod": {PASSWORD, CA}, "overlays/sharded": {PASSWORD, CA}}
+USERS = ("Secret", "fmq-web", "users")
+PGPASS = ("Secret", "fmq-postgres", "pgpass")
+BROUGHT = {
+    "base": {PASSWORD},
+    "overlays/prod": {PASSWORD, CA},
+    "overlays/sharded": {PASSWORD, CA},
+    "overlays/postgres": {PASSWORD, CA, PGPASS},
+}
 """What the user makes beforehand, by overlay: docs/kubernetes.md says how."""
+
+
+def brought(build: str) -> set[tuple[str, str, str]]:
+    """What the user makes before applying a build."""
+    overlay, components = BUILDS[build]
+    return BROUGHT.get(overlay, set()) | ({USERS} if {"web", "web-deployment"} & set(components) else set())
+
+
+def has_web(build: str) -> bool:
+    """Whether the pods of a build have the web page."""
+    return "web" in BUILDS[build][1]
 
 
 def program(name: str) -> str:
@@ -54,8 +86,8 @@ def program(name: str) -> str:
 
 @cache
 def rendered(build: str) -> str:
-    """The YAML of a build."""
-    overlay, components = BUILDS[build]
+    """The YAML of a build, or of a folder."""
+    overlay, components = BUILDS.get(build, (build, ()))
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "k8s"
         shutil.copytree(K8S, tree)
@@ -134,6 +166,10 @@ class Workload(NamedTuple):
         """All of them, sidecars too."""
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a container of that name."""
+        return any(one["name"] == name for one in self.containers)
+
     def container(self, name: str) -> Manifest:
         (found,) = [one for one in self.containers if one["name"] == name]
         return found
@@ -159,15 +195,22 @@ class Workload(NamedTuple):
 
 def workloads(build: str) -> list[Workload]:
     """Everything in a build that makes pods."""
-    return [Workload(one, one["spec"]["template"]) for one in manifests(build) if "template" in one.get("spec", {})]
+    found = []
+    for one in manifests(build):
+        spec = one.get("spec", {})
+        spec = spec["jobTemplate"]["spec"] if one["kind"] == "CronJob" else spec
+        if "template" in spec:
+            found.append(Workload(one, spec["template"]))
+    return found
 
 
 def our_containers(build: str) -> Iterator[tuple[Workload, Manifest]]:
-    """Each listener and processor."""
+    """Each listener, processor and web page."""
     for workload in workloads(build):
         if workload.is_ours:
             for container in workload.containers:
-                yield workload, container
+                if container["name"] in SERVICES:
+                    yield workload, container
 
 
 def environment(build: str, workload: Workload, container: Manifest, *, ordinal: int = 0) -> dict[str, str]:
@@ -175,6 +218,7 @@ def environment(build: str, workload: Workload, container: Manifest, *, ordinal:
     objects = manifests(build)
     owner = workload.owner["metadata"]
     fields = {"metadata.namespace": owner["namespace"], "metadata.name": f"{owner['name']}-{ordinal}"}
+    fields |= {f"metadata.labels['{name}']": value for name, value in workload.labels.items()}
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         found |= pick(objects, "ConfigMap", source["configMapRef"]["name"])["data"]
@@ -182,5 +226,12 @@ def environment(build: str, workload: Workload, container: Manifest, *, ordinal:
         if "value" in one:
             found[one["name"]] = re.sub(r"\$\((\w+)\)", lambda match: found[match[1]], one["value"])
         else:
-            found[one["name"]] = fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            source = one["valueFrom"]
+            if "configMapKeyRef" in source:
+                key = source["configMapKeyRef"]
+                data = pick(objects, "ConfigMap", key["name"])["data"]
+                if key["key"] in data or not key.get("optional"):
+                    found[one["name"]] = data[key["key"]]
+            else:
+                found[one["name"]] = fields[source["fieldRef"]["fieldPath"]]
     return found

@@ -74,7 +74,7 @@ def broker(tmp_path: Path) -> Iterator[_Running]:
     process = subprocess.Popen([program, "-c", config], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         yield _Running(port, base64.b64decode(secret["data"]["password"]).decode(), tmp_path)
-        assert process.poll() is None, "Mosquitto ended by itself"
+        assert process.poll() is None, "Mosquitto ended on its own"
     finally:
         process.terminate()
         process.wait(30)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import yaml
 
-from k8s.manifests import BROUGHT, K8S, ROOT, program
+from k8s.manifests import BROUGHT, K8S, ROOT, USERS, program
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 
 
 def test_what_is_brought_is_explained() -> None:
     """For each Secret and ConfigMap that the user makes, the page has the command, with its key."""
-    for kind, name, key in set().union(*BROUGHT.values()):
+    for kind, name, key in set().union(*BROUGHT.values(), {USERS}):
         what = f"secret generic {name}" if kind == "Secret" else f"configmap {name}"
         assert f"kubectl -n fmq create {what} --from-file={key}=" in PAGE
 

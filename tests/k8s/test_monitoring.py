@@ -8,10 +8,10 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from k8s.manifests import BUILDS, ROOT, Workload, of_kind, workloads
+from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, ROOT, Workload, of_kind, workloads
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
-SCALED = [one for one in BUILDS if "keda" in one]
+SCALED = [one for one in ON_VOLUME if "keda" in one]
 ADDED_BY_PROMETHEUS = {"namespace", "pod", "container", "job", "instance"}
 
 
@@ -109,7 +109,7 @@ def test_wrong_expressions_are_found(text: str) -> None:
 
 @pytest.mark.parametrize("build", MONITORED)
 def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
-    """Each alert has a name of fmq's, a severity, a summary without values and a description; its labels are there."""
+    """Each alert has a name that begins with Fmq, a severity, a summary without values and a description; its labels are there."""
     names = []
     for rule in _rules(build):
         if "record" in rule:
@@ -126,6 +126,15 @@ def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
         used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["description"]))
         assert used <= kept, f"{rule['alert']}: no such label at the end: {used - kept}"
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("build", MONITORED)
+def test_pods_of_one_store_count_as_one(build: str) -> None:
+    """The rules take each namespace and pod for a store: pods that share one on PostgreSQL have no label pod, all others do."""
+    (monitor,) = of_kind(build, "PodMonitor")
+    dropped = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
+    expected = [{"action": "labeldrop", "regex": "pod"}] if build in ON_SERVER else None
+    assert dropped == [expected] * 3
 
 
 @pytest.mark.parametrize("build", MONITORED)
@@ -155,15 +164,16 @@ def _targets(build: str) -> Iterator[tuple[Workload, str]]:
 
 @pytest.mark.parametrize("build", MONITORED)
 def test_every_metrics_port_is_scraped(build: str) -> None:
-    """The PodMonitor takes in both ports of fmq's pods, at the path that serves metrics, and no other pod's."""
-    targets = [(workload.name, port) for workload, port in _targets(build) if workload.owner["kind"] == "StatefulSet"]
-    assert targets == [("StatefulSet/fmq", "listener-http"), ("StatefulSet/fmq", "processor-http")]
+    """The PodMonitor takes in all metrics ports of fmq pods, at the path that serves metrics, and no other pods."""
+    targets = list(_targets(build))
+    assert {port for _, port in targets} == {f"{name}-http" for name in ("listener", "processor", "web")}
+    assert all(workload.is_ours for workload, _ in targets)
     (monitor,) = of_kind(build, "PodMonitor")
     assert all(one["path"] == "/metrics" for one in monitor["spec"]["podMetricsEndpoints"])
     for workload in workloads(build):
         if workload.is_ours:
             ports = {port["name"] for one in workload.containers for port in one.get("ports", [])}
-            assert ports <= {port for _, port in targets}
+            assert ports - {"web"} <= {port for _, port in targets}
 
 
 @pytest.mark.parametrize("build", SCALED)

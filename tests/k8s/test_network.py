@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
-from k8s.manifests import BUILDS, Manifest, Workload, environment, of_kind, workloads
+from k8s.manifests import BUILDS, DATABASE, ON_SERVER, Manifest, Workload, environment, of_kind, rendered, workloads
 
 
 def _policies(build: str, workload: Workload, direction: str) -> Iterator[Manifest]:
     """The rules of one direction that hold for a workload's pods."""
     for policy in of_kind(build, "NetworkPolicy"):
-        if policy["spec"]["podSelector"].get("matchLabels", {}).items() <= workload.labels.items():
+        selector = policy["spec"]["podSelector"]
+        fits = all(workload.labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+        if fits and selector.get("matchLabels", {}).items() <= workload.labels.items():
             yield from policy["spec"].get(direction, [])
 
 
@@ -47,9 +50,9 @@ def test_names_are_resolved(build: str) -> None:
 
 @pytest.mark.parametrize("build", [one for one in BUILDS if one != "base"])
 def test_the_broker_is_reached(build: str) -> None:
-    """All pods of fmq reach the port in FMQ_BROKER_URL; a broker in the build lets them in."""
+    """All pods with a listener reach the port in FMQ_BROKER_URL; a broker in the build lets them in."""
     for workload in workloads(build):
-        if not workload.is_ours:
+        if not workload.is_ours or not workload.has("listener"):
             continue
         url = urlsplit(environment(build, workload, workload.container("listener"))["FMQ_BROKER_URL"])
         (way,) = [rule for rule in _policies(build, workload, "egress") if url.port in _ports(rule)]
@@ -67,11 +70,33 @@ def test_the_broker_is_reached(build: str) -> None:
         assert door["from"][0]["podSelector"]["matchLabels"].items() <= workload.labels.items()
 
 
+@pytest.mark.parametrize("build", ON_SERVER)
+def test_the_database_is_reached_by_those_who_use_it(build: str) -> None:
+    """All pods of fmq reach the database, which lets in pods of fmq, and the broker is for all but the processors."""
+    (door,) = [one for one in yaml.safe_load_all(rendered(DATABASE)) if one["kind"] == "NetworkPolicy"]
+    (peer,) = door["spec"]["ingress"][0]["from"]
+    for workload in workloads(build):
+        (way,) = [rule for rule in _policies(build, workload, "egress") if 5432 in _ports(rule)]
+        assert way["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "fmq-database"}
+        assert way["to"][0]["podSelector"] == door["spec"]["podSelector"]
+        assert peer["podSelector"]["matchLabels"].items() <= workload.labels.items()
+        brokers = [rule for rule in _policies(build, workload, "egress") if 8883 in _ports(rule)]
+        assert bool(brokers) != workload.has("processor")
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "fmq"}
+
+
 @pytest.mark.parametrize("build", BUILDS)
 def test_metrics_are_for_labelled_namespaces(build: str) -> None:
-    """Both metrics ports are open to namespaces with the label, and nothing else comes in."""
+    """All metrics ports are open to namespaces with the label, the page to those with its own, and nothing else comes in."""
     for workload in workloads(build):
-        if workload.name == "StatefulSet/fmq":
-            (rule,) = _policies(build, workload, "ingress")
-            assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"fmq-metrics": "allowed"}}}]
-            assert _ports(rule) == {port["name"] for one in workload.containers for port in one["ports"]}
+        if workload.is_ours and workload.owner["kind"] in ("StatefulSet", "Deployment"):
+            opened: dict[str, set[object]] = {}
+            for rule in _policies(build, workload, "ingress"):
+                ((label, allowed),) = rule["from"][0]["namespaceSelector"]["matchLabels"].items()
+                assert (len(rule["from"]), rule["from"][0].keys(), allowed) == (1, {"namespaceSelector"}, "allowed")
+                opened.setdefault(label, set()).update(_ports(rule))
+            ports = {port["name"] for one in workload.containers for port in one.get("ports", [])}
+            assert opened.pop("fmq-web", set()) == ports & {"web"}
+            assert opened.keys() == {"fmq-metrics"}
+            assert opened["fmq-metrics"] >= ports - {"web"}
+            assert opened["fmq-metrics"] <= {"listener-http", "processor-http", "web-http"}

@@ -125,12 +125,12 @@ def test_it_can_be_repeated(cluster: ApiServer) -> None:
     assert cluster.writes == ["delete jobs/fmq-leave-2", "create fmq-leave-2"]
     del cluster.objects["jobs/fmq-leave-2"]["status"]
     cluster.writes.clear()
-    assert "has not ended within 0 s" in _scale_in(cluster, "--to", "2", "--timeout", "0").stderr
+    assert "is still running after 0 s" in _scale_in(cluster, "--to", "2", "--timeout", "0").stderr
     assert cluster.writes == []
 
 
 def test_a_failure_stops_it(cluster: ApiServer) -> None:
-    """If a pod can't leave, no further one goes, and the user is told where to look."""
+    """If a pod can't leave, no further pod is removed, and the message says where to look."""
     cluster.job_outcome = "Failed"
     done = _scale_in(cluster, "--to", "1")
     assert done.returncode == 1

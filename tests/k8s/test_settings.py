@@ -4,16 +4,35 @@ from pathlib import Path
 
 import pytest
 
-from fmq.settings import Settings, is_secret, load, variable
+from fmq.service.environment import load
+from fmq.service.settings import ServiceSettings, is_secret, variable
+from fmq.store.backends import backend_of
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.settings import ProcessorSettings
-from k8s.manifests import BUILDS, Manifest, Workload, environment, manifests, of_kind, our_containers, workloads
+from fmq_web.settings import WebSettings
+from k8s.manifests import (
+    BUILDS,
+    ON_VOLUME,
+    Manifest,
+    Workload,
+    environment,
+    manifests,
+    of_kind,
+    our_containers,
+    workloads,
+)
 
-MODELS: dict[str, type[Settings]] = {"listener": ListenerSettings, "processor": ProcessorSettings}
+MODELS: dict[str, type[ServiceSettings]] = {
+    "listener": ListenerSettings,
+    "processor": ProcessorSettings,
+    "web": WebSettings,
+}
+_DATABASE = "postgresql://fmq@fmq-rw.fmq-database.svc/fmq"
+PORTS = {"listener": 9464, "processor": 9465, "web": 9467}
 CONTENT = "what is in a file"
 
 
-def _variables(model: type[Settings]) -> set[str]:
+def _variables(model: type[ServiceSettings]) -> set[str]:
     """Every variable that a service reads."""
     fields = model.model_fields.items()
     return {variable(name) for name, _ in fields} | {f"{variable(name)}_FILE" for name, one in fields if is_secret(one)}
@@ -43,7 +62,7 @@ def test_settings_exist(build: str) -> None:
         own = {one["name"] for one in container["env"] if one["name"].startswith("FMQ_")}
         assert own <= _variables(MODELS[container["name"]])
         everything = environment(build, workload, container)
-        assert {name for name in everything if name.startswith("FMQ_")} <= either
+        assert {name for name in everything if name.startswith("FMQ_")} <= either | own
     for one in of_kind(build, "ConfigMap"):
         if one["metadata"]["name"].startswith("fmq-settings"):
             assert set(one["data"]) <= either
@@ -65,16 +84,18 @@ def test_values_load(build: str, tmp_path: Path) -> None:
                 file.write_text(f"{CONTENT}\n", encoding="utf-8")
                 variables[name] = str(file)
         settings = load(MODELS[container["name"]], {}, variables)
-        assert settings.queue_url == "sqlite:////data/mqtt_queue.db"
-        assert settings.topics
-        assert settings.http_port == {"listener": 9464, "processor": 9465}[container["name"]]
+        on_volume = build in ON_VOLUME
+        assert (settings.queue_url == "sqlite:////data/mqtt_queue.db") == on_volume
+        assert on_volume or backend_of(settings.queue_url).same(settings.queue_url, _DATABASE)
+        assert isinstance(settings, WebSettings) or settings.topics  # type: ignore[attr-defined]
+        assert settings.http_port == PORTS[container["name"]]
         if isinstance(settings, ListenerSettings) and build != "base":
             assert settings.username == "fmq"
             assert settings.password == CONTENT
             assert settings.broker.tls == (not build.startswith("dev"))
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", ON_VOLUME)
 def test_client_ids_are_the_pods(build: str, tmp_path: Path) -> None:
     """Each pod has a client id of its own, made of names that it keeps, and not the default, made of a host name."""
     (tmp_path / "password").write_text("x", encoding="utf-8")
@@ -93,13 +114,17 @@ def test_client_ids_are_the_pods(build: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_processor_serves_what_the_listener_stores(build: str) -> None:
-    """The processor's queues are the listener's, whether subscriptions are shared or not."""
-    for workload in workloads(build):
-        if workload.is_ours:
-            both = {one["name"]: environment(build, workload, one) for one in workload.containers}
-            processor = load(ProcessorSettings, {}, both["processor"])
-            topics = {"FMQ_TOPICS": both["listener"]["FMQ_TOPICS"]}
-            assert processor.queues == tuple(one.name for one in load(ListenerSettings, {}, topics).filters)
+    """The processors' queues are those of all listeners, whether subscriptions are shared or not."""
+    stored, served = set(), set()
+    for workload, container in our_containers(build):
+        variables = environment(build, workload, container)
+        if container["name"] == "listener":
+            topics = {"FMQ_TOPICS": variables["FMQ_TOPICS"]}
+            stored.add(tuple(one.name for one in load(ListenerSettings, {}, topics).filters))
+        elif container["name"] == "processor":
+            served.add(load(ProcessorSettings, {}, variables).queues)
+    assert len(stored) == 1
+    assert served == stored
 
 
 @pytest.mark.parametrize("build", BUILDS)

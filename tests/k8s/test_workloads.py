@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from k8s.manifests import (
-    BROUGHT,
     BUILDS,
+    ON_VOLUME,
+    SERVICES,
     Manifest,
     Workload,
+    brought,
     environment,
+    has_web,
     manifests,
     of_kind,
     our_containers,
@@ -26,7 +29,7 @@ def _references(workload: Workload) -> set[tuple[str, str, str]]:
     found: set[tuple[str, str, str]] = set()
     for volume in workload.volumes.values():
         for kind, field, name in (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName")):
-            if field in volume:
+            if field in volume and not volume[field].get("optional"):
                 items = volume[field].get("items") or [{"key": ""}]
                 found |= {(kind, volume[field][name], one["key"]) for one in items}
     for container in workload.containers:
@@ -36,15 +39,16 @@ def _references(workload: Workload) -> set[tuple[str, str, str]]:
                     found.add((kind, source[field]["name"], ""))
         for variable in container.get("env", []):
             for kind, field in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
-                if field in variable.get("valueFrom", {}):
-                    found.add((kind, variable["valueFrom"][field]["name"], variable["valueFrom"][field]["key"]))
+                source = variable.get("valueFrom", {}).get(field)
+                if source and not source.get("optional"):
+                    found.add((kind, source["name"], source["key"]))
     return found
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_everything_referenced_exists(build: str) -> None:
-    """Each ConfigMap, Secret and key is in the build, or among what the user is told to bring; so are accounts."""
-    there: set[tuple[str, str, str]] = set(BROUGHT.get(BUILDS[build][0], set()))
+    """Each ConfigMap, Secret and key is in the build, or the page says to create it; the same holds for accounts."""
+    there: set[tuple[str, str, str]] = set(brought(build))
     for kind in ("ConfigMap", "Secret"):
         for one in of_kind(build, kind):
             keys = [*one.get("data", {}), *one.get("stringData", {}), ""]
@@ -57,12 +61,12 @@ def test_everything_referenced_exists(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_what_is_brought_is_used(build: str) -> None:
-    """The user is told to bring nothing that no pod needs."""
+    """The page asks only for what a pod needs."""
     needed = set().union(*map(_references, workloads(build)))
-    assert BROUGHT.get(BUILDS[build][0], set()) <= needed
+    assert brought(build) <= needed
 
 
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", ON_VOLUME)
 def test_both_containers_have_the_same_claim(build: str) -> None:
     """Listener and processor of a pod mount one claim, whole and writable, where FMQ_QUEUE_URL has the database."""
     for workload in workloads(build):
@@ -75,7 +79,9 @@ def test_both_containers_have_the_same_claim(build: str) -> None:
             assert "subPath" not in mount, "a mounted file loses its write-ahead log"
             assert not mount.get("readOnly")
             claims.add((path, workload.volumes[mount["name"]]["persistentVolumeClaim"]["claimName"]))
-        assert {one["name"] for one in workload.containers} == {"listener", "processor"}
+        names = {one["name"] for one in workload.containers}
+        with_page = has_web(build) and workload.owner["kind"] == "StatefulSet"
+        assert names == {"listener", "processor", *(["web"] if with_page else [])}
         assert len(claims) == 1
 
 
@@ -126,7 +132,7 @@ def test_pods_meet_the_restricted_standard(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_one_user_owns_the_files(build: str) -> None:
-    """All of fmq's containers run as the images' user, and the volume belongs to its group."""
+    """All fmq containers run as the images' user, and the volume belongs to its group."""
     for workload in workloads(build):
         context = workload.spec["securityContext"]
         assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"] != 0
@@ -156,7 +162,7 @@ def test_probes_ask_a_port_that_is_there(build: str) -> None:
                     asked = container[name].get("httpGet") or container[name]["tcpSocket"]
                     assert asked["port"] in ports
     for workload, container in our_containers(build):
-        if workload.owner["kind"] != "StatefulSet":
+        if workload.owner["kind"] not in ("StatefulSet", "Deployment"):
             continue
         variables = environment(build, workload, container)
         assert variables["FMQ_HTTP_HOST"] == "0.0.0.0", "the kubelet asks from outside the pod"  # noqa: S104
@@ -179,12 +185,16 @@ def test_ports_of_a_pod_differ(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_services_lead_to_ports(build: str) -> None:
-    """Each Service selects pods of a StatefulSet, and of those only, and its target ports are theirs."""
+    """Each Service selects pods of one workload, and of those only, and its target ports are theirs."""
     for service in of_kind(build, "Service"):
         selector = service["spec"]["selector"].items()
-        (workload,) = [one for one in workloads(build) if selector <= one.labels.items()]
-        assert workload.owner["spec"]["serviceName"] == service["metadata"]["name"]
-        names = {port["name"] for container in workload.containers for port in container["ports"]}
+        pods = {name: value for name, value in selector if name != "statefulset.kubernetes.io/pod-name"}
+        (workload,) = [one for one in workloads(build) if pods.items() <= one.labels.items()]
+        if workload.owner["kind"] == "StatefulSet" and len(pods) == len(
+            selector
+        ):  # a Service of one pod is not the one that names them
+            assert workload.owner["spec"]["serviceName"] == service["metadata"]["name"]
+        names = {port["name"] for container in workload.containers for port in container.get("ports", [])}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
 
 
@@ -198,9 +208,10 @@ def test_stateful_sets_select_their_own_pods(build: str) -> None:
             for one in of_kind(build, "PodDisruptionBudget")
         ),
     ]
-    for name, labels in selectors:
-        (workload,) = [one for one in workloads(build) if labels.items() <= one.labels.items()]
-        assert workload.name == f"StatefulSet/{name}"
+    if build in ON_VOLUME:
+        for name, labels in selectors:
+            (workload,) = [one for one in workloads(build) if labels.items() <= one.labels.items()]
+            assert workload.name == f"StatefulSet/{name}"
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -209,7 +220,7 @@ def test_there_is_time_to_end(build: str) -> None:
     for workload, container in our_containers(build):
         variables = environment(build, workload, container)
         grace = float(variables["FMQ_GRACE_SECONDS"])
-        assert grace >= float(variables["FMQ_HANDLER_TIMEOUT"])
+        assert grace >= float(variables.get("FMQ_HANDLER_TIMEOUT", 0))
         assert workload.spec["terminationGracePeriodSeconds"] >= grace + USUAL_MARGIN
 
 
@@ -236,17 +247,20 @@ def test_memory_is_bounded(build: str) -> None:
         for volume in workload.volumes.values():
             assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
         for container in workload.containers:
-            assert not workload.is_ours or "emptyDir" in workload.mounts(container)["/tmp"]  # noqa: S108
+            is_service = workload.is_ours and container["name"] in SERVICES
+            assert not is_service or "emptyDir" in workload.mounts(container)["/tmp"]  # noqa: S108
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_secrets_are_files_of_the_listener_alone(build: str) -> None:
-    """No secret is in an environment, and the processor, which runs the user's code, sees none."""
+def test_secrets_are_files_of_those_who_need_them(build: str) -> None:
+    """No secret is in an environment. The processor, which runs the user's code, sees none."""
     for workload in workloads(build):
         assert not [one for one in _references(workload) if one[0] == "Secret" and one not in _secret_volumes(workload)]
     for workload, container in our_containers(build):
         seen = [volume for volume in workload.mounts(container).values() if "secret" in volume]
-        assert bool(seen) == (container["name"] == "listener")
+        names = {volume["secret"]["secretName"] for volume in seen}
+        assert bool(names) == (container["name"] != "processor")
+        assert container["name"] != "web" or len(names) == 2, "its users, and the broker's password"
         for volume in seen:
             assert volume["secret"]["defaultMode"] & 0o007 == 0, "nobody else reads it"
             assert volume["secret"]["defaultMode"] & 0o040, "the group, which is fsGroup, does"
@@ -259,17 +273,21 @@ def _secret_volumes(workload: Workload) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_pods_spread_and_drain(build: str) -> None:
-    """Pods of fmq spread over hosts and zones where they can, and a node can always be drained of one."""
+    """Pods that take or handle messages spread over hosts and zones where they can, and a node can always be drained of one."""
     for workload in workloads(build):
-        if workload.is_ours and workload.owner["kind"] == "StatefulSet":
+        works = workload.is_ours and (workload.has("listener") or workload.has("processor"))
+        if works and workload.owner["kind"] in ("StatefulSet", "Deployment"):
             constraints = workload.spec["topologySpreadConstraints"]
             keys = {one["topologyKey"] for one in constraints}
             assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
             for one in constraints:
-                assert one["labelSelector"]["matchLabels"].items() <= workload.labels.items()
-    (budget,) = of_kind(build, "PodDisruptionBudget")
-    assert budget["spec"]["maxUnavailable"] == 1
-    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+                selector = one["labelSelector"]
+                assert selector.get("matchLabels", {}).items() <= workload.labels.items()
+                for rule in selector.get("matchExpressions", []):
+                    assert workload.labels[rule["key"]] in rule["values"]
+    for budget in of_kind(build, "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -281,7 +299,7 @@ def test_objects_are_labelled_and_in_one_namespace(build: str) -> None:
         else:
             assert one["metadata"]["namespace"] == "fmq"
         assert one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "fmq"
-        if one["kind"] in ("StatefulSet", "Service", "PodDisruptionBudget"):
+        if one["kind"] in ("StatefulSet", "Deployment", "CronJob", "Service", "PodDisruptionBudget"):
             assert {"app.kubernetes.io/name", "app.kubernetes.io/component"} <= set(one["metadata"]["labels"])
 
 
@@ -301,6 +319,7 @@ def test_manifests_are_the_same_in_each_overlay() -> None:
         return [
             {key: value for key, value in one.items() if key not in ("envFrom", "volumeMounts")}
             for one in workload.containers
+            if one["name"] != "web"
         ]
 
-    assert all(trimmed(build) == trimmed("base") for build in BUILDS)
+    assert all(trimmed(build) == trimmed("base") for build in ON_VOLUME)

@@ -1,6 +1,7 @@
 """The PromQL of rules and dashboards, taken apart."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ import promql_parser as promql
 
 from monitoring.programs import MONITORING
 
+OF_SERVER = re.compile(r"fmq_store_(?!up|writable|failures)")
+"""Metrics that only a store on PostgreSQL has."""
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 _VARIABLES = {"$__rate_interval": "5s", "$job": ".+", "$instance": ".+"}
 

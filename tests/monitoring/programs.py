@@ -57,7 +57,7 @@ def rules(kind: str = "alert") -> dict[str, Rule]:
 def shortened(text: str, limits: Mapping[str, Mapping[str, str]]) -> str:
     """The rules with a second for each minute of theirs, and with other limits where ``limits`` names an alert.
 
-    Nothing else changes, and each limit that is to be changed has to be there.
+    Nothing else changes, and each limit that has to be changed has to be there.
     """
     document = yaml.safe_load(text)
     for group in document["groups"]:
@@ -194,6 +194,6 @@ class Alertmanager(_Server):
         return {one["labels"]["alertname"] for one in self.ask("api/v2/alerts") if one["status"]["inhibitedBy"]}
 
     def receivers(self) -> dict[str, list[str]]:
-        """Who is told, by alert."""
+        """Who is notified, by alert."""
         found = self.ask("api/v2/alerts")
         return {one["labels"]["alertname"]: [to["name"] for to in one["receivers"]] for one in found}

@@ -216,7 +216,7 @@ class System:
 
     @contextmanager
     def strange_broker(self) -> Iterator[None]:
-        """One that also hands over what nobody has subscribed to, and packets larger than it was told to."""
+        """One that also hands over what nobody has subscribed to, and packets above the announced maximum."""
         strange = _publish_packet("elsewhere", b"{}") + _publish_packet("sensors/large", bytes(2 * _LARGEST))
 
         def watch(packet: Packet) -> bytes:

@@ -1,4 +1,4 @@
-"""Who is told, and what is silenced: the project's configuration in a real Alertmanager."""
+"""Who is notified, and what is silenced: the project's configuration in a real Alertmanager."""
 
 from collections.abc import Iterator
 
@@ -48,6 +48,8 @@ def test_inhibition_names_alerts_that_there_are() -> None:
     [
         ("FmqListenerDisconnected", _LISTENER, {"FmqNoProgress", "FmqIntakeStopped"}, {"FmqDiskAlmostFull", "FmqMessagesWaitTooLong"}),
         ("FmqStoreFails", _LISTENER, {"FmqListenerDisconnected", "FmqCommitSlow", "FmqMessagesWaitTooLong"}, {"FmqDeadLetters"}),
+        ("FmqSyncStandbyMissing", {}, {"FmqStoreFails", "FmqListenerDisconnected", "FmqMessagesWaitTooLong"}, {"FmqDeadLetters"}),
+        ("FmqOldTransaction", {}, {"FmqDeadRowsPileUp"}, {"FmqMessagesWaitTooLong"}),
         ("FmqAbsent", {"service": "processor"}, {"FmqNoProgress", "FmqBacklogLarge"}, {"FmqListenerDisconnected"}),
         ("FmqAbsent", {"service": "listener"}, set(), {"FmqNoProgress"}),
         ("FmqQueuePaused", _QUEUE, {"FmqNoProgress", "FmqBacklogLarge"}, {"FmqMessagesWaitTooLong"}),
@@ -59,7 +61,7 @@ def test_inhibition_names_alerts_that_there_are() -> None:
 def test_the_cause_silences_what_follows(
     alertmanager: Alertmanager, cause: str, labels: dict[str, str], silenced: set[str], heard: set[str]
 ) -> None:
-    """Of alerts that fire together the cause is told, and what follows from it is not; the same of another store is."""
+    """Of alerts that fire together the cause is reported, and what follows from it is not; the same of another store is."""
     expected = {cause} | silenced | heard
 
     def told(name: str) -> dict[str, str]:

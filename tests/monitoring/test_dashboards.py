@@ -35,8 +35,9 @@ def _datasource() -> str:
     return str(one["uid"])
 
 
-def test_they_are_what_the_generator_makes() -> None:
+def test_they_are_what_the_generator_makes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files are made by make_dashboards.py, and none other is there."""
+    monkeypatch.syspath_prepend(GRAFANA)
     made = runpy.run_path(str(GRAFANA / "make_dashboards.py"))
     expected = {name: made["text"](dashboard) for name, dashboard in made["dashboards"]().items()}
     assert {path.name: path.read_text("utf-8") for path in (GRAFANA / "dashboards").iterdir()} == expected
@@ -138,7 +139,7 @@ def _is_counter(metric: str) -> bool:
 
 
 def test_dashboards_are_provided() -> None:
-    """The provider reads the folder that the compose file mounts, into a folder of fmq's own."""
+    """The provider reads the folder that the compose file mounts, into fmq's own folder."""
     (provider,) = _provisioned("dashboards/fmq.yaml")["providers"]
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
     assert provider["folder"] == "fmq"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from fmq.cli import fmq_command
+from fmq.cli.main import fmq_command
 from monitoring.expressions import selectors
 from monitoring.programs import MONITORING, ROOT, RULES, groups, rules, run, shortened
 
@@ -23,6 +23,11 @@ _STORE = {
     "fmq_wal_bytes",
     "fmq_free_disk_bytes",
     "fmq_store_up",
+    "fmq_store_sync_standbys_wanted",
+    "fmq_store_sync_standbys",
+    "fmq_store_replication_lag_bytes",
+    "fmq_store_oldest_snapshot_seconds",
+    "fmq_store_dead_rows",
 }
 each_alert = pytest.mark.parametrize("name", rules())
 

@@ -11,7 +11,7 @@ from services.systemd import Machine
 from support.wait import wait_for
 
 UNITS = Path(__file__).parents[2] / "deploy/systemd"
-LISTENER, PROCESSOR = "fmq-listener.service", "fmq-processor@1.service"
+LISTENER, PROCESSOR, WEB = "fmq-listener.service", "fmq-processor@1.service", "fmq-web.service"
 HANDLERS = """
 import time
 
@@ -24,6 +24,9 @@ class SlowToStart:
 def slow(message):
     time.sleep(4)  # longer than the test's TimeoutStopSec
 """
+_ASK_FOR_THE_OVERVIEW = (
+    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9466/api/v1/overview', timeout=5).read().decode())"
+)
 ENVIRONMENT = """
 FMQ_QUEUE_URL=sqlite:////var/lib/fmq/mqtt_queue.db
 FMQ_TOPICS=dstdb
@@ -43,18 +46,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def machine(installed: Machine) -> Iterator[Machine]:
-    """The machine with nothing of fmq's running, and none of a former test's traces."""
+    """The machine without a running fmq service or traces of an earlier test."""
     installed.write("/etc/fmq/fmq.env", ENVIRONMENT)
     installed.write("/etc/mosquitto/mosquitto.conf", "listener 1883 127.0.0.1\nallow_anonymous true\n")
     yield installed
-    installed.systemctl("stop", LISTENER, PROCESSOR, "mosquitto.service")
+    installed.systemctl("stop", LISTENER, PROCESSOR, WEB, "mosquitto.service")
     installed.systemctl("reset-failed")
     installed.run("sh", "-c", "rm -rf /run/systemd/system/fmq-*.d /etc/systemd/system/fmq-*.d /var/lib/fmq/*")
     installed.run("rm", "-f", "/etc/fmq/processor-1.env", "/etc/fmq/broker-password")
     installed.systemctl("daemon-reload")
 
 
-@pytest.mark.parametrize("unit", ["fmq-listener.service", "fmq-processor@.service"])
+@pytest.mark.parametrize("unit", ["fmq-listener.service", "fmq-processor@.service", "fmq-web.service"])
 def test_the_sandbox_is_tight(unit: str) -> None:
     """`systemd-analyze security` rates the exposure 1.1 of 10 at most ("OK" begins at 2)."""
     told = subprocess.run(
@@ -68,7 +71,8 @@ def test_the_sandbox_is_tight(unit: str) -> None:
 def test_the_units_have_no_mistake(machine: Machine) -> None:
     """`systemd-analyze verify` finds nothing, with the programs in their place."""
     assert (
-        machine.run("sh", "-c", f"cd /etc/systemd/system && systemd-analyze verify {LISTENER} {PROCESSOR} 2>&1") == ""
+        machine.run("sh", "-c", f"cd /etc/systemd/system && systemd-analyze verify {LISTENER} {PROCESSOR} {WEB} 2>&1")
+        == ""
     )
 
 
@@ -88,7 +92,19 @@ def test_messages_flow_and_a_broker_that_is_away_is_no_failed_start(machine: Mac
         assert machine.show(unit, "NRestarts") == "0"
 
 
-@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR])
+def test_the_web_page_reads_the_store_of_the_services(machine: Machine) -> None:
+    """Within its sandbox; its journal shows the password. It runs before there is a store."""
+    machine.systemctl("start", WEB)
+    machine.systemctl("start", "mosquitto.service", LISTENER)
+    wait_for(lambda: "dstdb" in machine.queues(), what="the listener's queue")
+    page = ["/opt/fmq/bin/python", "-c", _ASK_FOR_THE_OVERVIEW]
+    wait_for(lambda: "dstdb" in machine.run(*page), what="the queue on the page")
+    assert "with the password" in machine.journal(WEB)
+    machine.systemctl("stop", WEB)
+    assert machine.show(WEB, "Result") == "success"
+
+
+@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR, WEB])
 def test_a_frozen_service_is_killed_and_started_again(machine: Machine, unit: str) -> None:
     """By the watchdog, within its time. Not frozen, it lives longer than that."""
     machine.drop_in(unit, "WatchdogSec=2", "TimeoutAbortSec=1", "RestartSec=0")
@@ -108,7 +124,7 @@ def test_a_frozen_service_is_killed_and_started_again(machine: Machine, unit: st
     assert "Watchdog timeout" in machine.journal(unit)
 
 
-@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR])
+@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR, WEB])
 def test_a_killed_service_is_started_again(machine: Machine, unit: str) -> None:
     """As after a crash, or when memory was short."""
     machine.drop_in(unit, "RestartSec=0")
@@ -118,7 +134,7 @@ def test_a_killed_service_is_started_again(machine: Machine, unit: str) -> None:
     machine.await_property(unit, "ActiveState", "active")
 
 
-@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR])
+@pytest.mark.parametrize("unit", [LISTENER, PROCESSOR, WEB])
 def test_wrong_settings_are_not_tried_again(machine: Machine, unit: str) -> None:
     """Exit code 2 ends it, and the journal says what is wrong."""
     machine.write("/etc/fmq/fmq.env", ENVIRONMENT + "FMQ_BUSY_SECONDS=soon\n")

@@ -1,11 +1,13 @@
 """Real Mosquitto brokers, each with a port, a folder and a log of its own, and a publisher that waits for PUBACKs."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +19,8 @@ from support.wait import wait_for
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 _PIECE = 10_000
+_LOWEST_PORT, _PORTS = 10_000, 20_000
+_ports = count(secrets.randbelow(_PORTS))  # other processes of a test run begin elsewhere
 
 
 def version(program: str = MOSQUITTO) -> str:
@@ -26,11 +30,15 @@ def version(program: str = MOSQUITTO) -> str:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nothing listens on, and that nobody is given who asks the system for any.
+
+    It lies below the ports of outgoing connections and of servers without a number.
+    """
+    while True:
+        port = _LOWEST_PORT + next(_ports) % _PORTS
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def set_password(users: Path, user: str, password: str) -> None:
@@ -116,6 +124,11 @@ class Broker:
             self._process.terminate()
             self._process.wait(30)
             self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End it as a power cut does (SIGKILL)."""

@@ -15,7 +15,7 @@ _NAME = "watched"
 
 
 class Disk(Protocol):
-    """Is told of each operation before it happens; raising an apsw error refuses it."""
+    """Called before each operation; raising an apsw error refuses it."""
 
     def opened(self, path: Path) -> None: ...
 
@@ -72,7 +72,7 @@ class _Vfs(apsw.VFS):
 
 @contextmanager
 def installed(disk: Disk) -> Iterator[None]:
-    """Let SQLite reach its files through ``disk`` for as long as this lasts. All connections are to be closed within."""
+    """Let SQLite reach its files through ``disk`` for as long as this lasts. All connections have to be closed within."""
     vfs = _Vfs(disk)
     try:
         yield

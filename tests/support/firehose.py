@@ -94,7 +94,7 @@ class Peer:
         return b"\x90" + remaining_length(len(answer)) + answer
 
     def await_acknowledged(self, count: int, seconds: float) -> bool:
-        """Wait until so many PUBACKs have come, or the connection has ended; whether they have."""
+        """Wait until this number of PUBACKs has come (True) or the connection has ended (False)."""
         with self._more:
             self._more.wait_for(lambda: len(self.acknowledged) >= count or self.is_over, seconds)
             return len(self.acknowledged) >= count

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fmq.message import Incoming
-from fmq.queue import Queue
+from fmq.store.roles import Store
 from support.counting import counted, counters
 from support.processes import FmqProcess, Processes
 from support.wait import wait_for
@@ -21,11 +21,11 @@ def how_many(usually: int) -> int:
 
 
 def kills(messages: int) -> int:
-    """How often a test of so many messages kills a processor."""
+    """How often a test with this number of messages kills a processor."""
     return 1 + messages // 2_500
 
 
-def put_numbers(queue: Queue, numbers: range) -> None:
+def put_numbers(queue: Store, numbers: range) -> None:
     """Store messages whose payloads are these numbers."""
     queue.declare(QUEUE)
     for first in range(0, len(numbers), 1_000):
@@ -54,7 +54,7 @@ def stop(process: FmqProcess) -> int:
     return process.terminate()
 
 
-def wait_until_done(queue: Queue, count: int, *, at_least: bool = False) -> None:
+def wait_until_done(queue: Store, count: int, *, at_least: bool = False) -> None:
     """Until ``count`` messages are done."""
 
     def done() -> bool:
@@ -65,7 +65,7 @@ def wait_until_done(queue: Queue, count: int, *, at_least: bool = False) -> None
 
 
 def wait_for_outage(process: FmqProcess, number: int) -> None:
-    """Until the target counts as down for the ``number``-th time, and has been tried again in vain."""
+    """Until the target counts as down for the ``number``-th time, and has been tried again without success."""
     process.wait_to_say("Starting processor")
     wait_for(lambda: _metric(process, "fmq_circuit_openings_total") >= number, what=f"outage {number}")
     probes = _metric(process, "fmq_circuit_probes_total")

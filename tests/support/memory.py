@@ -30,7 +30,7 @@ def _read(pid: int, field: str) -> int:
 
 
 def peak_until_end(process: FmqProcess, deadline: float) -> int:
-    """The same of a process that ends by itself: looked at until it has, as its memory is gone then."""
+    """The same of a process that ends on its own: looked at until it has, as its memory is gone then."""
     peaks = [0]
 
     def has_ended() -> bool:

@@ -1,6 +1,6 @@
 """Power cuts: a disk that holds back what was not synced, and forgets it at a given moment, whole or torn.
 
-What it promises is what SQLite asks of a disk: what was synced stays, and a write touches nothing beside its own range
+What it promises is what SQLite asks of a disk: what was synced stays, and a write touches nothing outside its own range
 (SQLITE_IOCAP_POWERSAFE_OVERWRITE, the default of SQLite's own VFS). What it does not promise: any order between writes
 that were not synced, whole writes, whole sectors.
 """

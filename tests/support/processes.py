@@ -63,7 +63,7 @@ class FmqProcess:
         """The log lines whose message has ``part`` in it."""
         return [line for line in self.log if part in line["message"]]
 
-    def wait_to_say(self, part: str, deadline: float = 15.0, *, times: int = 1) -> list[dict[str, Any]]:
+    def wait_to_say(self, part: str, deadline: float = 30.0, *, times: int = 1) -> list[dict[str, Any]]:
         """Wait until ``times`` log lines have ``part`` in their message; returns them."""
 
         def found() -> list[dict[str, Any]]:

@@ -33,22 +33,22 @@ class Rows:
     def all(self, queue: str) -> list[Row]:
         """All rows, in the order in which they were stored."""
         columns = ", ".join(Row._fields)
-        found = self._sql.execute(f"SELECT {columns} FROM {self.table(queue)} ORDER BY id")  # noqa: S608
+        found = self._sql.execute(f"SELECT {columns} FROM {self.table(queue)} ORDER BY id")
         return [Row._make(row) for row in found.fetchall()]
 
     def payloads(self, queue: str) -> list[bytes]:
         """The payloads, in the order in which they were stored."""
         found: list[tuple[Any, ...]] = self._sql.execute(
-            f"SELECT payload FROM {self.table(queue)} ORDER BY id"  # noqa: S608
+            f"SELECT payload FROM {self.table(queue)} ORDER BY id"
         ).fetchall()
         return [payload for (payload,) in found]
 
     def count(self, queue: str) -> int:
-        return int(self._sql.execute(f"SELECT count(*) FROM {self.table(queue)}").get)  # noqa: S608
+        return int(self._sql.execute(f"SELECT count(*) FROM {self.table(queue)}").get)
 
     def holds(self, queue: str, payload: bytes) -> bool:
         """Whether a row with this payload is committed."""
-        return bool(self._sql.execute(f"SELECT 1 FROM {self.table(queue)} WHERE payload = ?", (payload,)).get)  # noqa: S608
+        return bool(self._sql.execute(f"SELECT 1 FROM {self.table(queue)} WHERE payload = ?", (payload,)).get)
 
     def close(self) -> None:
         self._sql.close()

@@ -10,16 +10,14 @@ from paho.mqtt.properties import Properties
 
 
 class Subscriber:
-    """Subscribes at QoS 1, retained messages included, and reconnects by itself."""
+    """Subscribes at QoS 1, retained messages included, and reconnects automatically."""
 
-    def __init__(self, port: int, topic_filter: str = "#") -> None:
+    def __init__(self, port: int, topic_filter: str = "#", *, name: str = "subscriber") -> None:
         self.messages: list[mqtt.MQTTMessage] = []
         self._filter = topic_filter
         self._port = port
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(0.05, 0.2)  # type: ignore[arg-type] # typed as whole seconds
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()

@@ -8,7 +8,7 @@ _T = TypeVar("_T")
 _STEP = 0.02
 
 
-def wait_for(condition: Callable[[], _T], deadline: float = 15.0, *, what: str = "the condition") -> _T:
+def wait_for(condition: Callable[[], _T], deadline: float = 30.0, *, what: str = "the condition") -> _T:
     """Ask ``condition`` until it is true and return its value. Fails once ``deadline`` seconds have passed."""
     end = time.monotonic() + deadline
     while True:
@@ -16,5 +16,5 @@ def wait_for(condition: Callable[[], _T], deadline: float = 15.0, *, what: str =
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {deadline:g} s in vain for {what}; it is still {value!r}")
+            raise AssertionError(f"waited {deadline:g} s for {what}; it is still {value!r}")
         time.sleep(_STEP)

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import NO_PROPERTIES, Message, Properties
 from fmq.outcome import Reject, Retry
-from fmq.settings import load, variable
+from fmq.service.environment import load
+from fmq.service.settings import variable
 from fmq_processor.handlers.webhook.handler import WebhookHandler
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 from support.target import Connection, Request, Target

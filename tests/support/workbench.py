@@ -12,11 +12,12 @@ import apsw
 from prometheus_client import CollectorRegistry
 
 from fmq.handler import Handler
-from fmq.health import Heartbeat
-from fmq.lifecycle import Shutdown
 from fmq.message import Claim, DeadLetter, Incoming, Properties, QueueStats
-from fmq.metrics import ProcessorMetrics
-from fmq.queue import StoreOptions, open_queue
+from fmq.service.http.health import Heartbeat
+from fmq.service.lifecycle import Shutdown
+from fmq.service.metrics import ProcessorMetrics
+from fmq.store.backends import open_store
+from fmq.store.options import StoreOptions
 from fmq_processor.assembly import make_worker
 from fmq_processor.settings import ProcessorSettings
 from support.clock import FakeClock
@@ -36,8 +37,8 @@ class Workbench:
         self.shutdown = Shutdown()
         url = f"sqlite:///{self.path}"
         options = StoreOptions(busy_seconds=0.05)
-        self.queue = open_queue(url, options, clock=self.clock)
-        self.other = open_queue(url, options, clock=self.clock)
+        self.queue = open_store(url, options, clock=self.clock)
+        self.other = open_store(url, options, clock=self.clock)
         self.worker, self.runner = make_worker(
             ProcessorSettings(queue_url=url, **settings),
             handler=Handler(
@@ -46,7 +47,7 @@ class Workbench:
                 is_async=inspect.iscoroutinefunction(handle),
                 is_batch=bool(getattr(handle, "__fmq_batch__", False)),
             ),
-            queue=self.queue,
+            store=self.queue,
             metrics=ProcessorMetrics(self.registry),
             heartbeat=self.heartbeat,
             clock=self.clock,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from fmq.broker import BrokerSettings
-from fmq.cli import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
-from fmq.lifecycle import Shutdown
-from fmq.settings import StoreSettings
+from fmq.service.broker import BrokerSettings
+from fmq.service.lifecycle import Shutdown
+from fmq.service.settings import StoreSettings
 from fmq_demo.broker import Kind
 from fmq_demo.demonstration import Plan, demonstrate
 from fmq_demo.only_publish import publish_only
@@ -32,7 +32,7 @@ _SECONDS_WITHOUT_TERMINAL = 10.0
     "--for",
     "seconds",
     type=click.FloatRange(0, min_open=True),
-    help="Publish for so many seconds. Without it: until Ctrl-C in a terminal, else for 10 s.",
+    help="Seconds to publish. Default: until Ctrl-C in a terminal, otherwise 10 s.",
 )
 @click.option(
     "--data",
@@ -83,7 +83,7 @@ def _folder(wanted: Path | None) -> Path:
         raise SettingsError(f"--data {wanted}: {error.strerror}") from error
     if any(wanted.iterdir()):
         raise SettingsError(
-            f"--data {wanted}: the folder is not empty; it would be a new one, so that the counts are of this demo"
+            f"--data {wanted}: the folder is not empty. Use a new folder, so that the counts belong to this demo"
         )
     return wanted.resolve()
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from fmq.broker import BrokerSettings, BrokerUrl
 from fmq.errors import SettingsError
+from fmq.service.broker import BrokerSettings, BrokerUrl
 from fmq_demo.client import require_broker
 from fmq_demo.processes import Crew, accepts_connections, free_port
 
@@ -95,7 +95,7 @@ def mosquitto_config(port: int, state: Path) -> str:
         (
             f"listener {port} 127.0.0.1",
             "allow_anonymous true",
-            "user root",  # counts only when root starts it: the demo's folder belongs to whoever runs it
+            "user root",  # counts only when root starts it: the demo's folder belongs to the user who runs it
             "persistence true",
             f"persistence_location {state}/",
             "autosave_interval 5",

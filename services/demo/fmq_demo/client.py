@@ -1,16 +1,16 @@
 """The demo's own connections to the broker."""
 
 import threading
+from functools import partial
 
 from paho.mqtt.client import Client, ConnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq.broker import BrokerSettings, BrokerUrl, explain_error, tls_context
 from fmq.errors import FmqError
-
-_CONNECT_SECONDS = 5.0
+from fmq.service.broker import CONNECT_SECONDS, BrokerSettings, BrokerUrl, explain_error, tls_context
+from fmq.service.broker import make_client as broker_client
 
 
 class BrokerUnreachable(FmqError):
@@ -20,21 +20,12 @@ class BrokerUnreachable(FmqError):
 def make_client(settings: BrokerSettings, *, client_id: str = "") -> Client:
     """A client with a new session, not connected yet. Raises SettingsError on TLS files that can't be used."""
     broker = settings.broker
-    v5 = settings.mqtt_version == "5"
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=None if v5 else True,
-        protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-        transport="websockets" if broker.websocket else "tcp",
-    )
-    client.connect_timeout = _CONNECT_SECONDS
+    make = partial(Client, CallbackAPIVersion.VERSION2)
+    client = broker_client(make, broker, client_id=client_id, version=settings.mqtt_version)
     if settings.username is not None:
         client.username_pw_set(settings.username, settings.password)
     if broker.tls:
         client.tls_set_context(tls_context(settings))
-    if broker.websocket:
-        client.ws_set_options(broker.path)
     return client
 
 
@@ -55,7 +46,7 @@ def connect(client: Client, address: BrokerUrl) -> None:
     except (OSError, ValueError) as error:
         raise BrokerUnreachable(f"the broker at {address} can't be reached: {explain_error(error)}") from error
     client.loop_start()
-    answered.wait(_CONNECT_SECONDS)
+    answered.wait(CONNECT_SECONDS)
     if not answers or answers[0].is_failure:
         disconnect(client)
         why = f"refuses the connection: {answers[0].getName()}" if answers else "does not speak MQTT"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fmq.broker import BrokerSettings
-from fmq.lifecycle import Shutdown
-from fmq.queue import Durability, StoreOptions, open_queue
+from fmq.service.broker import BrokerSettings
+from fmq.service.lifecycle import Shutdown
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
 from fmq_demo.broker import Broker, Kind, provide_broker
 from fmq_demo.client import BrokerUnreachable, require_broker
 from fmq_demo.figures import Patience, Snapshot, most_dead, rates, shortfalls
@@ -61,7 +62,7 @@ def demonstrate(plan: Plan, settings: BrokerSettings, console: Console, stop: Sh
         say(console, whereabouts(broker.name, broker.address, services, places, sensors.filters))
         options = StoreOptions(durability=Durability.NORMAL, check_integrity=False)
         publisher = Publisher(broker.settings, sensors, rate=plan.rate)
-        with open_queue(places.queue_url, options) as queue, publisher, make_screen(console) as screen:
+        with open_store(places.queue_url, options) as queue, publisher, make_screen(console) as screen:
             ports = [port for _, port in services.processors]
             begun = time.monotonic()
             watch = _Watch(Meter(queue, sensors.filters, publisher.published, ports), screen, crew)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmq.broker import BrokerUrl
+from fmq.service.broker import BrokerUrl
 from fmq_demo.services import Services
 
 
@@ -48,6 +48,9 @@ def whereabouts(broker: str, address: BrokerUrl, services: Services, places: Pla
             f"  curl -s {listener} | grep ^fmq_",
             f"  tail -f {shlex.quote(str(places.logs))}/*.log",
             f"  {_fmq('status', places)}",
+            "",
+            f"Web page: {services.page}",
+            f"Sign in as operator with the password {services.password} to repair things.",
             "",
         )
     )

@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from fmq.queue import Queue
+from fmq.store.roles import Statistics
 from fmq_demo.figures import Figures, Snapshot
 
 _log = logging.getLogger(__name__)
@@ -20,8 +20,10 @@ _ANSWER_SECONDS = 2.0
 class Meter:
     """Takes snapshots. ``published`` is counted by the publisher while we look at it."""
 
-    def __init__(self, queue: Queue, names: Sequence[str], published: Mapping[str, int], ports: Sequence[int]) -> None:
-        self._queue = queue
+    def __init__(
+        self, store: Statistics, names: Sequence[str], published: Mapping[str, int], ports: Sequence[int]
+    ) -> None:
+        self._store = store
         self._names = names
         self._published = published
         self._retries: dict[int, Counter[str]] = {port: Counter() for port in ports}
@@ -36,7 +38,7 @@ class Meter:
         return Snapshot(time.monotonic(), tuple((name, self._figures(name)) for name in self._names))
 
     def _figures(self, name: str) -> Figures:
-        stats = self._queue.stats(name)
+        stats = self._store.stats(name)
         return Figures(
             published=self._published.get(name, 0),  # after stored: what comes in between is on its way, not surplus
             stored=stats.stored,

@@ -4,9 +4,9 @@ import random
 
 from rich.console import Console
 
-from fmq.broker import BrokerSettings
 from fmq.errors import SettingsError
-from fmq.lifecycle import Shutdown
+from fmq.service.broker import BrokerSettings
+from fmq.service.lifecycle import Shutdown
 from fmq_demo.broker import is_given
 from fmq_demo.client import BrokerUnreachable
 from fmq_demo.publisher import Publisher

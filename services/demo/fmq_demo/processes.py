@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ProcessDied(FmqError):
-    """A process of the demo ended by itself."""
+    """A process of the demo ended unexpectedly."""
 
 
 class Stopped(Exception):
@@ -96,7 +96,7 @@ class Crew:
                 raise Stopped
             if time.monotonic() > deadline:
                 logs = "\n".join(f"the end of {one.name}'s log:\n{one.tail()}" for one in self._all)
-                raise FmqError(f"waited {seconds:g} s in vain for {what}\n{logs}")
+                raise FmqError(f"waited {seconds:g} s for {what}\n{logs}")
             time.sleep(_STEP_SECONDS)
 
     def end(self) -> dict[str, int]:

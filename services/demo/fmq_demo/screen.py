@@ -15,7 +15,7 @@ _LIVE_SECONDS = 0.5
 
 
 class Screen(Protocol):
-    """Shows snapshots, ``every`` so many seconds, while it is entered."""
+    """Shows a snapshot every ``every`` seconds while it is entered."""
 
     every: float
 

@@ -1,6 +1,7 @@
 """The real services, as the demo starts them."""
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from fmq.broker import BrokerSettings
-from fmq.settings import PREFIX, StoreSettings, variable
+from fmq.service.broker import BrokerSettings
+from fmq.service.settings import PREFIX, StoreSettings, variable
 from fmq_demo.broker import Broker
 from fmq_demo.meter import is_ready
 from fmq_demo.processes import Crew, free_port
@@ -24,10 +25,14 @@ class Services:
 
     listener: tuple[str, int]
     processors: tuple[tuple[str, int], ...]
+    web: tuple[str, int]
+    page: str
+    """The URL of the web page, whose user is operator."""
+    password: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in (self.listener, *self.processors))
+        return tuple(name for name, _ in (self.listener, *self.processors, self.web))
 
 
 def start_services(
@@ -39,7 +44,7 @@ def start_services(
     client_id: str,
     stop: Callable[[], bool],
 ) -> Services:
-    """Start a listener, then the processors, and wait until all are ready."""
+    """Start a listener, then the processors and the web page, and wait until all are ready."""
 
     def start(name: str, module: str, arguments: Sequence[str], own: Mapping[str, str]) -> tuple[str, int]:
         port = free_port()
@@ -52,17 +57,20 @@ def start_services(
         for name, port in services:
             crew.wait_until(partial(is_ready, port), what=f"{name} to be ready", seconds=_START_SECONDS, stop=stop)
 
-    listener = start("listener", "fmq_listener", topics, {**_broker(broker.settings), **_listener(client_id)})
+    reach = _broker(broker.settings)
+    listener = start("listener", "fmq_listener", topics, {**reach, **_listener(client_id)})
     wait_for([listener])
     processors = [
         start(f"processor-{number}", "fmq_processor", [], _processor(topics)) for number in range(1, _PROCESSORS + 1)
     ]
-    wait_for(processors)
-    return Services(listener, tuple(processors))
+    page_port, password = free_port(), secrets.token_urlsafe(9)
+    web = start("web", "fmq_web", [], {**reach, "FMQ_WEB_PORT": str(page_port), "FMQ_WEB_PASSWORD": password})
+    wait_for([*processors, web])
+    return Services(listener, tuple(processors), web, f"http://127.0.0.1:{page_port}/", password)
 
 
 def _broker(settings: BrokerSettings) -> dict[str, str]:
-    """The variables that lead the listener to the same broker."""
+    """The variables that lead a service to the same broker."""
     found = {}
     for name in type(settings).model_fields.keys() - StoreSettings.model_fields.keys():
         value = getattr(settings, name)

@@ -1,32 +1,31 @@
-"""The listener as a program: everything is made and put together here."""
+"""``fmq listen``: the command, and the order in which a listener starts and stops."""
 
 import logging
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import NoReturn
 
 import click
 from prometheus_client import CollectorRegistry
 
-from fmq.cli import EXIT_FAULT, read_settings, run, settings_options
-from fmq.errors import SettingsError
-from fmq.health import Checks, HealthServer, Heartbeat
-from fmq.lifecycle import Shutdown
-from fmq.log import configure, shorten
-from fmq.metrics import BrokerCollector, ListenerMetrics, StoreCollector, show_process
-from fmq.notify import Reporter, ServiceManager
-from fmq.queue import Durability, open_queue
-from fmq.threads import StopGuard, supervise_others
-from fmq.upkeep import Upkeep
-from fmq_listener import client_id as client_ids
-from fmq_listener.admission import Admission
-from fmq_listener.broker_stats import BrokerStats
-from fmq_listener.ingest import Ingest
-from fmq_listener.leave import leave
-from fmq_listener.session import Session
+from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.service.http.health import Checks, Heartbeat, serve_health
+from fmq.service.lifecycle import Shutdown
+from fmq.service.log import configure, shorten
+from fmq.service.metrics import ListenerMetrics
+from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
+from fmq.service.reporting.notify import Reporter, ServiceManager
+from fmq.service.reporting.presence import Presence
+from fmq.service.retrying import until_available
+from fmq.service.threads import StopGuard, supervise_others
+from fmq.service.upkeep import Upkeep
+from fmq.store.backends import open_store
+from fmq.store.options import Durability
+from fmq_listener.assembly import make_listener
+from fmq_listener.intake.ingest import OnStored
+from fmq_listener.intake.leave import leave
+from fmq_listener.mqtt.broker_stats import BrokerStats
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger("fmq_listener")
@@ -39,12 +38,12 @@ _USUAL_PORT = 9464
     "--leave",
     "leaving",
     is_flag=True,
-    help="Before scaling in: take what the broker's session still holds until it is proven to be empty, end the session, "
-    "wait until all is handled, and exit 0. In doubt, exit 1 and keep the session. Needs a running processor.",
+    help="Before scaling in: drain the broker's session until it is proven to be empty, end the session, "
+    "wait until everything is handled, and exit 0. In doubt, keep the session and exit 1. Needs a running processor.",
 )
 @settings_options(ListenerSettings, but=("topics",))
 def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
-    """Store every message of one TOPIC filter or more, and acknowledge it to the broker after the commit.
+    """Store all messages of the TOPIC filters, and acknowledge each to the broker after its commit.
 
     Without arguments, the filters are those of FMQ_TOPICS.
     """
@@ -62,129 +61,94 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     supervise_others(shutdown)
     if settings.mqtt_version != "5":
         _warn_of_3_1_1(settings)
-    full = settings.store_options(Durability.FULL)
-    beside = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
+    others = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
     with ExitStack() as stack:
         stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
-        queue = stack.enter_context(open_queue(settings.queue_url, full))
-        for one in settings.filters:
-            queue.declare(one.name)
-        client_id = client_ids.choose(settings, queue, queue.identity())
-        _log.info("Client id at the broker: %s", client_id)
-        admission = Admission(settings, queue, client_id=client_id)
-        session = Session(
-            settings,
-            client_id=client_id,
-            queue=queue,
-            shutdown=shutdown,
-            leave=leaving,
-            on_begin=admission.begin,
-            on_subscribe_again=admission.subscribed_again,
-        )
+        patiently = until_available(shutdown)
+        store = stack.enter_context(patiently(open_store, settings.queue_url, settings.store_options(Durability.FULL)))
         registry = CollectorRegistry()
-        metrics = ListenerMetrics(registry)
-        metrics.start_at_zero(one.name for one in settings.filters)
-        metrics.connected.set_function(lambda: session.subscribed)
-        for one in settings.filters:
-            metrics.subscribed.labels(one.name).set_function(partial(session.holds, one.name))
         show_process(registry, service="listener")
-        if settings.broker_stats:
-            stats = BrokerStats(settings, client_id=client_id, shutdown=shutdown)
-            registry.register(BrokerCollector(lambda: stats.figures))
-            stats.start()
-            stack.callback(stats.close)
-        registry.register(StoreCollector(stack.enter_context(open_queue(settings.queue_url, beside))))
+        metrics = ListenerMetrics(registry)
         heartbeat = Heartbeat()
-        on_stored = None
-        if settings.tracing == "otel":
-            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
-            from fmq_listener.otel import ReceiveSpans  # noqa: PLC0415
-
-            tracer, end_tracing = start_tracing("listener")
-            stack.callback(end_tracing)
-            on_stored = ReceiveSpans(tracer, metrics.commit_seconds)
-        ingest = Ingest(
+        listener = patiently(
+            make_listener,
             settings,
-            session=session,
-            admission=admission,
-            queue=queue,
+            store=store,
             metrics=metrics,
             heartbeat=heartbeat,
             shutdown=shutdown,
-            over=lambda: leaving and session.has_left,
-            on_stored=on_stored,
+            leaving=leaving,
+            on_stored=_tracing(settings, metrics, stack),
         )
-        upkeep = Upkeep(stack.enter_context(open_queue(settings.queue_url, beside)), settings.retention, shutdown)
-
-        def store_problem() -> str | None:
-            return ingest.store_problem or upkeep.problem
-
-        metrics.store_writable.set_function(lambda: not store_problem())
+        _log.info("Client id at the broker: %s", listener.client_id)
+        if settings.broker_stats:
+            stats = BrokerStats(settings, client_id=listener.client_id, shutdown=shutdown)
+            registry.register(BrokerCollector(lambda: stats.figures))
+            stats.start()
+            stack.callback(stats.close)
+        registry.register(StoreCollector(stack.enter_context(patiently(open_store, settings.queue_url, others))))
+        upkeep = Upkeep(
+            stack.enter_context(patiently(open_store, settings.queue_url, others)),
+            settings.retention,
+            shutdown,
+            presence=Presence("listener", heartbeat, listener.state),
+        )
 
         def ready() -> Checks:
-            return {
-                "store": store_problem(),
-                "broker": session.problem,
-            }
+            return {"store": listener.ingest.store_problem or upkeep.problem, "broker": listener.session.problem}
 
         def status() -> str:
             wrong = "; ".join(f"{name}: {what}" for name, what in ready().items() if what)
             return wrong or f"subscribed at {settings.broker}"
 
-        stack.callback(_serve_http(settings, registry, heartbeat, ready, shutdown).close)
-        stack.enter_context(upkeep)
-        reporter = Reporter(
-            ServiceManager(os.environ),
-            heartbeat=heartbeat,
-            shutdown=shutdown,
-            grace=settings.grace_seconds,
-            status=status,
-        )
-        stack.enter_context(reporter).ready()
-        if not leaving:
-            ingest.run()
-            return EXIT_FAULT if shutdown.failure else 0
-        fine = leave(settings, client_id, ingest=ingest, queue=queue, heartbeat=heartbeat, shutdown=shutdown)
-        return 0 if fine and not shutdown.failure else EXIT_FAULT
-
-
-def _warn_of_3_1_1(settings: ListenerSettings) -> None:
-    """What MQTT 3.1.1 can't do or say, and these settings need."""
-    if shared := [one.text for one in settings.filters if one.text != one.name]:
-        _log.warning(
-            "MQTT 3.1.1 can't say whether the broker has shared subscriptions: one that has none sends nothing for %s",
-            ", ".join(map(shorten, shared)),
-        )
-    for mine, theirs in settings.overlaps:
-        _log.warning(
-            "%s and %s overlap: with MQTT 3.1.1 a message of both may be stored more than once in each",
-            shorten(mine),
-            shorten(theirs),
-        )
-
-
-def _serve_http(
-    settings: ListenerSettings,
-    registry: CollectorRegistry,
-    heartbeat: Heartbeat,
-    ready: Callable[[], Checks],
-    shutdown: Shutdown,
-) -> HealthServer:
-    host, port = settings.http_host, settings.http_port
-    try:
-        server = HealthServer(
-            host=host,
-            port=port,
+        metrics.store_writable.set_function(lambda: not ready()["store"])
+        server = serve_health(
+            settings,
             usual_port=_USUAL_PORT,
             registry=registry,
             heartbeat=heartbeat,
             ready=ready,
             shutdown=shutdown,
         )
-    except OSError as error:
-        raise SettingsError(f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}") from error
-    _log.info("Metrics and health are served on %s", server.url, extra={"port": server.port})
-    return server
+        stack.callback(server.close)
+        stack.enter_context(upkeep)
+        manager, grace = ServiceManager(os.environ), settings.grace_seconds
+        reporter = Reporter(manager, heartbeat=heartbeat, shutdown=shutdown, grace=grace, status=status)
+        stack.enter_context(reporter).ready()
+        if not leaving:
+            listener.ingest.run()
+            return EXIT_FAULT if shutdown.failure else 0
+        fine = leave(
+            settings, listener.client_id, ingest=listener.ingest, store=store, heartbeat=heartbeat, shutdown=shutdown
+        )
+        return 0 if fine and not shutdown.failure else EXIT_FAULT
+
+
+def _tracing(settings: ListenerSettings, metrics: ListenerMetrics, stack: ExitStack) -> OnStored | None:
+    """What makes a span for each commit; None without FMQ_TRACING=otel."""
+    if settings.tracing != "otel":
+        return None
+    from fmq.service.tracing import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+    from fmq_listener.tracing import ReceiveSpans  # noqa: PLC0415 - an optional dependency
+
+    tracer, end_tracing = start_tracing("listener")
+    stack.callback(end_tracing)
+    return ReceiveSpans(tracer, metrics.commit_seconds)
+
+
+def _warn_of_3_1_1(settings: ListenerSettings) -> None:
+    """Warn about settings that MQTT 3.1.1 does not support."""
+    if shared := [one.text for one in settings.filters if one.text != one.name]:
+        _log.warning(
+            "With MQTT 3.1.1 the listener can't find out whether the broker has shared subscriptions. Without them it sends nothing for %s",
+            ", ".join(map(shorten, shared)),
+        )
+    for mine, theirs in settings.overlaps:
+        _log.warning(
+            "%s and %s overlap. With MQTT 3.1.1 a message of both may be stored more than once in each",
+            shorten(mine),
+            shorten(theirs),
+        )
 
 
 def main() -> NoReturn:

@@ -6,20 +6,20 @@ from contextlib import ExitStack, suppress
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq import inventory
-from fmq.broker import explain_error
 from fmq.clock import SYSTEM_CLOCK
 from fmq.finding import Finding, ok, problem, warning
-from fmq_listener.connection import explain_refusal
+from fmq.service import inventory
+from fmq.service.broker import explain_error
+from fmq_listener.mqtt.connection import explain_refusal
+from fmq_listener.mqtt.probe import Probe
 from fmq_listener.settings import ListenerSettings
-from fmq_listener.visit import Visit
 
 _CERTIFICATE_DAYS = 21
 _DAY = 86_400
 _SYS_VERSION = "$SYS/broker/version"
 _SYS_DROPPED = "$SYS/broker/publish/messages/dropped"
 _QUEUE_LIMITS = (
-    "How much it keeps while the listener is away can't be asked. Look at its configuration; for Mosquitto: persistence true, "
+    "The broker does not say how much it keeps for an absent listener. Check its configuration; for Mosquitto: persistence true, "
     "max_queued_messages (1000 by default, then it drops), max_inflight_messages (20 by default), and not "
     "per_listener_settings true (since 2.0.12 it then keeps nothing for absent clients)."
 )
@@ -30,26 +30,26 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
     settings = inventory.read(ListenerSettings, environ)
     topics = bool(environ.get("FMQ_TOPICS"))
     broker = settings.broker
-    with Visit(settings) as visit:
+    with Probe(settings) as probe:
         try:
-            answer = visit.connect()
+            answer = probe.connect()
         except (OSError, ValueError) as error:
             advice = "Is it running, and is FMQ_BROKER_URL right? Look at name resolution, routes and firewalls."
-            yield problem("broker", f"{broker} is not reached: {explain_error(error)}", advice)
+            yield problem("broker", f"{broker} was not reached: {explain_error(error)}", advice)
             return
         if answer is None:
             advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
-            yield problem("broker", f"{broker} takes the connection, but does not answer a CONNECT", advice)
+            yield problem("broker", f"{broker} accepts the connection, but does not answer CONNECT", advice)
             return
         if answer.is_failure:
             yield problem(
-                "broker", f"{broker}: {explain_refusal(answer)}", f"This check calls itself {visit.client_id}."
+                "broker", f"{broker}: {explain_refusal(answer)}", f"This check calls itself {probe.client_id}."
             )
             return
         user = f"as {settings.username}" if settings.username else "without a user name"
-        yield ok("broker", f"{broker} takes the connection {user}")
-        yield from _certificate(visit.certificate_ends())
-        yield from _limits(settings, visit, topics=topics)
+        yield ok("broker", f"{broker} accepts the connection {user}")
+        yield from _certificate(probe.certificate_ends())
+        yield from _limits(settings, probe, topics=topics)
     if topics:
         yield from _subscriptions(settings)
     yield from _statistics(settings)
@@ -62,30 +62,30 @@ def _certificate(ends: str | None) -> Iterator[Finding]:
     text = f"valid until {ends}"
     if days < _CERTIFICATE_DAYS:
         yield warning(
-            "broker's certificate", f"{text}, for {days:.0f} days", "Renew it before the listener is shut out."
+            "broker's certificate", f"{text}, for {days:.0f} days", "Renew it, or the listener can't connect any more."
         )
     else:
         yield ok("broker's certificate", text)
 
 
-def _limits(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[Finding]:
+def _limits(settings: ListenerSettings, probe: Probe, *, topics: bool) -> Iterator[Finding]:
     """Compare the limits in CONNACK (MQTT 5, section 3.2.2.3) with the settings."""
     if settings.mqtt_version != "5":
-        yield ok("broker's limits", "MQTT 3.1.1 has no words for them")
+        yield ok("broker's limits", "MQTT 3.1.1 does not announce them")
         return
     about = "broker's limits"
-    missing = list(_missing(settings, visit, topics=topics))
+    missing = list(_missing(settings, probe, topics=topics))
     yield from (problem(about, text, advice) for text, advice in missing)
-    found = list(_too_low(settings, visit))
+    found = list(_too_low(settings, probe))
     yield from (warning(about, text, advice) for text, advice in found)
     if not found and not missing:
-        size = _limit(visit, "MaximumPacketSize")
+        size = _limit(probe, "MaximumPacketSize")
         packets = "of any size" if size is None else f"of at most {size:,} bytes"
         yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers")
 
 
-def _too_low(settings: ListenerSettings, visit: Visit) -> Iterator[tuple[str, str]]:
-    inflight = _limit(visit, "ReceiveMaximum")
+def _too_low(settings: ListenerSettings, probe: Probe) -> Iterator[tuple[str, str]]:
+    inflight = _limit(probe, "ReceiveMaximum")
     if inflight is not None and inflight < settings.inflight:
         yield (
             f"Receive Maximum is {inflight:,}, FMQ_INFLIGHT {settings.inflight:,}",
@@ -94,7 +94,7 @@ def _too_low(settings: ListenerSettings, visit: Visit) -> Iterator[tuple[str, st
                 "then no batch is larger: raise it there."
             ),
         )
-    expiry = _limit(visit, "SessionExpiryInterval")
+    expiry = _limit(probe, "SessionExpiryInterval")
     if expiry is not None and expiry < settings.session_expiry_seconds:
         yield (
             f"it keeps a session for {expiry:,} s, FMQ_SESSION_EXPIRY_SECONDS asks for {settings.session_expiry_seconds:,}",
@@ -102,49 +102,51 @@ def _too_low(settings: ListenerSettings, visit: Visit) -> Iterator[tuple[str, st
         )
 
 
-def _missing(settings: ListenerSettings, visit: Visit, *, topics: bool) -> Iterator[tuple[str, str]]:
-    """What the broker does not have at all, and the settings need."""
-    if _limit(visit, "MaximumQoS") == 0:
+def _missing(settings: ListenerSettings, probe: Probe, *, topics: bool) -> Iterator[tuple[str, str]]:
+    """Features that the settings need and the broker lacks."""
+    if _limit(probe, "MaximumQoS") == 0:
         yield "Maximum QoS is 0", "Nothing is acknowledged, and messages may be lost: fmq can't work with this broker."
     wanted = (
         ("SharedSubscriptionAvailable", "shared subscriptions", any(f.text != f.name for f in settings.filters)),
         ("WildcardSubscriptionAvailable", "wildcards", any("+" in f.name or "#" in f.name for f in settings.filters)),
     )
     for name, words, needed in wanted:
-        if topics and needed and _limit(visit, name) == 0:
-            text = f"it has no {words}, and FMQ_TOPICS asks for them: nothing arrives for these filters"
+        if topics and needed and _limit(probe, name) == 0:
+            text = f"it has no {words}, but FMQ_TOPICS uses them: nothing arrives for these filters"
             yield text, "Name plain topics in FMQ_TOPICS."
 
 
-def _limit(visit: Visit, name: str) -> int | None:
-    value: int | None = getattr(visit.limits, name, None)
+def _limit(probe: Probe, name: str) -> int | None:
+    value: int | None = getattr(probe.limits, name, None)
     return value
 
 
 def _subscriptions(settings: ListenerSettings) -> Iterator[Finding]:
-    """Ask for each filter; on a new visit where the broker has ended the last one, as RabbitMQ does after a refusal."""
+    """Ask for each filter; on a new probe where the broker has ended the last one, as RabbitMQ does after a refusal."""
     with ExitStack() as stack:
-        visit: Visit | None = None
+        probe: Probe | None = None
         for one in settings.filters:
             about = f"subscription {one.text}"
             if one.text != one.name:
                 yield _shared(about, settings)
                 continue
-            if visit is None:
-                visit = stack.enter_context(Visit(settings))
+            if probe is None:
+                probe = stack.enter_context(Probe(settings))
                 with suppress(OSError, ValueError):
-                    visit.connect()
-            reason = visit.subscribe(one.text)
+                    probe.connect()
+            reason = probe.subscribe(one.text)
             yield _subscription(about, reason)
             if reason is None or reason.is_failure:
-                visit = None
+                probe = None
 
 
 def _shared(about: str, settings: ListenerSettings) -> Finding:
     text = "not tried: a shared one would take messages from the listener"
     if settings.mqtt_version == "5":
         return ok(about, text)
-    advice = "A broker that has none takes it for a plain filter, and nothing arrives. Look at its documentation; MQTT 5 tells."
+    advice = (
+        "A broker without them treats it as a plain filter, and nothing arrives. See its documentation, or use MQTT 5."
+    )
     return warning(about, f"{text}; MQTT 3.1.1 can't say whether the broker has shared subscriptions", advice)
 
 
@@ -153,21 +155,21 @@ def _subscription(about: str, reason: ReasonCode | None) -> Finding:
         return problem(about, "the broker does not answer", "Look at the broker's log.")
     if reason.is_failure:
         advice = "Look at the broker's access rules for this user."
-        return problem(about, f"the broker refuses it: {reason.getName()}", advice)
+        return problem(about, f"the broker refused it: {reason.getName()}", advice)
     if reason.value < 1:
         advice = "Look at the broker's limits for this user. Until it grants QoS 1, the listener is not ready."
         return problem(about, "granted at QoS 0 only: messages may be lost", advice)
     # Mosquitto grants everything, and holds back at each message what its access rules forbid.
-    return ok(about, "granted (a broker may still hold messages back by its access rules)")
+    return ok(about, "granted (access rules of the broker may still block messages)")
 
 
 def _statistics(settings: ListenerSettings) -> Iterator[Finding]:
-    """What the broker publishes of itself, on a last visit: a broker that forbids $SYS may end the connection for asking."""
+    """What the broker publishes of itself, on a last probe: a broker that forbids $SYS may end the connection for asking."""
     version: str | None = None
     dropped: str | None = None
-    with Visit(settings) as visit, suppress(OSError, ValueError):
-        visit.connect()
-        version, dropped = visit.read(_SYS_VERSION), visit.read(_SYS_DROPPED)
+    with Probe(settings) as probe, suppress(OSError, ValueError):
+        probe.connect()
+        version, dropped = probe.read(_SYS_VERSION), probe.read(_SYS_DROPPED)
     if version:
         yield ok("broker's version", version)
     yield from _kept(dropped)
@@ -179,7 +181,7 @@ def _kept(dropped: str | None) -> Iterator[Finding]:
     elif int(dropped):
         yield warning(
             "broker's queue",
-            f"the broker has dropped {int(dropped):,} messages of one client or another",
+            f"the broker has dropped {int(dropped):,} messages of its clients",
             _QUEUE_LIMITS,
         )
     else:

@@ -3,34 +3,38 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import NoReturn
 
 import click
-import tenacity
 from prometheus_client import CollectorRegistry
 
-from fmq.cli import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
-from fmq.errors import FmqError, StoreUnavailable
+from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
 from fmq.handler import Handler
-from fmq.health import HealthServer, Heartbeat
-from fmq.lifecycle import Shutdown
-from fmq.log import configure, shorten
 from fmq.message import serve_store
-from fmq.metrics import ProcessorMetrics, StoreCollector, show_process
-from fmq.notify import Reporter, ServiceManager
-from fmq.queue import Durability, Queue, guard_locks, open_queue
-from fmq.threads import StopGuard, limit_exit, supervise_others
-from fmq.upkeep import Upkeep
+from fmq.service.http.health import Heartbeat, serve_health
+from fmq.service.lifecycle import Shutdown
+from fmq.service.log import configure, shorten
+from fmq.service.metrics import ProcessorMetrics
+from fmq.service.reporting.collectors import StoreCollector, show_process
+from fmq.service.reporting.notify import Reporter, ServiceManager
+from fmq.service.reporting.presence import Presence, process_name
+from fmq.service.retrying import until_available
+from fmq.service.threads import StopGuard, limit_exit, supervise_others
+from fmq.service.upkeep import Upkeep
+from fmq.store.backends import backend_of, open_store
+from fmq.store.options import Durability
+from fmq.store.roles import Store
 from fmq_processor.assembly import make_worker
-from fmq_processor.choice import Choice, choose, handler_options
-from fmq_processor.circuit import CircuitReport
-from fmq_processor.hooks import set_up, tear_down
-from fmq_processor.readiness import Readiness
-from fmq_processor.runner import Runner
+from fmq_processor.engine.latency import TimeInSystem
+from fmq_processor.engine.worker import Worker
+from fmq_processor.guards.circuit_report import CircuitReport
+from fmq_processor.guards.readiness import Readiness
+from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.runners.hooks import set_up, tear_down
+from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
-from fmq_processor.worker import Worker
 
 _log = logging.getLogger(__name__)
 _USUAL_PORT = 9465
@@ -45,16 +49,16 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 @settings_options(ProcessorSettings)
 @handler_options
 def process(topic: str | None, batch_argument: str | None, sleep_argument: str | None, **flags: object) -> int:
-    """Hand queued messages to a handler, BATCH at a time.
+    """Pass queued messages to a handler, BATCH at a time.
 
-    TOPIC is a topic filter as the listener was given it; without it, every queue in FMQ_TOPICS is served, or every
-    one there is, in turn. SLEEP is the longest that an idle processor waits, in seconds.
+    TOPIC is a topic filter as given to the listener. Without it, fmq serves the queues in FMQ_TOPICS, or all queues, in turn.
+    SLEEP is the longest wait of an idle processor, in seconds.
     """
     arguments = {"topics": topic and (topic,), "batch": batch_argument, "sleep": sleep_argument}
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in given:
         if flags.get(name) is not None:
-            raise click.UsageError(f"--{name} is given twice: as a flag and as an argument")
+            raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     called = {name: _CALLED[name] for name in given}
     settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
@@ -85,7 +89,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     show_process(registry, service="processor")
     handler = choice.make(registry)
     heartbeat = Heartbeat()
-    shown = shorten(", ".join(settings.queues)) or "every queue there is"
+    shown = shorten(", ".join(settings.queues)) or "all queues"
     with ExitStack() as stack:
         stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         reporter = Reporter(
@@ -97,29 +101,54 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         )
         stack.enter_context(reporter)
         if settings.tracing == "otel":
-            from fmq.otel import start_tracing  # noqa: PLC0415 - an extra, and slow to load
-            from fmq_processor.otel import traced  # noqa: PLC0415
+            from fmq.service.tracing import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_processor.tracing import traced  # noqa: PLC0415 - an optional dependency
 
             tracer, end_tracing = start_tracing("processor")
             stack.callback(end_tracing)
             handler = traced(handler, tracer, metrics.handle_seconds)
-        queue = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
-        guard_locks(settings.queue_url)
-        # A connection serves one thread: the scrapes and the readiness checks have their own.
+        store = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
+        backend_of(settings.queue_url).protect(settings.queue_url)
+        # A connection serves one thread, so scrapes and readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         circuit = CircuitReport(metrics)
         readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
-        if settings.upkeep:
-            kept = stack.enter_context(_open(settings, shutdown, check=False))
-            stack.enter_context(Upkeep(kept, settings.retention, shutdown))
-        identity = _patiently(shutdown)(queue.identity)
+        identity = until_available(shutdown)(store.identity)
         serve_store(identity)
         if handler.know_store:
             handler.know_store(identity)
         worker, runner = make_worker(
-            settings, handler=handler, queue=queue, metrics=metrics, heartbeat=heartbeat, circuit=circuit
+            settings,
+            handler=handler,
+            store=store,
+            metrics=metrics,
+            heartbeat=heartbeat,
+            circuit=circuit,
+            name=process_name(),
         )
-        server = _health_server(settings, registry, heartbeat, readiness, shutdown)
+        latency = TimeInSystem(metrics.time_in_system_seconds)
+
+        def state() -> Mapping[str, object]:
+            return {
+                "queues": list(settings.queues),
+                "handler": handler.name,
+                "circuit": circuit.note,
+                "in_hand": worker.holds,
+                "time_in_system": latency.last_minute(),
+            }
+
+        kept = stack.enter_context(_open(settings, shutdown, check=False))
+        retention = settings.retention if settings.upkeep else None
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=Presence("processor", heartbeat, state)))
+        server = serve_health(
+            settings,
+            usual_port=_USUAL_PORT,
+            registry=registry,
+            heartbeat=heartbeat,
+            ready=readiness.checks,
+            notes=readiness.notes,
+            shutdown=shutdown,
+        )
         stack.callback(server.close)
         _log.info(
             "Starting processor for topic: %s",
@@ -136,7 +165,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     code = 0 if fine else EXIT_FAULT
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
-        _log.warning("Handler calls still hang: ending without them")
+        _log.warning("Handler calls still hang; ending without them")
         logging.shutdown()
         os._exit(code)
     return code
@@ -151,7 +180,7 @@ def _work(
     heartbeat: Heartbeat,
     on_ready: Callable[[], None],
 ) -> bool:
-    """Set the handler up, work, tear it down. Returns whether all went well."""
+    """Set the handler up, work, tear it down. Returns whether everything succeeded."""
 
     def not_stopped_for(seconds: float) -> Callable[[], bool]:
         stopped_at: list[float] = []
@@ -170,7 +199,7 @@ def _work(
         return False
     on_ready()
     trouble = worker.run(shutdown)
-    shutdown.request()  # whatever ended the work, what follows has a limited time
+    shutdown.request()  # the rest has a limited time, whatever ended the work
     torn_down = tear_down(
         runner, handler.teardown, keep_waiting=not_stopped_for(settings.grace_seconds - settings.grace_for_handlers)
     )
@@ -178,50 +207,10 @@ def _work(
     return trouble is None and torn_down
 
 
-def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Queue:
-    """Open the store, trying again while it can't be had."""
+def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Store:
+    """Open the store, and retry while it is unavailable."""
     options = settings.model_copy(update={"check_integrity": check}).store_options(Durability.NORMAL)
-    return _patiently(shutdown)(open_queue, settings.queue_url, options)
-
-
-def _patiently(shutdown: Shutdown) -> tenacity.Retrying:
-    """Calls something again while the store is unavailable, until the shutdown."""
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(StoreUnavailable),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=5),
-        stop=lambda _: shutdown.requested,
-        sleep=lambda seconds: void(shutdown.wait(seconds)),
-        before_sleep=lambda state: _log.warning(
-            "The store is unavailable, trying again: %s", state.outcome and state.outcome.exception()
-        ),
-        reraise=True,
-    )
-
-
-def void(_: object) -> None:
-    """Forget a value."""
-
-
-def _health_server(
-    settings: ProcessorSettings,
-    registry: CollectorRegistry,
-    heartbeat: Heartbeat,
-    readiness: Readiness,
-    shutdown: Shutdown,
-) -> HealthServer:
-    try:
-        return HealthServer(
-            host=settings.http_host,
-            port=settings.http_port,
-            usual_port=_USUAL_PORT,
-            registry=registry,
-            heartbeat=heartbeat,
-            ready=readiness.checks,
-            notes=readiness.notes,
-            shutdown=shutdown,
-        )
-    except OSError as error:
-        raise FmqError(f"can't serve metrics on {settings.http_host}:{settings.http_port}: {error}") from error
+    return until_available(shutdown)(open_store, settings.queue_url, options)
 
 
 def main() -> NoReturn:

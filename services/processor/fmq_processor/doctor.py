@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 
-from fmq import inventory
 from fmq.errors import HandlerError, SettingsError
 from fmq.finding import Finding, ok, problem, warning
-from fmq_processor.choice import choose
+from fmq.service import inventory
+from fmq_processor.handler_loading import choose
 from fmq_processor.settings import ProcessorSettings
 
 
 def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the handler can be made. It is imported with its settings, and neither set up nor called."""
-    told = (inventory.check(ProcessorSettings, environ) or "").splitlines()  # by the check of the settings
+    """Whether the handler can be loaded. It is imported with its settings, but neither set up nor called."""
+    told = (inventory.check(ProcessorSettings, environ) or "").splitlines()  # the check of the settings reports it
     try:
         handler = choose({}, environ)[1].make(CollectorRegistry())
     except (HandlerError, SettingsError) as error:
@@ -27,14 +27,14 @@ def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield warning(
             "handler",
             f"{handler.name} uses {uses}",
-            "Never open the queue's own database with it: docs/handlers.md says how to read that.",
+            "Never open the queue's own database with it. docs/handlers.md explains how to read it.",
         )
     kind = "async" if handler.is_async else "plain"
     yield ok("handler", f"{handler.name} can be loaded ({kind}{', takes batches' if handler.is_batch else ''})")
 
 
 def _own_sqlite(name: str) -> str | None:
-    """Another SQLite that the module of a user's handler has imported, if any."""
+    """Another SQLite library that the user's handler has imported, if any."""
     module = sys.modules.get(name.partition(":")[0])
     if ":" not in name or module is None:
         return None

@@ -1,4 +1,4 @@
-"""What is handed to a runner, and what its result means for each message."""
+"""A call of the handler, and the result that each message gets from it."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from fmq.outcome import Cause, Dead, Done, Retry, RetryLater, describe
 
 
 def size_of(claims: Sequence[Claim]) -> int:
-    """The bytes that they hold."""
+    """The memory that their messages take, in bytes."""
     return sum([claim.message.held_bytes for claim in claims])
 
 
@@ -26,7 +26,7 @@ class Job:
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
         self.size = size_of(claims)
         self.seen_at: float | None = None
-        """When it was first seen running, in steady seconds less those in which the runner stalled."""
+        """When it was first seen running, in steady seconds without those in which the runner stalled."""
 
 
 class Finished(NamedTuple):
@@ -42,18 +42,18 @@ def results(job: Job, result: object) -> Sequence[object]:
     """One result, as ``fmq.outcome.decide`` takes it, for each message of ``job``."""
     count = len(job.claims)
     try:
-        # One more than there should be at most: a sequence of the handler's own may never end.
+        # At most one more than expected: a sequence of the handler's own class may never end.
         found = list(islice(spread(result, count), count + 1)) if job.is_batch else [result]
         found = [one if one is None or one is True else _never_ran(one) or one for one in found]
         if len(found) != count:
-            raise ValueError(f"its length is {count}, but it does not yield {count} results")  # noqa: TRY301
+            raise ValueError(f"its length is {count}, but it does not yield {count} results")  # noqa: TRY301 - as its own errors
     except BaseException as error:  # noqa: BLE001 - a class of the handler's own may raise anything
         return [unusable(error)] * count
     return found
 
 
 def unusable(error: BaseException) -> Retry:
-    """What follows from a result that raises ``error`` when it is looked at."""
+    """The failure of a result that raises ``error`` when it is examined."""
     return Retry(reason=f"the handler's result can't be used: {describe(error)}", cause=Cause.BAD_RESULT)
 
 
@@ -76,12 +76,12 @@ def spread(result: object, count: int) -> Sequence[object]:
 
 
 def _never_ran(result: object) -> Retry | None:
-    """Calling a generator or coroutine function runs none of its code: that is no success."""
+    """A failure if ``result`` shows that none of the handler's code ran, as for a generator."""
     if inspect.iscoroutine(result):
-        result.close()  # or Python warns that it was never awaited
+        result.close()  # otherwise Python warns that it was never awaited
         reason = "the handler returned a coroutine: an await is missing, or 'async' before its 'def'"
         return Retry(reason=reason, cause=Cause.BAD_RESULT)
     if inspect.isgenerator(result) or inspect.isasyncgen(result) or isinstance(result, map | filter):
-        reason = "the handler returned a generator, map or filter, of which nothing ran: return a list, or don't yield"
+        reason = "the handler returned a generator, map or filter, which runs nothing: return a list, or don't yield"
         return Retry(reason=reason, cause=Cause.BAD_RESULT)
     return None

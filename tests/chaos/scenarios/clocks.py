@@ -8,7 +8,8 @@ from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import Result, Scenario, Setting, timed
 from fmq.message import Claim, Incoming
 from fmq.outcome import Done, RetryLater
-from fmq.queue import Retention, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Retention, StoreOptions
 from support.clock import FakeClock
 
 _JUMPS = 12
@@ -55,7 +56,7 @@ def _by_hand(setting: Setting) -> Result:
     rng = setting.rng(result.scenario)
     clock = FakeClock()
     path = setting.folder / "by-hand.db"
-    with open_queue(f"sqlite:///{path}", StoreOptions(check_integrity=False), clock=clock) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(check_integrity=False), clock=clock) as queue:
         queue.declare("q")
         rounds = setting.scaled(_ROUNDS, least=20)
         right = clock.wall() - clock.steady()

@@ -9,7 +9,8 @@ import apsw
 from chaos.checker import check_store
 from chaos.scenario import Control, Scenario, Setting
 from fmq.message import Incoming
-from fmq.queue import StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import StoreOptions
 
 _MESSAGES = 2_000
 _TABLE_LEAF = 13
@@ -17,7 +18,7 @@ _TABLE_LEAF = 13
 
 def _control(setting: Setting, *, name: str, spoil: Callable[[Path], None]) -> Control:
     path = setting.folder / f"{name.replace(' ', '-')}.db"
-    with open_queue(f"sqlite:///{path}", StoreOptions(check_integrity=False)) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(check_integrity=False)) as queue:
         queue.declare("q")
         queue.put([Incoming("q", "t", b"%d." % number, 1.0) for number in range(_MESSAGES)])
     spoil(path)

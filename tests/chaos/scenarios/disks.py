@@ -1,4 +1,4 @@
-"""Disks that are full, slow, failing or read-only: intake stops acknowledging, and goes on by itself."""
+"""Disks that are full, slow, failing or read-only: intake stops acknowledging, and continues automatically."""
 
 import os
 import subprocess
@@ -96,7 +96,7 @@ def _fill(place: Path, *, left: int) -> Path:
 
 
 def _full_file_system(setting: Setting) -> Result:
-    """A real full disk, again and again, up to the reserve or to the last byte: intake goes on once there is room.
+    """A real full disk, repeatedly, up to the reserve or to the last byte: intake goes on once there is room.
 
     As long as the reserve is there, processors drain the store meanwhile.
     """

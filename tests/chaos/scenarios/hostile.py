@@ -114,7 +114,7 @@ def _other_packets(rng: random.Random) -> bytes:
 
 
 def _flood(rng: random.Random) -> bytes:
-    """Far more than the Receive Maximum, with packet ids again and again, and 0."""
+    """Far more than the Receive Maximum, with packet ids repeatedly, and 0."""
     return publish_packet("chaos/x", b"y", rng.choice((0, 1_000))) * 60_000
 
 
@@ -171,7 +171,7 @@ def _fuzz(setting: Setting) -> Result:
 
 def _numbers(database: Path) -> set[int]:
     (table,) = query(database, "SELECT table_name FROM fmq_queue WHERE name = ?", FILTER)[0]
-    rows = query(database, f"SELECT CAST(payload AS TEXT) FROM \"{table}\" WHERE topic = 'chaos/fuzz'")  # noqa: S608
+    rows = query(database, f"SELECT CAST(payload AS TEXT) FROM \"{table}\" WHERE topic = 'chaos/fuzz'")
     return {int(head.partition(".")[0]) for (head,) in rows}
 
 

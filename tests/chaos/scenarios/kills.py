@@ -13,7 +13,6 @@ from chaos.rig import SUBSCRIBED, Rig, quiet, topics
 from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting
 from chaos.victim import Victim
 from support.processes import FmqProcess
-from support.wait import wait_for
 
 _KILLS = 320
 _MESSAGES = 1_000_000
@@ -119,7 +118,7 @@ def _control(setting: Setting, broken: str, *, listener: bool, ordered: bool) ->
             last = victim.end()
             publisher.finish(_DEADLINE)
             quiet(rig.stored, 2.0, _DEADLINE)
-            wait_for(lambda: not rig.unhandled(), _DEADLINE, what="the end of the control run")
+            rig.await_handled(_DEADLINE)
         for process in (last, *others):
             process.terminate()
         seen = Result(control.name)

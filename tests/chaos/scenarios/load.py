@@ -14,7 +14,9 @@ from chaos.rig import SUBSCRIBED, Rig, end
 from chaos.scenario import START_SECONDS, Result, Scenario, Setting, timed
 from fmq.message import Incoming
 from fmq.outcome import Done
-from fmq.queue import Durability, Queue, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
+from fmq.store.roles import Store
 from support.counting import query, reading
 from support.firehose import Firehose, Peer, publish_packet
 from support.memory import MIB, peak_bytes, resident_bytes
@@ -39,7 +41,7 @@ def _backlog(setting: Setting) -> Result:
     result = Result("backlog", runs=1, within=START_SECONDS)
     wanted = setting.scaled(_BACKLOG, least=_SHORT_BACKLOG * 2)
     path = setting.folder / "backlog.db"
-    with open_queue(f"sqlite:///{path}", StoreOptions(Durability.NORMAL, check_integrity=False)) as queue:
+    with open_store(f"sqlite:///{path}", StoreOptions(Durability.NORMAL, check_integrity=False)) as queue:
         queue.declare("q")
         _put(queue, 0, _SHORT_BACKLOG)
         few = _costs(queue)
@@ -71,7 +73,7 @@ def _backlog(setting: Setting) -> Result:
     return result
 
 
-def _put(queue: Queue, first: int, end: int) -> None:
+def _put(queue: Store, first: int, end: int) -> None:
     for start in range(first, end, 10_000):
         queue.put([Incoming("q", "q", b"%d." % n + b"x" * 90, 1.0) for n in range(start, min(end, start + 10_000))])
 
@@ -80,7 +82,7 @@ def _done(path: Path) -> int:
     return int(query(path, "SELECT sum(done) FROM fmq_queue")[0][0])
 
 
-def _costs(queue: Queue) -> dict[str, float]:
+def _costs(queue: Store) -> dict[str, float]:
     """Seconds, the median of some."""
     claims, settlements, scrapes = [], [], []
     for _ in range(41):
@@ -161,7 +163,7 @@ def _flood(setting: Setting) -> Result:
 def _drain(rig: Rig) -> str:
     """Wait until the processor has caught up: no recovery, since nothing was broken, but work."""
     waiting, began = rig.unhandled(), time.monotonic()
-    wait_for(lambda: not rig.unhandled(), _DEADLINE, what="all to be handled")
+    rig.await_handled(_DEADLINE)
     return (
         f"{waiting:,} messages were still to be handled at the last PUBACK, which took {time.monotonic() - began:.1f} s"
     )
@@ -207,7 +209,7 @@ def _filters(setting: Setting) -> Result:
         end(result, listener)
         with reading(rig.database) as ask:
             for name, table in ask("SELECT name, table_name FROM fmq_queue"):
-                if (others := ask(f'SELECT count(*) FROM "{table}" WHERE topic <> ?', name)[0][0]) != 0:  # noqa: S608
+                if (others := ask(f'SELECT count(*) FROM "{table}" WHERE topic <> ?', name)[0][0]) != 0:
                     result.faults.append(f"{others} messages of other topics in {name}")
         rig.judge(result, count, handled=False)
         result.messages = count

@@ -17,7 +17,9 @@ from chaos.scenario import START_SECONDS, Control, Result, Scenario, Setting, ti
 from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq.outcome import Done
-from fmq.queue import Durability, Queue, Retention, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, Retention, StoreOptions
+from fmq.store.roles import Store
 from support.counting import counted, counters, query
 from support.disk import installed
 from support.power import PowerCutDisk, restore
@@ -37,7 +39,7 @@ _DEADLINE = 120.0
 
 @dataclass(slots=True)
 class PowerCuts:
-    """What became of a store whose power was cut again and again. ``faults`` says what must not be."""
+    """What became of a store whose power was cut repeatedly. ``faults`` says what must not be."""
 
     cuts: int = 0
     stored: int = 0
@@ -72,12 +74,12 @@ class _Machine:
                     for _ in range(self._rng.randrange(60)):
                         self._step(listener, processor, upkeep)
 
-    def _open(self, stack: ExitStack, durability: Durability) -> Queue:
-        queue = open_queue(f"sqlite:///{self._path}", StoreOptions(durability, busy_seconds=0.1))
+    def _open(self, stack: ExitStack, durability: Durability) -> Store:
+        queue = open_store(f"sqlite:///{self._path}", StoreOptions(durability, busy_seconds=0.1))
         stack.callback(_close, queue)
         return queue
 
-    def _step(self, listener: Queue, processor: Queue, upkeep: Queue) -> None:
+    def _step(self, listener: Store, processor: Store, upkeep: Store) -> None:
         match self._rng.randrange(10):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 self.under_way = [self._payload() for _ in range(self._rng.randrange(1, 40))]
@@ -96,7 +98,7 @@ class _Machine:
         return b"%d:" % self._next + bytes(self._rng.randrange(self._rng.choice((10, 200, 9_000))))
 
 
-def _close(queue: Queue) -> None:
+def _close(queue: Store) -> None:
     with suppress(StoreUnavailable, apsw.Error):
         queue.close()
 
@@ -122,7 +124,7 @@ def cut_power(folder: Path, rng: random.Random, *, durability: Durability, cuts:
 def _judge(found: PowerCuts, machine: _Machine, path: Path) -> None:
     began = time.monotonic()
     # Opening checks the file, and raises if it is damaged. On the same kind of disk, which need not wait for a real one.
-    with installed(PowerCutDisk(_CALM, cut_after=_MANY)), open_queue(f"sqlite:///{path}") as queue:
+    with installed(PowerCutDisk(_CALM, cut_after=_MANY)), open_store(f"sqlite:///{path}") as queue:
         queue.declare(_QUEUE)
         found.slowest_recovery = max(found.slowest_recovery, time.monotonic() - began)
         rows = [payload for (payload,) in query(path, "SELECT payload FROM msg_dstdb")]

@@ -151,7 +151,7 @@ def stored(database: Path, after: dict[str, int]) -> list[int]:
     """The numbers of all rows behind those ids of their tables, in whatever queue; notes the last ids."""
     found = []
     for (table,) in query(database, "SELECT table_name FROM fmq_queue"):
-        rows = query(database, f'SELECT id, topic FROM "{table}" WHERE id > ? ORDER BY id', after.get(table, 0))  # noqa: S608
+        rows = query(database, f'SELECT id, topic FROM "{table}" WHERE id > ? ORDER BY id', after.get(table, 0))
         found += [int(topic.rpartition("/")[2]) for _, topic in rows]
         if rows:
             after[table] = rows[-1][0]

@@ -13,7 +13,7 @@ from chaos.plan import Plan
 from chaos.publisher import Publisher
 from chaos.rig import SUBSCRIBED, Rig, quiet, topics
 from chaos.scenario import Control, Result, Scenario, Setting
-from fmq.queue import back_up
+from fmq.store.backends import backend_of
 from support.processes import FmqProcess
 from support.proxy import Proxy
 from support.wait import wait_for
@@ -41,7 +41,7 @@ def _rename(database: Path, aside: Path) -> None:
 
 
 def _copy(database: Path, aside: Path) -> None:
-    """A backup is copied beside the file, and takes its name: cp, then mv; so do rsync and most editors."""
+    """A backup is copied next to the file, and takes its name: cp, then mv; so do rsync and most editors."""
     new = database.with_name("new.db")
     shutil.copy(aside / "backup.db", new)
     for path in _files(database)[1:]:
@@ -91,7 +91,9 @@ def _replace(
         listener.wait_to_say(SUBSCRIBED, _DEADLINE)
         with Publisher(rig.broker.port, topics(), count=2 * _CHUNK, allowed=_CHUNK) as publisher:
             wait_for(lambda: len(seen.numbers) >= _CHUNK, _DEADLINE, what="the first messages")
-            back_up(f"sqlite:///{rig.database}", aside / "backup.db", told=lambda _done, _pages: None)
+            backend_of(f"sqlite:///{rig.database}").back_up(
+                f"sqlite:///{rig.database}", str(aside / "backup.db"), on_progress=lambda _done, _pages: None
+            )
             processes = [] if under == "processor" else [listener]
             if under == "processor":
                 assert listener.terminate() == 0
@@ -114,7 +116,7 @@ def _replace(
             last[0].wait_to_say(SUBSCRIBED, _DEADLINE)
             owed = set(range(_CHUNK, 2 * _CHUNK))
             wait_for(lambda: owed <= numbers(rig.database), _DEADLINE, what="the new messages")
-            wait_for(lambda: not rig.unhandled(), _DEADLINE, what="all to be handled")
+            rig.await_handled(_DEADLINE)
         for process in last:
             if (code := process.terminate()) != 0:
                 result.faults.append(f"{way} under {under}: exit code {code} at the end: {process.text[-400:]}")

@@ -16,7 +16,9 @@ from chaos.rig import SUBSCRIBED, Rig, end, topics
 from chaos.scenario import START_SECONDS, Result, Scenario, Setting, side_by_side
 from fmq.message import Claim, Incoming, Properties, Terms
 from fmq.outcome import Done
-from fmq.queue import Queue, Retention, StoreOptions, open_queue
+from fmq.store.backends import open_store
+from fmq.store.options import Retention, StoreOptions
+from fmq.store.roles import Store
 from support.broker import publish
 from support.clock import FakeClock
 from support.wait import wait_for
@@ -43,8 +45,8 @@ class _Machine:
     """How much of that the machine was off, without knowing it."""
 
     @contextmanager
-    def store(self) -> Iterator[Queue]:
-        with open_queue(self.path, StoreOptions(check_integrity=False), clock=self.clock) as queue:
+    def store(self) -> Iterator[Store]:
+        with open_store(self.path, StoreOptions(check_integrity=False), clock=self.clock) as queue:
             queue.declare("q")
             yield queue
 
@@ -53,7 +55,7 @@ class _Machine:
         self.passed += seconds
 
     def reboot(self, rng: random.Random) -> float:
-        """Be off for up to 20 minutes. Returns how wrong the wall clock is: 0, or by decades where there is no battery."""
+        """Be off for up to 20 minutes. Returns how wrong the wall clock is: 0, or by decades without a battery."""
         off = rng.uniform(0, 1_200)
         self.clock.reboot()
         self.passed += off
@@ -117,11 +119,11 @@ def _live(result: Result, machine: _Machine, rng: random.Random) -> int:
     return reboots
 
 
-def _claim(queue: Queue) -> Sequence[Claim]:
+def _claim(queue: Store) -> Sequence[Claim]:
     return queue.claim("q", 10, lease=_LEASE)
 
 
-def _settle(queue: Queue, claims: Sequence[Claim]) -> None:
+def _settle(queue: Store, claims: Sequence[Claim]) -> None:
     queue.settle([(one, Done()) for one in claims])
 
 

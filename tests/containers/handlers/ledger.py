@@ -1,4 +1,4 @@
-"""Handlers of the container tests. Each notes the payloads of the messages that it has handled, one a line."""
+"""Handlers of the container tests. Each notes the payloads of the messages that it has handled, one per line."""
 
 import os
 import time

@@ -37,7 +37,7 @@ class Address:
 class Plain:
     """Connects with paho's own thread, and keeps what it gets. The session outlives the connection unless ``clean``.
 
-    With ``most``, it acknowledges nothing and tells an MQTT 5 broker that so many messages may be unacknowledged.
+    With ``most``, it acknowledges nothing and announces this Receive Maximum to an MQTT 5 broker.
     """
 
     def __init__(self, address: Address, client_id: str = "", *, clean: bool = True, most: int | None = None) -> None:
@@ -89,12 +89,12 @@ class Plain:
         self._accepted = not reason.is_failure
         self._answered.set()
 
-    def _on_disconnect(self, *_: Any) -> None:  # noqa: ANN401 - nothing of it is looked at
+    def _on_disconnect(self, *_: Any) -> None:  # noqa: ANN401 - none of it is looked at
         self.ended.set()
         self._answered.set()
 
     def connect(self) -> Self:
-        """Connect and wait for the answer; ``refusal`` says why there is no connection, and is empty where there is one."""
+        """Connect and wait for the answer; ``refusal`` gives the reason for a refused connection, and is empty otherwise."""
         self._accepted = False
         properties = None
         if self._v5:
@@ -121,7 +121,7 @@ class Plain:
         wait_for(lambda: payload in self.payloads, deadline, what=f"{payload!r}")
 
     def limit(self, name: str) -> Any:  # noqa: ANN401 - a number, or None
-        """A property of the CONNACK, or None where the broker says nothing of it."""
+        """A property of the CONNACK, or None if it is absent."""
         return getattr(self.connack, name, None)
 
     def subscribe(self, text: str, qos: int = 1) -> str:

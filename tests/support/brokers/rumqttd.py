@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.broker import free_port
 from support.brokers.pages import block, filled
-from support.brokers.service import Missing, Service
+from support.brokers.service import Missing, Service, listens
 
 _PROGRAM = Path(sys.executable).with_name("iotcore")
 
@@ -40,6 +40,10 @@ class Rumqttd(Service):
         if scheme in {"mqtt", "mqtts"} and version == "3.1.1":
             return f"{scheme}://127.0.0.1:{self._older}"
         return super().url(scheme, version)
+
+    def ready(self) -> bool:
+        """Both versions have a port, and each is opened by a thread of its own."""
+        return super().ready() and listens(self._older)
 
     def command(self) -> Sequence[str]:
         return [str(_PROGRAM), "--config", str(self.folder / "rumqttd.toml"), "--log-level", "WARNING"]

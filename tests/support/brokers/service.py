@@ -62,7 +62,7 @@ class Service(ABC):
 
     def ready(self) -> bool:
         """Whether it has started: by default, whether it takes connections."""
-        return all(_listens(port) for port in self.ports.values())
+        return all(listens(port) for port in self.ports.values())
 
     def await_saved(self) -> None:  # noqa: B027 - most have nothing to do
         """Wait until what it has acknowledged survives a kill. Most brokers write before they acknowledge."""
@@ -144,7 +144,7 @@ class Service(ABC):
             raise AssertionError(f"{self.title} did not stop within {_STOP_SECONDS:g} s:\n{self.log[-4000:]}") from None
         finally:
             self._process = None
-        wait_for(lambda: not any(map(_listens, self.ports.values())), what=f"the ports of {self.title} to be free")
+        wait_for(lambda: not any(map(listens, self.ports.values())), what=f"the ports of {self.title} to be free")
 
     def close(self) -> None:
         """End it for good and remove what it leaves outside of its folder."""
@@ -161,7 +161,8 @@ class Service(ABC):
         self.close()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether something accepts connections at that port of this machine."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -51,7 +51,7 @@ class Trial:
         return f"{self.name}/{rest}"
 
     def settings(self, *, scheme: str = "mqtt", database: str = "queue") -> dict[str, str]:
-        """What every process of fmq here is told: the page's settings, and where and as whom."""
+        """The settings of every fmq process here: those of the page, the address and the user."""
         found = {
             **self.service.settings,
             "FMQ_BROKER_URL": self.service.url(scheme, self.version),

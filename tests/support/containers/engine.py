@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 _HERE = Path(__file__).resolve().parent
 _PREPARATION_SECONDS = 600.0
-_OURS = ("FMQ_", "COMPOSE_", "MOSQUITTO_", "PROMETHEUS_", "ALERTMANAGER_", "GRAFANA_", "PYTHON_IMAGE")
+_OURS = ("FMQ_", "COMPOSE_", "MOSQUITTO_", "PROMETHEUS_", "ALERTMANAGER_", "GRAFANA_", "PYTHON_IMAGE", "DEBIAN_IMAGE")
 
 
 class EngineMissing(Exception):

@@ -18,8 +18,10 @@ QUEUE = "sensors/#"
 _GRACE_SECONDS = 45
 _SECOND = {"interval": "1s", "timeout": "10s", "retries": 10}
 QUICK: Mapping[str, Any] = {
-    "services": {name: {"healthcheck": _SECOND} for name in ("mosquitto", "listener", "processor")}
+    "services": {name: {"healthcheck": _SECOND} for name in ("mosquitto", "listener", "processor", "web")}
 }
+CLUSTER = ("postgres-1", "postgres-2", "postgres-3")
+ETCD = ("etcd-1", "etcd-2", "etcd-3")
 """An override: health checks every second, so that a stack is up sooner."""
 
 
@@ -40,7 +42,7 @@ class Container:
 
     @property
     def restarts(self) -> int:
-        """How often the engine has started it again after it ended by itself."""
+        """How often the engine has started it again after it ended on its own."""
         return int(self.inspect()["RestartCount"])
 
     @property
@@ -98,11 +100,13 @@ class Stack:
         self.engine = engine
         self.broker_port = free_port()
         self.listener_port = free_port()
+        self.web_port = free_port()
         self.project = f"fmq-test-{os.getpid()}-{self.broker_port}"
         self.variables = {
             **images,
             "FMQ_BROKER_PORT": str(self.broker_port),
             "FMQ_LISTENER_PORT": str(self.listener_port),
+            "FMQ_WEB_PORT": str(self.web_port),
             "FMQ_HANDLERS_FOLDER": str(HANDLERS),
             **(variables or {}),
         }
@@ -132,6 +136,24 @@ class Stack:
         done = self.compose("up", "--detach", "--no-build", "--wait", *arguments, check=False, deadline=180)
         assert done.returncode == 0, f"it did not come up:\n{done.stderr}"
 
+    def run_line(self, line: str, deadline: float = 180.0) -> None:
+        """Run a line of a shell as people type it; ``VARIABLE=value docker compose …`` is about this stack."""
+        ours = {
+            "COMPOSE_FILE": ":".join(map(str, self._files)),
+            "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_DISABLE_ENV_FILE": "1",
+        }
+        done = subprocess.run(
+            ["bash", "-euc", line],
+            cwd=ROOT,
+            env={**self.engine.environ, **self.variables, **ours},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=deadline,
+        )
+        assert done.returncode == 0, f"{line} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+
     def down(self) -> None:
         """Remove all of it: containers, network, volumes."""
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "1")
@@ -153,7 +175,7 @@ class Stack:
         return self.only("listener")
 
     def publish(self, topic: str, payloads: Sequence[str], *, options: Sequence[str] = ()) -> None:
-        """Publish with the broker's own client, one line a message, at QoS 1."""
+        """Publish with the broker's own client, one line per message, at QoS 1."""
         self.only("mosquitto").run(
             "mosquitto_pub", "-q", "1", "-t", topic, "-l", *options, stdin="".join(f"{line}\n" for line in payloads)
         )

@@ -19,6 +19,10 @@ RUN apt-get update -qq \
  && python -c 'import sys, venv, ensurepip, sqlite3, ssl; assert sys.version_info[:2] == (3, 13), sys.version'
 CMD ["python3"]
 
+# ---- debian:13-slim: nothing more than the base
+FROM base AS debian
+CMD ["bash"]
+
 # ---- eclipse-mosquitto: uid 1883, same folders, entry point and command as the real image
 FROM base AS mosquitto
 RUN groupadd --gid 1883 mosquitto \

@@ -85,20 +85,20 @@ _RIGHT = {"queue": "q", "topic": "t", "received_at": 1.5, "qos": 1, "retain": Fa
         ({"received_at": 1764367200000}, "received_at is 1764367200000 (milliseconds?)"),
         ({"received_at": -1}, "received_at is -1"),
         ({"received_at": 10**400}, "received_at is 1000"),
-        ({"payload": "\ud800"}, "payload is text that no UTF-8"),
+        ({"payload": "\ud800"}, "payload is text that UTF-8 can't encode"),
         ({"properties": {"message_expiry_interval": -1}}, "message_expiry_interval is -1"),
         ({"properties": {"payload_format_indicator": 2}}, "payload_format_indicator is 2"),
-        ({"qos": 3, "topic": 7}, "topic is 7, which is of a wrong kind; qos is 3"),
+        ({"qos": 3, "topic": 7}, "topic is 7, which has the wrong type; qos is 3"),
         ({"qos": 3}, "qos is 3"),
         ({"qos": True}, "qos is True"),
         ({"retain": 1}, "retain is 1"),
         ({"payload": None}, "payload_base64 is missing"),
-        ({"payload": None, "payload_base64": "?"}, "no base64"),
-        ({"payload": None, "payload_base64": "é"}, "payload_base64 is no base64"),
+        ({"payload": None, "payload_base64": "?"}, "not base64"),
+        ({"payload": None, "payload_base64": "é"}, "payload_base64 is not base64"),
         ({"payload": {"a": 1}}, "payload is"),
-        ({"properties": {"colour": "red"}}, "colour: no property"),
+        ({"properties": {"colour": "red"}}, "colour: not an MQTT 5 property"),
         ({"properties": {"content_type": 7}}, "content_type is 7"),
-        ({"properties": {"correlation_data": "?"}}, "correlation_data is no base64"),
+        ({"properties": {"correlation_data": "?"}}, "correlation_data is not base64"),
         ({"properties": {"user_properties": [["a"]]}}, "user_properties"),
         ({"properties": []}, "properties is"),
     ],
@@ -154,6 +154,6 @@ def test_text_is_text_and_bytes_are_base64() -> None:
 
 
 def test_a_dead_letter_says_why() -> None:
-    """Beside what its message has."""
+    """In addition to what its message has."""
     message = Message(1, "q", "q", b"x", 0.0)
     assert letter_fields(DeadLetter(message, 7.0, "why")) == message_fields(message) | {"reason": "why", "dead_at": 7.0}

@@ -11,14 +11,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fmq import log
-from fmq.cli import fmq_command
+from fmq.cli.main import fmq_command
 from fmq.errors import SettingsError
 from fmq.message import Incoming
-from fmq.metrics import StoreCollector
 from fmq.outcome import Dead
-from fmq.queue import open_queue
-from fmq.settings import Settings, load
+from fmq.service import log
+from fmq.service.environment import load
+from fmq.service.reporting.collectors import StoreCollector
+from fmq.service.settings import Settings
+from fmq.store.backends import open_store
 from fmq.text import only_origin, plain, plain_lines, without_password
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 
@@ -43,7 +44,7 @@ def root_logger() -> Iterator[None]:
 def store(tmp_path: Path) -> str:
     """A store whose queue, topics, payloads and reasons are hostile."""
     url = f"sqlite:///{tmp_path / 'q.db'}"
-    with open_queue(url) as queue:
+    with open_store(url) as queue:
         queue.declare(HOSTILE)
         queue.put([Incoming(HOSTILE, HOSTILE, HOSTILE.encode(), 1_764_000_000.0)] * 2)
         (claim,) = queue.claim(HOSTILE, 1, lease=60)
@@ -112,7 +113,7 @@ def test_json_logs_are_ascii(root_logger: None, capfd: pytest.CaptureFixture[str
 def test_metrics_can_be_read(store: str) -> None:
     """A label's value is escaped as the text format says, and comes back as it was."""
     registry = CollectorRegistry()
-    with open_queue(store) as queue:
+    with open_store(store) as queue:
         registry.register(StoreCollector(queue))
         text = generate_latest(registry).decode()
     found = {s.labels["queue"] for f in text_string_to_metric_families(text) for s in f.samples if "queue" in s.labels}
@@ -174,7 +175,7 @@ def test_a_wrong_queue_url_is_refused_without_its_password() -> None:
     """Whatever is wrong with it."""
     for url in ("postgresql:///u:sec ret@host/db", "mysql:///u:secret@[host/db"):
         with pytest.raises(SettingsError) as caught:
-            open_queue(url)
+            open_store(url)
         assert "sec" not in str(caught.value)
 
 

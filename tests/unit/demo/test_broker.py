@@ -1,12 +1,12 @@
-"""Which broker the demo uses, and how it is told to run."""
+"""Which broker the demo uses, and how it is reported to run."""
 
 from pathlib import Path
 
 import pytest
 
-from fmq.broker import BrokerSettings
 from fmq.errors import SettingsError
-from fmq.settings import load
+from fmq.service.broker import BrokerSettings
+from fmq.service.environment import load
 from fmq_demo.broker import Kind, mosquitto_config, provide_broker
 from fmq_demo.client import BrokerUnreachable
 from fmq_demo.meter import retries
@@ -14,7 +14,7 @@ from fmq_demo.processes import Crew
 
 
 def test_a_given_broker_has_to_answer(tmp_path: Path) -> None:
-    """Otherwise the listener would try to reach it for ever; no process is started."""
+    """Otherwise the listener would try to reach it forever; no process is started."""
     settings = load(BrokerSettings, {}, {"FMQ_BROKER_URL": "mqtt://127.0.0.1:1"})
     with pytest.raises(BrokerUnreachable, match=r"mqtt://127\.0\.0\.1:1 can't be reached: Connection refused"):
         provide_broker(Kind.AUTO, settings, Crew(tmp_path), tmp_path, stop=lambda: False)

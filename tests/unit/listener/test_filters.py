@@ -37,9 +37,9 @@ def test_a_shared_filter_fills_the_queue_of_the_filter_inside() -> None:
     [
         ("", "empty"),
         ("a/#/b", "# before its last level"),
-        ("a#", "wildcard beside"),
-        ("a/b+", "wildcard beside"),
-        ("++", "wildcard beside"),
+        ("a#", "wildcard next to"),
+        ("a/b+", "wildcard next to"),
+        ("++", "wildcard next to"),
         ("a\0b", "NUL"),
         ("x" * 65_536, "65536 bytes"),
         ("ü" * 32_768, "65536 bytes"),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fmq.broker import tls_context
 from fmq.errors import SettingsError
-from fmq.settings import load
-from fmq_listener.connection import make_client
+from fmq.service.broker import tls_context
+from fmq.service.environment import load
+from fmq_listener.mqtt.connection import make_listening_client
 from fmq_listener.settings import ListenerSettings
 
 
@@ -31,7 +31,7 @@ def test_topics_are_all_that_must_be_given() -> None:
 
 
 def test_no_topic_is_an_error() -> None:
-    """A listener of nothing is told so."""
+    """A listener of nothing is reported so."""
     with pytest.raises(SettingsError, match="no topic filter is given"):
         load(ListenerSettings, {}, {})
 
@@ -74,7 +74,7 @@ def test_the_password_can_be_in_a_file(tmp_path: Path) -> None:
         ({"FMQ_BROKER_PASSWORD": "x"}, "needs a user name"),
         ({"FMQ_BROKER_URL": "mqtts://h", "FMQ_TLS_CERT_FILE": "c.pem"}, "belong together"),
         ({"FMQ_BROKER_URL": "mqtts://h", "FMQ_TLS_KEY_FILE": "k.pem"}, "belong together"),
-        ({"FMQ_TLS_CA_FILE": "ca.pem"}, "of no use with an unencrypted"),
+        ({"FMQ_TLS_CA_FILE": "ca.pem"}, "need an encrypted connection"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(environ: dict[str, str], why: str) -> None:
@@ -119,4 +119,4 @@ def test_tls_always_verifies() -> None:
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_the_client_acknowledges_nothing_by_itself(version: str) -> None:
     """An automatic PUBACK of paho's would come before the commit."""
-    assert make_client(_settings(FMQ_MQTT_VERSION=version), "id")._manual_ack
+    assert make_listening_client(_settings(FMQ_MQTT_VERSION=version), "id")._manual_ack

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from fmq.handler import load_handler
 from fmq.message import Message, serve_store
 from fmq.outcome import Reject
+from support.handlers import load_handler
 
 _ROOT = Path(__file__).resolve().parents[3]
 

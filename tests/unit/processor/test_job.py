@@ -42,7 +42,7 @@ def test_a_sequence_of_the_wrong_length_fails_all(result: list[bool]) -> None:
 
 @pytest.mark.parametrize("result", ["abc", b"abc", 7, object()])
 def test_nonsense_from_a_batch_is_done(result: object) -> None:
-    """As with other handlers; text is no sequence of results."""
+    """As with other handlers; text is not a sequence of results."""
     assert list(results(job(3, is_batch=True), result)) == [None] * 3
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fmq.errors import SettingsError
-from fmq.settings import load
+from fmq.service.environment import load
 from fmq_processor.settings import ProcessorSettings
 
 
@@ -28,7 +28,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         )
     for name in ("--batch='0'", "--sleep='-1'", "FMQ_BACKOFF_MAXIMUM='5'", "FMQ_LEASE_SECONDS", "FMQ_ORDERED"):
         assert name in str(caught.value)
-    assert "shorter than the first one (10)" in str(caught.value)
+    assert "shorter than the first delay (10)" in str(caught.value)
 
 
 @pytest.mark.parametrize("sleep", ["0", "0.5", "2"])
@@ -64,9 +64,9 @@ def test_decoding_and_filter_are_checked_at_the_start() -> None:
     """Each with what is wrong, before any message is skipped or buried by it."""
     with pytest.raises(SettingsError) as caught:
         load(ProcessorSettings, {"decode": "json,gzip"}, {"FMQ_FILTER": "kind == 'alarm'", "FMQ_DECODE_BYTES": "0"})
-    for part in ("--decode='json,gzip': 'gzip' needs bytes", "there is no 'kind' to ask for", "FMQ_DECODE_BYTES='0'"):
+    for part in ("--decode='json,gzip': 'gzip' needs bytes", "unknown field 'kind'", "FMQ_DECODE_BYTES='0'"):
         assert part in str(caught.value)
-    with pytest.raises(SettingsError, match="it asks for the body, and FMQ_DECODE is none"):
+    with pytest.raises(SettingsError, match="it uses the body, but FMQ_DECODE=none"):
         load(ProcessorSettings, {"filter": "body.kind == 'alarm'"}, {})
     assert load(ProcessorSettings, {"filter": "user.kind == 'alarm'"}, {}).decoder is None
     assert load(ProcessorSettings, {}, {}).admitted is None

@@ -1,12 +1,12 @@
 """The built-in handlers, by the name that ``--handler`` takes.
 
-A handler's package has its settings in a module of their own, which is imported for the flags of ``fmq process`` and
-so imports nothing beyond fmq and pydantic. The rest of it is imported when it is chosen.
+A handler's package has its settings in a separate module, which is imported for the flags of ``fmq process`` and so imports
+nothing beyond fmq and pydantic. The rest is imported when the handler is chosen.
 """
 
 from collections.abc import Mapping
 
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers.exec.settings import ExecSettings
 from fmq_processor.handlers.file.settings import FileSettings
 from fmq_processor.handlers.mqtt.settings import MqttSettings
@@ -32,4 +32,4 @@ SETTINGS: Mapping[str, type[HandlerSettings]] = {
     "sql": SqlSettings,
     "webhook": WebhookSettings,
 }
-"""The settings of those that have any. The name of each setting begins with the handler's."""
+"""The settings of handlers that have any. Each setting's name starts with the handler's name."""

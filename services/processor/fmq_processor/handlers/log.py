@@ -1,10 +1,10 @@
-"""The default handler: logs each message, so that a processor shows something before any code is written."""
+"""The default handler: logs each message, so that a processor does something before any code is written."""
 
 import codecs
 import logging
 
-from fmq.log import shorten
 from fmq.message import Message
+from fmq.service.log import shorten
 
 _log = logging.getLogger(__name__)
 _HEAD_BYTES = 1024  # 10 MiB are not decoded for the sake of 200 characters
@@ -24,7 +24,7 @@ def handle(message: Message) -> None:
 
 
 def describe(payload: bytes) -> str:
-    """The payload as text, shortened; its size if it is none."""
+    """The payload as shortened text, or its size if it is not text."""
     head = payload[:_HEAD_BYTES]
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:

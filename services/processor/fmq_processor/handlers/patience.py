@@ -1,4 +1,4 @@
-"""Waiting for a target that is down: short faults pass without costing a message one of its attempts."""
+"""Waits for a target that is down, so that a short fault costs no message an attempt."""
 
 import logging
 import threading
@@ -7,35 +7,36 @@ from typing import TypeVar
 
 import tenacity
 
+from fmq.backoff import Backoff
 from fmq.outcome import Unavailable
+from fmq.service.retrying import retrying
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
 class Patience:
-    """Tries calls again that raise Unavailable, for ``seconds`` at most, from any number of threads."""
+    """Retries calls that raise Unavailable, for at most ``seconds``, from any number of threads."""
 
     def __init__(self, seconds: float) -> None:
         self._over = threading.Event()
-        self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Unavailable),
+        self._retrying = retrying(
+            Unavailable,
+            backoff=Backoff(initial=0.2, maximum=2.0),
             stop=tenacity.stop_after_delay(seconds) | tenacity.stop_when_event_set(self._over),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
-            sleep=tenacity.sleep_using_event(self._over),
-            before_sleep=_tell,
-            reraise=True,
+            sleep=self._over.wait,
+            log=_log_first,
         )
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """What ``function`` returns. Raises Unavailable when the time is over, and any other error of it at once."""
+        """The result of ``function``. Raises Unavailable when the time is over, and any other exception at once."""
         return self._retrying.copy()(function)
 
     def end(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._over.set()
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
-    if state.attempt_number == 1 and state.outcome:
-        _log.warning("Trying again: %s", state.outcome.exception())
+def _log_first(attempt: int, error: BaseException, _delay: float) -> None:
+    if attempt == 1:
+        _log.warning("Trying again: %s", error)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import quote
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -10,37 +10,48 @@ _LONGEST = 150
 _DIGEST = 16
 
 
-def check(template: str, known: Collection[str]) -> None:
-    """Raise ValueError if ``template`` has placeholders other than the ``known`` ones, or stray braces."""
+def check(template: str, known: Collection[str], *, more: str = "") -> None:
+    """Raise ValueError if ``template`` has placeholders other than the ``known`` ones, or stray braces.
+
+    ``more`` is a regular expression for further names.
+    """
     for name in _PLACEHOLDER.findall(template):
-        if name not in known:
-            raise ValueError(
-                f"there is no placeholder {{{name}}}; there is {' and '.join(f'{{{one}}}' for one in known)}"
-            )
-    if any(brace in _PLACEHOLDER.sub("", template) for brace in "{}"):
-        raise ValueError("a { or } stands alone")
+        if name not in known and not re.fullmatch(more, name):
+            raise ValueError(f"unknown placeholder {{{name}}}; known: {' and '.join(f'{{{one}}}' for one in known)}")
+    if any(brace in without_placeholders(template) for brace in "{}"):
+        raise ValueError("it has an unmatched { or }")
+
+
+def without_placeholders(template: str) -> str:
+    """The text around the placeholders."""
+    return _PLACEHOLDER.sub("", template)
+
+
+def parts(template: str) -> Sequence[tuple[str, bool]]:
+    """Text and names of placeholders in their order, each with whether it is a name."""
+    return [(part, bool(index % 2)) for index, part in enumerate(_PLACEHOLDER.split(template)) if index % 2 or part]
 
 
 def has_any(template: str) -> bool:
-    """Whether there is a placeholder in ``template``."""
+    """Whether ``template`` has a placeholder."""
     return bool(_PLACEHOLDER.search(template))
 
 
 def fixed_part(template: str) -> str:
-    """What stands before the first placeholder."""
+    """The text before the first placeholder."""
     return _PLACEHOLDER.split(template, maxsplit=1)[0]
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with the value of each placeholder in its place."""
+    """``template`` with its placeholders replaced."""
     return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
 
 
 def file_name(text: str) -> str:
     """``text`` percent-encoded (RFC 3986), so that it is one name in a folder, whatever is in it.
 
-    Two texts never have one name. None is empty, hidden, begins with a dash, or is longer than 150 characters: of a
-    long one the beginning is kept, and a digest stands for the rest.
+    Two texts never get the same name. No name is empty, hidden, starts with a dash, or has more than 150 characters: a long
+    one keeps its beginning, and a digest replaces the rest.
     """
     name = quote(text, safe="+", errors="surrogatepass")
     if not name:

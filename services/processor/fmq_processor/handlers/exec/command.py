@@ -1,4 +1,4 @@
-"""Runs a command to its end, with bounded output, and leaves nothing of it behind when it is stopped."""
+"""Runs a command with bounded output, and leaves no process behind when it is stopped."""
 
 import asyncio
 import os
@@ -25,10 +25,10 @@ class Ending:
 
 
 async def run(words: Sequence[str], data: bytes, environment: Mapping[bytes, bytes]) -> Ending:
-    """Run a program without a shell, in a session and process group of its own. Raises OSError if it can't be started.
+    """Run a program without a shell, in its own session and process group. Raises OSError if it can't be started.
 
-    Standard input is a file with ``data``; standard output goes nowhere; of standard error the end is kept. When
-    the task is cancelled, the whole group is asked to end (SIGTERM), and killed half a second later.
+    Standard input is a file with ``data``. Standard output is discarded; the end of standard error is kept. When the task is
+    cancelled, the whole group gets SIGTERM, and half a second later SIGKILL.
     """
     errors = _Tail()
     try:
@@ -76,7 +76,7 @@ class _Process:
         self.ended.set()
 
     async def end(self) -> None:
-        """Ask the group to end, and see to it that it does. Killed even if this is cancelled."""
+        """End the group: SIGTERM, then SIGKILL, even if this is cancelled."""
         self._signal(signal.SIGTERM)
         try:
             with suppress(TimeoutError):
@@ -98,7 +98,7 @@ class _Process:
 
 
 class _Tail:
-    """The end of what comes out of a pipe, however much that is and whoever keeps it open."""
+    """The end of a pipe's output, however much there is and whichever process keeps it open."""
 
     def __init__(self) -> None:
         self._read_end, self.write_end = os.pipe()
@@ -119,8 +119,8 @@ class _Tail:
         return bool(read)
 
     def text(self) -> str:
-        """What a program that has ended wrote last."""
-        for _ in range(_LAST_READS):  # a child that it left behind may write for ever
+        """The last output of a program that has ended."""
+        for _ in range(_LAST_READS):  # a child that it left behind may write forever
             if not self._take():
                 break
         return self._kept.decode(errors="replace").strip()

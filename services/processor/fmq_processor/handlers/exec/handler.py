@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from fmq.message import Message
 from fmq.message_json import message_json
 from fmq.outcome import Reject, Retry, Unavailable
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers.exec.command import Ending, run
 from fmq_processor.handlers.exec.environment import environment
 from fmq_processor.handlers.exec.metrics import ExecMetrics
@@ -22,7 +22,7 @@ _TEMPORARY_FAILURE = os.EX_TEMPFAIL  # 75: "temporary failure; user is invited t
 
 
 class ExecHandler:
-    """Runs the command for each message; its exit code says what became of it."""
+    """Runs the command for each message. The exit code decides the outcome."""
 
     Settings: ClassVar[type[HandlerSettings]] = ExecSettings
 

@@ -6,7 +6,7 @@ ENDINGS = ("done", "retry", "unavailable", "failed", "signal", "not_started", "s
 
 
 class ExecMetrics:
-    """What the handler ``exec`` counts."""
+    """Metrics of the handler ``exec``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.commands = Counter(
@@ -16,6 +16,6 @@ class ExecMetrics:
             ["ending"],
             registry=registry,
         )
-        self.running = Gauge("fmq_exec_running", "Commands that run now.", registry=registry)
+        self.running = Gauge("fmq_exec_running", "Commands that are running.", registry=registry)
         for ending in ENDINGS:
             self.commands.labels(ending)

@@ -6,29 +6,31 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from fmq.settings import PREFIX, HandlerSettings, Names, setting
+from fmq.service.settings import PREFIX, HandlerSettings, Names, setting
 
 
 class ExecSettings(HandlerSettings):
-    """Which command, what it gets, and what its failure means."""
+    """Settings of the handler ``exec``."""
 
     exec_command: str = setting(
         "",
-        about="The command that each message is given to, with its arguments; quoted as in a shell, but no shell runs it.",
-        right="a program that can be run, with its arguments, such as /opt/deliver --to 'the archive'",
+        about="Command to run for each message, with its arguments, quoted as in a shell. No shell is involved.",
+        expected="a program that can be run, with its arguments, such as /opt/deliver --to 'the archive'",
     )
     exec_input: Literal["payload", "json"] = setting(
-        "payload", about="What it gets on standard input: the payload, or the message as JSON.", right="payload or json"
+        "payload",
+        about="Standard input of the command: the payload, or the message as JSON.",
+        expected="payload or json",
     )
     exec_on_failure: Literal["retry", "dead"] = setting(
         "retry",
-        about="What follows from an exit code other than 0 (done), 75 (retry) and 69 (what it needs is unavailable).",
-        right="retry or dead",
+        about="Outcome of an exit code other than 0 (done), 75 (retry) and 69 (target unavailable).",
+        expected="retry or dead",
     )
     exec_environment: Names = setting(
         ("PATH", "HOME", "LANG", "TZ"),
-        about="The processor's environment variables that it gets too, with commas between; no others.",
-        right="names of variables other than fmq's own, such as PATH,HOME,PGHOST",
+        about="Environment variables of the processor to pass on, separated by commas.",
+        expected="names of variables other than fmq's own, such as PATH,HOME,PGHOST",
     )
 
     @field_validator("exec_command")
@@ -36,11 +38,11 @@ class ExecSettings(HandlerSettings):
     def _can_be_run(cls, command: str) -> str:
         words = shlex.split(command)
         if not words:
-            raise ValueError("no command is given")
+            raise ValueError("it is empty")
         if "\0" in command:
-            raise ValueError("no argument has a NUL in it")
+            raise ValueError("an argument has a NUL character")
         if shutil.which(words[0]) is None:
-            raise ValueError(f"there is no program {words[0]!r} that can be run")
+            raise ValueError(f"{words[0]!r} is not an executable program")
         return command
 
     @field_validator("exec_environment")
@@ -48,9 +50,9 @@ class ExecSettings(HandlerSettings):
     def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name.startswith(PREFIX):  # passwords among them
-                raise ValueError(f"{name} is for fmq: commands don't get it")
+                raise ValueError(f"{name} is a setting of fmq, which commands don't get")
             if "=" in name or "\0" in name:
-                raise ValueError(f"{name!r} is no name of a variable")
+                raise ValueError(f"{name!r} is not the name of a variable")
         return names
 
     @property

@@ -24,10 +24,10 @@ _OUR_BEGINNING = JSON_BEGINS.encode("ascii")
 
 
 class Appender:
-    """Opens the file anew for each append, so that one that was renamed or deleted meanwhile is left alone.
+    """Opens the file for each append, so that it leaves a file alone that was renamed or deleted meanwhile.
 
-    Writers take turns by flock(2) on the file: whoever has it knows that nobody is in the middle of a line. The time
-    of the last append, by the injected clock, is the file's mtime: it tells in which period the file was written.
+    Writers take turns by flock(2) on the file, so that no two write at once. The time of the last append, by the injected clock,
+    is the file's mtime: it says in which period the file was written.
     """
 
     def __init__(self, *, clock: Clock, metrics: FileMetrics, rotate_bytes: int = 0, rotate_seconds: int = 0) -> None:
@@ -39,7 +39,7 @@ class Appender:
     def append(self, path: Path, lines: bytes) -> None:
         """Append ``lines``, each with its end, and sync them.
 
-        Raises OSError; then nothing of them is in the file, unless the process or the file system died meanwhile.
+        Raises OSError. Then none of them is in the file, unless the process or the file system died meanwhile.
         """
         while True:
             with _locked(path) as file:
@@ -55,10 +55,10 @@ class Appender:
                 return
 
     def _mend(self, file: int, path: Path, known: os.stat_result) -> tuple[int, bytes]:
-        """See to an unfinished last line. Returns the file's size, and what has to come before the next line.
+        """Repair an unfinished last line. Returns the file's size, and what has to come before the next line.
 
-        One of ours is cut off: its writer died before its message was done, so the message comes again. What is not
-        ours stays, and only gets an end.
+        An unfinished line of fmq is cut off: its writer died before its message was done, so the message comes again. Any other
+        text stays and only gets a line end.
         """
         size = known.st_size
         if not size or os.pread(file, 1, size - 1) == b"\n":
@@ -91,7 +91,7 @@ class Appender:
             rotated = path.with_name(f"{stem}-{count}{path.suffix}")
         path.rename(rotated)
         self._metrics.rotations.inc()
-        _log.info("Renamed %s to %s: a new file is due", path, rotated.name)
+        _log.info("Renamed %s to %s and started a new file", path, rotated.name)
 
     def _write(self, file: int, data: bytes, size: int, known: os.stat_result) -> None:
         rest = memoryview(data)
@@ -141,7 +141,7 @@ def _locked(path: Path) -> Iterator[int]:
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EINVAL, "no regular file", str(path))
+                raise OSError(errno.EINVAL, "not a regular file", str(path))
             _lock(file, path, deadline)
             if _is_at(file, path):
                 yield file

@@ -12,7 +12,7 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message
 from fmq.message_json import message_json
 from fmq.outcome import Unavailable, batch_handler
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import placeholders
 from fmq_processor.handlers.file.appender import Appender, make_folder
 from fmq_processor.handlers.file.metrics import FileMetrics
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class FileHandler:
-    """Appends each message as a line of JSON; done when the line is synced."""
+    """Appends each message as a line of JSON. The message is done when the line is synced."""
 
     Settings: ClassVar[type[HandlerSettings]] = FileSettings
 
@@ -38,9 +38,9 @@ class FileHandler:
         )
 
     def setup(self) -> None:
-        """Mend a file that a crash left with an unfinished line, before anybody reads it for long."""
+        """Repair a file that a crash left with an unfinished line, before readers see it for long."""
         if placeholders.has_any(self._path):
-            return  # each one is mended at its first append
+            return  # each one is repaired at its first append
         try:
             self._appender.append(Path(self._path), b"")
         except OSError as error:
@@ -48,7 +48,7 @@ class FileHandler:
 
     @batch_handler
     def handle(self, messages: Sequence[Message]) -> Sequence[Unavailable | None]:
-        """One append a file. A file that can't be written is a target that is down, for the messages that go there."""
+        """One append per file. A file that can't be written counts as a target that is down, for its messages."""
         by_path: dict[Path, list[int]] = defaultdict(list)
         for index, message in enumerate(messages):
             by_path[self._path_of(message)].append(index)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from fmq.settings import HandlerSettings, setting
+from fmq.service.settings import HandlerSettings, setting
 from fmq_processor.handlers import placeholders
 
 PLACEHOLDERS = ("queue", "topic")
@@ -16,23 +16,23 @@ def _fixed_folder(path: str) -> Path:
 
 
 class FileSettings(HandlerSettings):
-    """Where the lines go, and when a new file is begun."""
+    """Settings of the handler ``file``."""
 
     file_path: str = setting(
         "",
-        about="The file that lines are appended to. {queue} and {topic} stand for the message's, as safe file names.",
-        right="a file in a folder that exists, such as /var/lib/fmq/{queue}.jsonl",
+        about="File to append lines to. {queue} and {topic} are replaced by those of the message, as safe file names.",
+        expected="a file in a folder that exists, such as /var/lib/fmq/{queue}.jsonl",
     )
     file_rotate_bytes: int = setting(
         0,
-        about="The size at which a file is renamed and a new one begun; 0: never. A batch is never divided.",
-        right="a number of bytes, 0 or more, such as 104857600",
+        about="Size in bytes at which a file is renamed and a new one started; 0: never. A batch is never split.",
+        expected="a number of bytes, 0 or more, such as 104857600",
         ge=0,
     )
     file_rotate_seconds: int = setting(
         0,
-        about="The length of the periods, counted from midnight UTC, that each have a file of their own; 0: one for all time.",
-        right="a number of seconds, 0 or more, such as 3600 for hours or 86400 for days",
+        about="Length of the period of each file in seconds, counted from midnight UTC; 0: a single file.",
+        expected="a number of seconds, 0 or more, such as 3600 for hours or 86400 for days",
         ge=0,
     )
 
@@ -40,16 +40,16 @@ class FileSettings(HandlerSettings):
     @classmethod
     def _is_a_file(cls, path: str) -> str:
         if not path:
-            raise ValueError("no file is named")
+            raise ValueError("it is empty")
         if "\0" in path:
-            raise ValueError("no path has a NUL in it")
+            raise ValueError("a path can't have a NUL character")
         placeholders.check(path, PLACEHOLDERS)
         # What is made of a placeholder may be made; but a fixed folder that is missing is a volume that is not mounted.
         folder = _fixed_folder(path)
         if not folder.is_dir():
-            raise ValueError(f"there is no folder {folder}")
+            raise ValueError(f"the folder {folder} does not exist")
         if path.endswith("/") or (Path(path).exists() and not Path(path).is_file()):
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         return path
 
     @property

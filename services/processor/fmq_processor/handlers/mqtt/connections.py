@@ -1,12 +1,12 @@
-"""The connections to the broker: one for each batch that is on its way, kept for the next."""
+"""A pool of connections to the broker: one for each batch in flight, kept for the next batch."""
 
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fmq.tls import TlsFiles
-from fmq_processor.handlers.mqtt.connection import Connection
+from fmq.mqtt.connection import Connection, Target
+from fmq.service.tls import TlsFiles
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 
@@ -19,14 +19,23 @@ class Connections:
     def __init__(self, settings: MqttSettings, metrics: MqttMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._tls = TlsFiles(
+        tls = TlsFiles(
             "FMQ_MQTT_TLS",
             ca_file=settings.mqtt_tls_ca_file,
             cert_file=settings.mqtt_tls_cert_file,
             key_file=settings.mqtt_tls_key_file,
         )
         if settings.broker.tls:
-            self._tls.context()
+            tls.context()
+        self._target = Target(
+            settings.broker,
+            settings.mqtt_protocol,
+            lambda: (settings.username, settings.password),
+            tls,
+            ack_seconds=settings.mqtt_ack_seconds,
+            inflight=settings.mqtt_inflight,
+            keepalive_seconds=settings.mqtt_keepalive_seconds,
+        )
         self._lock = threading.Lock()
         self._idle: list[tuple[int, Connection]] = []
         self._lent: dict[int, Connection] = {}
@@ -36,7 +45,7 @@ class Connections:
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """A connection that stands, or stood a moment ago. Raises Unavailable."""
+        """A connection that is up, or was a moment ago. Raises Unavailable."""
         number, connection = self._take()
         try:
             yield connection
@@ -70,10 +79,10 @@ class Connections:
                 ended.append(connection)
             used = {*self._lent, *(number for number, _ in self._idle)}
             number = next(one for one in range(1, len(used) + 2) if one not in used)
-            connection = Connection(self._settings, self._tls, self._client_id(number))
+            connection = Connection(self._target, self._client_id(number))
             self._lent[number] = connection
         for one in ended:
-            _log.warning("The connection to %s was lost meanwhile: %s", self._settings.broker, one.ended)
+            _log.warning("Connection to %s lost: %s", self._settings.broker, one.ended)
             one.close()
         try:
             connection.open()

@@ -1,4 +1,4 @@
-"""Messages go on to another broker or topic; each one is done only when the broker has acknowledged it."""
+"""Forwards messages to another broker or topic. A message is done only when the broker has acknowledged it."""
 
 import time
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry
 
 from fmq.message import Message
+from fmq.mqtt.connection import Connection
+from fmq.mqtt.packets import Packet
 from fmq.outcome import Reject, Retry, Unavailable, batch_handler
-from fmq.settings import HandlerSettings
-from fmq_processor.handlers.mqtt.connection import Connection
+from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers.mqtt.connections import Connections
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
-from fmq_processor.handlers.mqtt.packets import Packet, Packets
+from fmq_processor.handlers.mqtt.packets import Packets
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 from fmq_processor.handlers.patience import Patience
 
@@ -41,7 +42,7 @@ class MqttHandler:
 
     @batch_handler
     def handle(self, messages: Sequence[Message]) -> Sequence[Exception | None]:
-        """Forward a batch. Raises Unavailable, or says so of the rest, when the broker is away for too long."""
+        """Forward a batch. If the broker is away for too long, raises Unavailable or returns it for the remaining messages."""
         results: list[Exception | None] = [None] * len(messages)
         sending = _Sending(results, self._metrics)
         for position, message in enumerate(messages):
@@ -73,10 +74,10 @@ class MqttHandler:
 
 
 class _Sending:
-    """A batch on its way, over as many connections as it takes.
+    """A batch in flight, over as many connections as it needs.
 
-    A broker may end the connection because of one message, such as one too large for it. So after a loss fewer are sent
-    at once, and a message that is alone when the connection ends is to blame for it.
+    A broker may end the connection because of one message, for example because it is too large. So after a loss fewer are
+    sent at once. A message that is alone when the connection ends is blamed for it.
     """
 
     def __init__(self, results: list[Exception | None], metrics: MqttMetrics) -> None:
@@ -86,7 +87,7 @@ class _Sending:
         self._at_once = len(results)
 
     def settle(self, position: int, result: Exception | None) -> None:
-        """Note what became of a message."""
+        """Record the result of a message."""
         self._results[position] = result
         self.left.pop(position, None)
         (self._metrics.acknowledged if result is None else self._metrics.refused).inc()
@@ -95,9 +96,7 @@ class _Sending:
         """Send all that is left. Raises Unavailable if the connection ends before that."""
         while self.left:
             for position in [position for position, packet in self.left.items() if packet.size > connection.largest]:
-                reason = (
-                    f"{self.left[position].size} bytes are too much for the broker, which takes {connection.largest}"
-                )
+                reason = f"its {self.left[position].size} bytes exceed the broker's maximum of {connection.largest}"
                 self.settle(position, Reject(reason))
             share = list(self.left)[: self._at_once]
             began = time.perf_counter()
@@ -115,14 +114,14 @@ class _Sending:
         why = f"the broker has not acknowledged it: {connection.ended}"
         self._metrics.unanswered.inc(unanswered)
         if len(share) == 1:
-            self.settle(share[0], Retry(reason=f"{why}, while nothing else was on its way"))
+            self.settle(share[0], Retry(reason=f"{why}, while nothing else was in flight"))
         self._at_once = max(1, len(share) // _FEWER)
         raise Unavailable(reason=why)
 
 
 def _judge(answer: ReasonCode) -> Exception | None:
-    """What a PUBACK says of its message."""
+    """The result of a PUBACK."""
     if not answer.is_failure:
         return None
-    reason = f"the broker refused it: {answer} ({answer.value})"
+    reason = f"the broker rejected it: {answer} ({answer.value})"
     return Reject(reason) if answer.value in _HOPELESS else Retry(reason=reason)

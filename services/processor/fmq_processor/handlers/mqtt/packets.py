@@ -1,35 +1,22 @@
-"""What a message is published as."""
+"""Makes the PUBLISH of a message."""
 
 from functools import lru_cache
-from typing import NamedTuple
 from uuid import UUID
 
 from paho.mqtt import MQTTException
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message
+from fmq.mqtt.packets import Packet, make_packet, publish_properties
 from fmq.outcome import Reject
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 from fmq_processor.handlers.mqtt.template import Template
 
 MARK = "fmq-forwarded-from"
-"""The user property that tells which store and queue a message was forwarded from; each one that it passed adds its own."""
-_HEADER_BYTES = 1 + 4 + 2 + 2
-"""The most that a PUBLISH has beside topic, properties and payload: type, length, the topic's length, packet id."""
+"""The user property with the store and queue that a message was forwarded from. Each store that it passes adds its own."""
 _KEPT = 1_024
-
-
-class Packet(NamedTuple):
-    """A PUBLISH on its way. ``size`` is at least that of the packet, in bytes."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    properties: Properties | None
-    size: int
 
 
 class Packets:
@@ -48,15 +35,14 @@ class Packets:
         mark = f"{self._store}:{message.queue}" if self._guards else None
         if mark is not None and (MARK, mark) in message.properties.user_properties:
             raise Reject(
-                "it was forwarded from this queue and has come back: the topic that it was forwarded to is one that this "
-                "queue collects (set FMQ_MQTT_TOPIC to another, or FMQ_MQTT_LOOPS if this is meant)"
+                "it was forwarded from this queue and has come back, because this queue subscribes to the target topic "
+                "(change FMQ_MQTT_TOPIC, or set FMQ_MQTT_LOOPS=true if this is intended)"
             )
         topic = self._template.topic(message)
-        properties, size = self._properties(message, mark) if self._v5 else (None, 0)
-        size += _HEADER_BYTES + len(topic.encode()) + len(message.payload)
-        return Packet(topic, message.payload, message.retain and self._retain, properties, size)
+        properties = self._properties(message, mark) if self._v5 else (None, 0)
+        return make_packet(topic, message.payload, retain=message.retain and self._retain, properties=properties)
 
-    def _properties(self, message: Message, mark: str | None) -> tuple[Properties | None, int]:
+    def _properties(self, message: Message, mark: str | None) -> tuple[Properties, int]:
         kept = message.properties
         expiry = kept.message_expiry_interval
         if expiry is not None:
@@ -69,20 +55,6 @@ class Packets:
 
 
 @lru_cache(_KEPT)
-def _encode(kept: fmq.Properties, expiry: int | None, mark: str | None) -> tuple[Properties | None, int]:
-    """Properties as paho takes them, and their size; many messages have the same."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    for name, value in (
-        ("PayloadFormatIndicator", kept.payload_format_indicator),
-        ("MessageExpiryInterval", expiry),
-        ("ContentType", kept.content_type),
-        ("ResponseTopic", kept.response_topic),
-        ("CorrelationData", kept.correlation_data),
-    ):
-        if value is not None:
-            setattr(properties, name, value)
-    pairs = [*kept.user_properties, *([(MARK, mark)] if mark is not None else [])]
-    if pairs:
-        properties.UserProperty = pairs
-    encoded = properties.pack()  # type: ignore[no-untyped-call]
-    return properties, len(encoded)
+def _encode(kept: fmq.Properties, expiry: int | None, mark: str | None) -> tuple[Properties, int]:
+    """Many messages have the same properties."""
+    return publish_properties(kept, expiry=expiry, more=() if mark is None else ((MARK, mark),))

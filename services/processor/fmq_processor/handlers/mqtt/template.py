@@ -1,12 +1,12 @@
-"""The topic that a message is forwarded to, made from the one that it came on."""
+"""The target topic of a message, made from its own topic."""
 
-import re
 from collections.abc import Callable, Sequence
 
 from fmq.message import Message
 from fmq.outcome import Reject
+from fmq_processor.handlers import placeholders
 
-_PLACE = re.compile(r"\{([^{}]*)\}")
+_LEVEL = "[1-9][0-9]*"
 _LONGEST = 65_535
 _Part = Callable[[Message], str]
 
@@ -15,21 +15,18 @@ class Template:
     """Text with ``{topic}``, ``{queue}`` and ``{1}``, ``{2}``… for the levels of the topic, counted from 1."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError with what is wrong."""
-        literal = _PLACE.sub("", text)
-        if "{" in literal or "}" in literal:
-            raise ValueError("it has a brace without its other one")
-        _require_topic(literal or "x")
-        parts = _PLACE.split(text)  # text, name, text, name, … text
+        """Raises ValueError with the reason."""
+        placeholders.check(text, ("topic", "queue", "1", "2"), more=_LEVEL)
+        _require_topic(placeholders.without_placeholders(text) or "x")
         self._parts: Sequence[_Part] = [
-            _place(part) if index % 2 else _literal(part) for index, part in enumerate(parts) if index % 2 or part
+            _place(part) if is_name else _literal(part) for part, is_name in placeholders.parts(text)
         ]
         if not self._parts:
             raise ValueError("a topic can't be empty")
         self.keeps_topic = text == "{topic}"
 
     def topic(self, message: Message) -> str:
-        """The topic for ``message``. Raises Reject if none can be made."""
+        """The topic for ``message``. Raises Reject if it is invalid."""
         topic = "".join(part(message) for part in self._parts)
         try:
             _require_topic(topic)
@@ -47,10 +44,8 @@ def _place(name: str) -> _Part:
         return lambda message: message.topic
     if name == "queue":
         return lambda message: message.queue
-    if re.fullmatch("[1-9][0-9]*", name):
-        number = int(name)
-        return lambda message: _level(message.topic, number)
-    raise ValueError(f"{{{name}}} is none of {{topic}}, {{queue}}, {{1}}, {{2}}…")
+    number = int(name)
+    return lambda message: _level(message.topic, number)
 
 
 def _level(topic: str, number: int) -> str:
@@ -61,15 +56,15 @@ def _level(topic: str, number: int) -> str:
 
 
 def _require_topic(topic: str) -> None:
-    """What a topic may not be (MQTT 5, section 4.7.3)."""
+    """Raise ValueError for an invalid topic (MQTT 5, section 4.7.3)."""
     if not topic:
-        raise ValueError("it would be empty")
+        raise ValueError("it is empty")
     for character, what in (("+", "the wildcard +"), ("#", "the wildcard #"), ("\0", "a NUL character")):
         if character in topic:
             raise ValueError(f"{topic[:200]!r} has {what} in it")
     try:
         size = len(topic.encode())
     except UnicodeEncodeError:
-        raise ValueError("it is no valid UTF-8") from None
+        raise ValueError("it is not valid UTF-8") from None
     if size > _LONGEST:
-        raise ValueError(f"{size} bytes are too long: {_LONGEST} is the most")
+        raise ValueError(f"its {size} bytes exceed the maximum of {_LONGEST}")

@@ -1,1 +1,1 @@
-"""The handler ``queue``: hands messages over to another store of queues, such as from the edge to the centre."""
+"""The handler ``queue``: moves messages to another store, for example from the edge to the centre."""

@@ -2,16 +2,18 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 
 from fmq.errors import QueueError, StoreUnavailable
-from fmq.message import Incoming, Message
+from fmq.message import Incoming, Message, Terms
 from fmq.outcome import Unavailable, batch_handler
-from fmq.queue import Durability, Queue, StoreOptions, open_queue
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
+from fmq.store.roles import Store
 from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.queue.settings import QueueSettings
 
@@ -19,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class QueueHandler:
-    """Puts each batch into another store in one commit that survives a power cut; done after that.
+    """Stores each batch in another store, in one commit that survives a power cut. Then its messages are done.
 
-    One connection for all threads that call it, one at a time.
+    One connection for all calling threads, one at a time.
     """
 
     Settings: ClassVar[type[HandlerSettings]] = QueueSettings
@@ -29,25 +31,26 @@ class QueueHandler:
     def __init__(self, settings: QueueSettings, registry: CollectorRegistry) -> None:
         self._url = settings.queue_target_url
         self._target_name = settings.target_name
+        self._key_seconds = settings.queue_target_duplicate_seconds
         self._options = StoreOptions(
             durability=Durability.FULL, busy_seconds=settings.queue_target_busy_seconds, check_integrity=False
         )
         self._metrics = QueueMetrics(registry)
         self._lock = threading.Lock()
-        self._target: Queue | None = None
+        self._target: Store | None = None
         self._declared: set[str] = set()
 
     def setup(self) -> None:
-        """Open the target store. One that is only unavailable is opened later; raises what else is wrong with it."""
+        """Open the target store. If it is only unavailable, it is opened later; other errors are raised."""
         try:
             with self._lock:
                 self._open()
         except StoreUnavailable as error:
-            _log.warning("The target store is unavailable, trying again with the first message: %s", error)
+            _log.warning("The target store is unavailable; trying again with the first message: %s", error)
 
     @batch_handler
     def handle(self, messages: Sequence[Message]) -> None:
-        """All of them are in the target store after this, or none. Raises Unavailable."""
+        """Store all messages or none. Raises Unavailable."""
         incoming = [
             Incoming(
                 self._target_name(one.queue),
@@ -60,9 +63,15 @@ class QueueHandler:
             )
             for one in messages
         ]
+        # A batch is sent again if the target's answer was lost, or if the processor died before it could settle.
+        terms = {
+            position: Terms(key=str(one.unique_id), key_seconds=self._key_seconds)
+            for position, one in enumerate(messages)
+            if self._key_seconds
+        }
         try:
             with self._lock:
-                self._put(incoming)
+                self._put(incoming, terms)
         except QueueError as error:
             self._metrics.failures.inc()
             raise Unavailable(reason=f"the target store: {error}") from error
@@ -72,23 +81,23 @@ class QueueHandler:
         with self._lock:
             self._close()
 
-    def _put(self, incoming: Sequence[Incoming]) -> None:
+    def _put(self, incoming: Sequence[Incoming], terms: Mapping[int, Terms]) -> None:
         target = self._open()
         try:
             for name in {one.queue for one in incoming} - self._declared:
                 target.declare(name)
                 self._declared.add(name)
             with self._metrics.commit_seconds.time():
-                target.put(incoming)
+                target.put(incoming, terms=terms)
         except StoreUnavailable:
             raise
         except QueueError:  # such as a file that somebody has replaced
             self._close()
             raise
 
-    def _open(self) -> Queue:
+    def _open(self) -> Store:
         if self._target is None:
-            self._target = open_queue(self._url, self._options)
+            self._target = open_store(self._url, self._options)
         return self._target
 
     def _close(self) -> None:

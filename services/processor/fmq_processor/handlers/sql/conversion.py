@@ -1,4 +1,4 @@
-"""Values as the columns take them: what comes from a message is bytes, text, a number or JSON."""
+"""Converts values of messages (bytes, text, numbers or JSON) to values of columns."""
 
 import json
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import TypeEngine
 
 Convert = Callable[[Any], object]
-"""Takes any value but None. Raises ValueError, TypeError or ArithmeticError if it can't be what the column holds."""
+"""Takes any value except None. Raises ValueError, TypeError or ArithmeticError if the column can't hold it."""
 
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
 def conversion(kind: TypeEngine[Any], *, dialect: str) -> Convert:
-    """How to make a value of the column type ``kind``."""
+    """The conversion to the column type ``kind``."""
     if isinstance(kind, DOMAIN):
         kind = kind.data_type
     if isinstance(kind, types.DateTime):
@@ -31,7 +31,7 @@ def conversion(kind: TypeEngine[Any], *, dialect: str) -> Convert:
     return _as_it_is
 
 
-def _boolean(value: Any) -> bool:  # noqa: ANN401
+def _boolean(value: Any) -> bool:
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     word = _plain(value).lower()
@@ -40,7 +40,7 @@ def _boolean(value: Any) -> bool:  # noqa: ANN401
     return word in _TRUE
 
 
-def _integer(value: Any) -> int:  # noqa: ANN401
+def _integer(value: Any) -> int:
     if isinstance(value, float):
         if not value.is_integer():
             raise ValueError("not a whole number")
@@ -48,35 +48,35 @@ def _integer(value: Any) -> int:  # noqa: ANN401
     return int(value) if isinstance(value, int) else int(_plain(value))
 
 
-def _float(value: Any) -> float:  # noqa: ANN401
+def _float(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float(_plain(value))
 
 
-def _decimal(value: Any) -> Decimal:  # noqa: ANN401
+def _decimal(value: Any) -> Decimal:
     return Decimal(
         int(value) if isinstance(value, bool) else str(value) if isinstance(value, int | float) else _plain(value)
     )
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:
     if isinstance(value, str | bytes):
         return _plain(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _bytes(value: Any) -> bytes:  # noqa: ANN401
+def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else _text(value).encode()
 
 
-def _json(value: Any) -> object:  # noqa: ANN401
+def _json(value: Any) -> object:
     return json.loads(value) if isinstance(value, bytes) else value
 
 
-def _uuid(value: Any) -> UUID:  # noqa: ANN401
+def _uuid(value: Any) -> UUID:
     return UUID(_plain(value))
 
 
-def _moment(value: Any) -> datetime:  # noqa: ANN401
+def _moment(value: Any) -> datetime:
     """Unix seconds, or ISO 8601; without a zone it is taken for UTC."""
     if isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC)
@@ -84,29 +84,29 @@ def _moment(value: Any) -> datetime:  # noqa: ANN401
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _moment_without_zone(value: Any) -> datetime:  # noqa: ANN401
+def _moment_without_zone(value: Any) -> datetime:
     return _moment(value).astimezone(UTC).replace(tzinfo=None)
 
 
-def _date(value: Any) -> date:  # noqa: ANN401
+def _date(value: Any) -> date:
     return _moment(value).astimezone(UTC).date()
 
 
-def _time(value: Any) -> time:  # noqa: ANN401
+def _time(value: Any) -> time:
     return time.fromisoformat(_plain(value))
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401
+def _plain(value: Any) -> str:
     """Text out of text or UTF-8. Nothing else is one."""
     if isinstance(value, bytes):
         return value.decode()
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} is no text")
+        raise TypeError(f"{type(value).__name__} is not text")
     return value
 
 
-def _as_it_is(value: Any) -> object:  # noqa: ANN401
-    """For types that only the database knows, which it makes out of text; and for columns without a type."""
+def _as_it_is(value: Any) -> object:
+    """For types that only the database knows and converts from text, and for columns without a type."""
     return _text(value) if isinstance(value, dict | list) else value
 
 

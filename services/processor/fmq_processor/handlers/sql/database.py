@@ -1,4 +1,4 @@
-"""Reaching the user's database."""
+"""Connects to the user's database."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 
 from fmq.errors import SettingsError, StoreUnavailable
-from fmq.queue import is_store
+from fmq.store.backends import backend_of
 from fmq_processor.handlers.sql.settings import SqlSettings
 
 _IDLE_CONNECTIONS = 5
@@ -56,11 +56,11 @@ def _url(settings: SqlSettings) -> URL:
     try:
         return make_url(settings.sql_url.get_secret_value())
     except ValueError:
-        raise SettingsError("FMQ_SQL_URL: it can't be read") from None
+        raise SettingsError("FMQ_SQL_URL: it is invalid") from None
 
 
 def _usual(settings: SqlSettings) -> dict[str, str]:
-    """What the driver is asked for where the URL says nothing else."""
+    """The default options of the driver."""
     return {
         "connect_timeout": str(max(1, round(settings.sql_connect_seconds))),
         "application_name": "fmq",
@@ -94,14 +94,12 @@ def _sqlite(url: URL, settings: SqlSettings) -> Engine:
 
 
 def _refuse_own_file(url: str) -> None:
-    """Two SQLite libraries on one file are dangerous: the one drops the other's locks, and stored messages may be lost."""
+    """Two SQLite libraries must not open one file: one drops the other's locks, and stored messages may be lost."""
     try:
-        own = is_store(url)
+        own = backend_of(url).is_store(url)
     except StoreUnavailable as error:
         raise SettingsError(
-            f"FMQ_SQL_URL: there is no database to read, make it with its table first ({error})"
+            f"FMQ_SQL_URL: the database can't be read; create it with its table first ({error})"
         ) from None
     if own:
-        raise SettingsError(
-            f"FMQ_SQL_URL={url!r} is a queue of fmq's own, which nothing else may write to; name another file"
-        )
+        raise SettingsError(f"FMQ_SQL_URL={url!r} is an fmq store, which nothing else may write to; use another file")

@@ -1,4 +1,4 @@
-"""Whose fault it is that a statement failed: a row's, or the database's."""
+"""Decides whether a row or the database made a statement fail."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ _ROW_CLASSES = frozenset({"21", "22", "23", "44", "54", "P0"})
 trigger of the user raises. Everything else is about the connection, the server, the table or the rights."""
 _FOREIGN_KEY = frozenset({"23503", "SQLITE_CONSTRAINT_FOREIGNKEY"})
 ROW_ERRORS = (SQLAlchemyError, ValueError, TypeError, OverflowError)
-"""What a statement may raise. The last three come from drivers, of values that they can't send."""
+"""The exceptions of a statement. The last three come from drivers, for values that they can't send."""
 
 
 def is_of_a_row(error: Exception) -> bool:
-    """Whether other rows may do well where this one failed."""
+    """Whether other rows may succeed where this one failed."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, StatementError) or not isinstance(error, SQLAlchemyError)  # a value that can't be sent
     if error.connection_invalidated:
@@ -27,14 +27,14 @@ def is_of_a_row(error: Exception) -> bool:
 
 
 def refusal(error: Exception) -> Reject | Retry:
-    """What becomes of the message whose row failed so."""
-    reason = f"the database refused the row: {explain(error)}"
+    """The outcome of the message whose row failed."""
+    reason = f"the database rejected the row: {explain(error)}"
     # The row that it refers to may still be on its way.
     return Retry(reason=reason) if _FOREIGN_KEY.intersection(_codes(error)) else Reject(reason)
 
 
 def explain(error: Exception) -> str:
-    """The database's own words, without the statement and its values."""
+    """The database's own message, without the statement and its values."""
     orig = error.orig if isinstance(error, DBAPIError) else error
     return " ".join(str(orig).split()) or type(orig).__name__
 

@@ -1,4 +1,4 @@
-"""Messages become rows: one transaction a batch, and no second row for a message that comes twice."""
+"""Writes messages as rows: one transaction per batch, and no second row for a message that comes twice."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fmq.message import Message
 from fmq.outcome import Reject, Unavailable, batch_handler
-from fmq.settings import HandlerSettings
+from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers.patience import Patience
 from fmq_processor.handlers.sql.database import make_engine
 from fmq_processor.handlers.sql.failure import explain, refusal
@@ -41,7 +41,7 @@ class SqlHandler:
         self._store = store
 
     def setup(self) -> None:
-        """Look at the table. Raises TableUnfit; if the database is down, that is left to the first batch."""
+        """Check the table. Raises TableUnfit. If the database is down, the first batch does it."""
         try:
             self._read_table()
         except SQLAlchemyError as error:
@@ -64,7 +64,7 @@ class SqlHandler:
         except (SQLAlchemyError, TableUnfit) as error:
             self._target = None  # it may be made or altered meanwhile
             self._metrics.unavailable.inc()
-            raise Unavailable(reason=f"the database can't take rows: {explain(error)}") from error
+            raise Unavailable(reason=f"the database accepts no rows: {explain(error)}") from error
 
     def _write_to(self, target: Target, messages: Sequence[Message]) -> Sequence[Exception | None]:
         results: list[Exception | None] = [None] * len(messages)

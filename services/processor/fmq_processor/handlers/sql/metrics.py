@@ -1,4 +1,4 @@
-"""What the handler ``sql`` counts."""
+"""Metrics of the handler ``sql``."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -7,20 +7,22 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class SqlMetrics:
-    """What the handler ``sql`` counts."""
+    """Metrics of the handler ``sql``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.rows = Counter(
             "fmq_sql_rows",
-            "Rows, by result: stored, duplicate (the key was there already) or refused.",
+            "Rows by result: stored, duplicate (the key existed already) or refused.",
             ["result"],
             registry=registry,
         )
         for result in RESULTS:
             self.rows.labels(result)
         self.unavailable = Counter(
-            "fmq_sql_unavailable", "Tries to write that failed because of the database as a whole.", registry=registry
+            "fmq_sql_unavailable",
+            "Writes that failed because of the database, not because of a row.",
+            registry=registry,
         )
         self.write_seconds = Histogram(
-            "fmq_sql_write_seconds", "Time of one successful transaction.", buckets=_SECONDS, registry=registry
+            "fmq_sql_write_seconds", "Duration of a successful transaction.", buckets=_SECONDS, registry=registry
         )

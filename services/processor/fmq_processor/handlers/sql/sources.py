@@ -1,4 +1,4 @@
-"""Where the value of a column comes from: a source such as ``topic.2``, ``json:/temperature`` or ``user:tenant``."""
+"""Sources of column values, such as ``topic.2``, ``json:/temperature`` or ``user:tenant``."""
 
 import json
 import re
@@ -37,7 +37,7 @@ KNOWN = (
 
 
 class Fields:
-    """The values of one message; its payload is read as JSON once, and only if a source asks for it."""
+    """The values of one message. Its payload is parsed as JSON once, and only if a source needs it."""
 
     def __init__(self, message: Message, store: UUID) -> None:
         self.message = message
@@ -45,20 +45,20 @@ class Fields:
 
     @cached_property
     def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
-        """What the processor has decoded the payload to; what is still bytes or text, as JSON. Raises Reject."""
+        """The payload as decoded by the processor; bytes and text are parsed as JSON. Raises Reject."""
         body = self.message.body
         try:
             return json.loads(body) if isinstance(body, bytes | str) else body
         except (ValueError, RecursionError) as error:
-            raise Reject(f"the payload is no JSON: {error}") from error
+            raise Reject(f"the payload is not JSON: {error}") from error
 
 
 Source = Callable[[Fields], object]
-"""Reads a value; None where the message has none. Raises Reject."""
+"""Returns a value, or None if the message has none. Raises Reject."""
 
 
 def parse_source(text: str) -> Source:
-    """Read a source as the user wrote it. Raises ValueError with what would be right."""
+    """Parse a source. Raises ValueError with what is expected."""
     kind, colon, name = text.partition(":")
     if colon and name:
         if kind == "json":
@@ -74,7 +74,7 @@ def parse_source(text: str) -> Source:
         return lambda fields: getattr(fields.message.properties, text)
     plain = _PLAIN.get(text)
     if plain is None:
-        raise ValueError(f"{text!r} is no source: it would be one of {', '.join((*KNOWN, *_PROPERTIES))}")
+        raise ValueError(f"unknown source {text!r}: expected one of {', '.join((*KNOWN, *_PROPERTIES))}")
     return plain
 
 
@@ -98,7 +98,7 @@ def _level(topic: str, number: int) -> str | None:
 
 
 def _steps(path: str) -> Sequence[str]:
-    """The steps of a JSON pointer (RFC 6901: begins with a slash) or of a path with dots."""
+    """The steps of a JSON pointer (RFC 6901: starts with a slash) or of a path with dots."""
     if not path.startswith("/"):
         return path.split(".")
     return [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]

@@ -1,4 +1,4 @@
-"""The user's table as it is now, checked against what it is to be given."""
+"""The user's table, checked against the settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ Row = Mapping[str, object]
 
 
 class TableUnfit(SettingsError):
-    """The table can't take what the settings say."""
+    """The table does not fit the settings."""
 
 
 class Target:
@@ -35,7 +35,7 @@ class Target:
         self.insert = _insert(table, settings, dialect=dialect)
 
     def row(self, message: Message, store: UUID) -> Row:
-        """The row of a message. Raises Reject if it can't be one."""
+        """The row of a message. Raises Reject if it does not fit."""
         fields = Fields(message, store)
         return {one.column: self._value(fields, one, column, convert) for one, column, convert in self._cells}
 
@@ -43,25 +43,25 @@ class Target:
         value = one.source(fields)
         if value is None:
             if one.column in self._key or not column.nullable:
-                raise Reject(f"the column {one.column} needs a value, and the message has none at {one.text}")
+                raise Reject(f"column {one.column} needs a value, but the message has none at {one.text}")
             return None
         try:
             return convert(value)
         except (ValueError, TypeError, ArithmeticError, OSError) as error:
             raise Reject(
-                f"the column {one.column} is {column.type}, and {_shown(value)} ({one.text}) is none: {error}"
+                f"column {one.column} is {column.type}, which can't hold {_shown(value)} ({one.text}): {error}"
             ) from error
 
 
 def read_table(connection: Connection, settings: SqlSettings) -> Target:
-    """Look at the table. Raises TableUnfit with everything that is wrong with it, and what SQLAlchemy raises."""
+    """Examine the table. Raises TableUnfit with all problems, and the exceptions of SQLAlchemy."""
     schema, _, name = settings.sql_table.rpartition(".")
     try:
         table = Table(name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
     except NoSuchTableError:
         raise TableUnfit(
             f"FMQ_SQL_TABLE={settings.sql_table!r}: the database has no such table, or this user can't see it; "
-            "make it first"
+            "create it first"
         ) from None
     problems = [*_problems(table, settings), *_key_problem(inspect(connection), table, settings)]
     if problems:
@@ -81,14 +81,14 @@ def _problems(table: Table, settings: SqlSettings) -> Iterable[str]:
     for one in settings.assignments:
         if one.column not in table.columns:
             yield (
-                f"FMQ_SQL_COLUMNS names {one.column}, and the table has no such column: "
+                f"FMQ_SQL_COLUMNS has {one.column}, but the table has no such column: "
                 f"it has {', '.join(column.name for column in table.columns)}"
             )
         elif table.columns[one.column].computed is not None:
-            yield f"FMQ_SQL_COLUMNS names {one.column}, which the database computes by itself"
+            yield f"FMQ_SQL_COLUMNS has {one.column}, which the database computes"
     for column in table.columns:
         if column.name not in named and _needs_a_value(column):
-            yield f"the column {column.name} needs a value and has no default, and FMQ_SQL_COLUMNS does not name it"
+            yield f"column {column.name} needs a value and has no default, but FMQ_SQL_COLUMNS lacks it"
 
 
 def _needs_a_value(column: Column[Any]) -> bool:
@@ -114,7 +114,7 @@ def _key_problem(inspector: Inspector, table: Table, settings: SqlSettings) -> I
 
 
 def _insert(table: Table, settings: SqlSettings, *, dialect: str) -> Insert:
-    """Adds rows whose key is new, and passes over the others."""
+    """Inserts rows whose key is new and skips the others."""
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing(index_elements=settings.sql_key)
     return sqlite.insert(table).on_conflict_do_nothing(index_elements=settings.sql_key)

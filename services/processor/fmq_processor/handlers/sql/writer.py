@@ -1,4 +1,4 @@
-"""Writes rows in one transaction; if some are refused, finds them, so that the others are stored."""
+"""Writes rows in one transaction. If some are refused, finds them and stores the others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from fmq_processor.handlers.sql.table import Row
 
 
 class Written(NamedTuple):
-    """What became of the rows. ``refused``: by position; ``stored`` were new, the rest were there already."""
+    """The result of a write. ``refused`` are errors by position; ``stored`` rows were new, the others existed already."""
 
     stored: int
     refused: dict[int, Exception]
@@ -19,7 +19,7 @@ class Written(NamedTuple):
 def write(engine: Engine, insert: Insert, rows: Sequence[Row]) -> Written:
     """Store ``rows`` in one transaction, except those that the database refuses.
 
-    Raises whatever is not the fault of a row; nothing is stored then, or everything (if the answer to the commit was lost).
+    Raises every error that is not caused by a row. Then nothing is stored, or everything if the answer to the commit was lost.
     """
     try:
         with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Sends requests over kept-alive connections, and tells an unreachable target from a bad answer."""
+"""Sends requests over persistent connections, and distinguishes an unreachable target from a bad answer."""
 
 import asyncio
 import io
@@ -14,7 +14,7 @@ from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
 from yarl import URL
 
 from fmq.outcome import Reject, Retry, Unavailable
-from fmq.tls import TlsFiles, explain_tls, take_failure
+from fmq.service.tls import TlsFiles, explain_tls, take_failure
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.handlers.webhook.policy import Answer
 from fmq_processor.handlers.webhook.settings import WebhookSettings
@@ -23,7 +23,7 @@ _FOLLOWED = frozenset({301, 302, 307, 308})
 _MOST_READ = 64 * 1024  # of an answer's body; with more to come, its connection is closed
 _EXCERPT = 200
 _LARGE = 1024 * 1024
-"""Beyond it, aiohttp wants a body as a file, so that the event loop is not held up."""
+"""A larger body goes to aiohttp as a file, so that it does not block the event loop."""
 
 
 @dataclass(slots=True)
@@ -31,9 +31,9 @@ class _Progress:
     """How far a request has come."""
 
     reused: bool = False
-    """It went out on a connection that was there before."""
+    """It was sent on a connection that existed before."""
     answer: Answer | None = None
-    """The status has come, and perhaps not all of the body."""
+    """The status has arrived, but perhaps not the whole body."""
 
 
 class Client:
@@ -48,7 +48,7 @@ class Client:
 
     @property
     def target(self) -> str:
-        """Scheme, host and port: what may be shown of the URL."""
+        """Scheme, host and port, the part of the URL that may be shown."""
         return str(self._url.origin())
 
     async def start(self) -> None:
@@ -73,7 +73,7 @@ class Client:
         await self._session.close()
 
     async def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """One delivery. Raises Unavailable if the target can't be reached, Retry if no proper answer came."""
+        """One delivery. Raises Unavailable if the target was not reached, Retry without a proper answer."""
         seconds, progress = self._settings.webhook_timeout, _Progress()
         try:
             async with asyncio.timeout(seconds):
@@ -136,7 +136,7 @@ async def _note_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: An
 
 
 async def _excerpt(response: aiohttp.ClientResponse) -> str:
-    """The beginning of the body as one line. The status has come, so a body that breaks off does no harm."""
+    """The beginning of the body in one line. The status is known, so an incomplete body does no harm."""
     data = b""
     try:
         while len(data) < _MOST_READ and (chunk := await response.content.read(_MOST_READ - len(data))):
@@ -154,14 +154,14 @@ def _one_line(text: str) -> str:
 
 
 def _next(url: URL, answer: Answer) -> URL:
-    """Where a redirect leads. Raises Reject if nobody should go there."""
+    """The target of a redirect. Raises Reject if it must not be followed."""
     try:
         target = url.join(URL(answer.location or ""))
         shown = str(target.origin())
     except ValueError:
-        raise Reject(f"HTTP {answer.status}: it leads to something that is no URL of a server") from None
+        raise Reject(f"HTTP {answer.status}: it redirects to something that is not the URL of a server") from None
     if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
-        raise Reject(f"HTTP {answer.status}: it leads from {url.origin()} to {shown}, which is not followed")
+        raise Reject(f"HTTP {answer.status}: it redirects from {url.origin()} to {shown}, which is not followed")
     # A user that the redirect itself names is ignored, as browsers do.
     target = target.with_user(None)
     return target.with_user(url.user).with_password(url.password) if target.origin() == url.origin() else target
@@ -174,21 +174,21 @@ def _explained(url: URL, error: aiohttp.ClientError, context: ssl.SSLContext) ->
         return Unavailable(reason=explain_tls(tls, str(target)))
     match error:
         case aiohttp.ClientConnectorError():
-            return Unavailable(reason=f"{target} can't be reached: {error.os_error.strerror or error.os_error}")
+            return Unavailable(reason=f"{target} was not reached: {error.os_error.strerror or error.os_error}")
         case aiohttp.ConnectionTimeoutError():
-            return Unavailable(reason=f"{target} can't be reached: it took too long to connect")
+            return Unavailable(reason=f"{target} was not reached: connecting took too long")
         case aiohttp.ServerTimeoutError():
             return Unavailable(reason=f"{target} was silent for too long")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return Retry(reason=f"{target} closed the connection and gave no answer")
         case aiohttp.ClientResponseError():
-            return Retry(reason=_one_line(f"{target} answered what is no HTTP: {error.message}"))
+            return Retry(reason=_one_line(f"{target} did not answer with HTTP: {error.message}"))
         case _:
             return Retry(reason=f"{target} gave no proper answer: {type(error).__name__}")
 
 
 def _tls_error(error: aiohttp.ClientError, context: ssl.SSLContext) -> ssl.SSLError | None:
-    """What TLS failed with, if it has: asyncio reports a refusal that comes after the handshake as a closed connection."""
+    """The TLS failure, if any: asyncio reports a rejection after the handshake as a closed connection."""
     late = take_failure(context)
     known = (getattr(error, "certificate_error", None), getattr(error, "os_error", None), late)
     return next((one for one in known if isinstance(one, ssl.SSLError)), None)

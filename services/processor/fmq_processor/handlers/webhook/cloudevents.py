@@ -23,14 +23,14 @@ class Events:
         self._source = source
 
     def binary(self, message: Message, unique: UUID) -> Envelope:
-        """Attributes in headers, the payload as it is."""
+        """Attributes in headers, the payload as the body."""
         if _is_structured(message):
             return _as_it_is(message)
         headers = {f"ce-{name}": header_text(value) for name, value in self._attributes(message, unique).items()}
         return Envelope(message.payload, headers | {"content-type": _Data(message).media_type})
 
     def structured(self, message: Message, unique: UUID) -> Envelope:
-        """Attributes and payload in one JSON object. A payload that is JSON stands in it letter by letter."""
+        """Attributes and payload in one JSON object. A JSON payload is copied into it unchanged."""
         if _is_structured(message):
             return _as_it_is(message)
         data = _Data(message)
@@ -66,7 +66,7 @@ def _as_it_is(message: Message) -> Envelope:
 
 
 class _Data:
-    """A payload, what it is, and how it stands in a JSON event (JSON format, section 3.1)."""
+    """A payload, its type, and its form in a JSON event (JSON format, section 3.1)."""
 
     def __init__(self, message: Message) -> None:
         self._payload = message.payload
@@ -97,4 +97,4 @@ def _is_json(text: str) -> bool:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")  # Python takes NaN and Infinity
+    raise ValueError(f"{name} is not JSON")  # Python takes NaN and Infinity

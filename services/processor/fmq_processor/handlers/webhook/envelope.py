@@ -16,7 +16,7 @@ _TRACE = ("traceparent", "tracestate")
 
 
 class Envelope(NamedTuple):
-    """What is sent. The names of headers are in lower case."""
+    """A request. The names of headers are in lower case."""
 
     body: bytes
     headers: dict[str, str]
@@ -33,7 +33,7 @@ def as_json(message: Message, unique: UUID) -> Envelope:  # noqa: ARG001 - as ab
 
 
 def about(message: Message) -> dict[str, str]:
-    """Headers that tell of the message, and hand its trace on."""
+    """Headers that describe the message and pass on its trace."""
     headers = {
         "fmq-topic": header_text(message.topic),
         "fmq-queue": header_text(message.queue),
@@ -51,13 +51,13 @@ def about(message: Message) -> dict[str, str]:
 
 
 def content_type(message: Message) -> str | None:
-    """The MQTT 5 content type, if it is one that a header takes."""
+    """The MQTT 5 content type, if it is valid in a header."""
     value = message.properties.content_type
     return value if value is not None and _MEDIA_TYPE.fullmatch(value) else None
 
 
 def received_at(message: Message) -> str | None:
-    """As RFC 3339, in UTC; None if it is no date."""
+    """The time as RFC 3339 in UTC; None if it is not a date."""
     try:
         return datetime.fromtimestamp(message.received_at, UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
@@ -65,7 +65,7 @@ def received_at(message: Message) -> str | None:
 
 
 def header_text(text: str) -> str:
-    """Any text as the value of a header: per cent, UTF-8 and two digits for all but what ASCII prints.
+    """Any text as the value of a header: percent-encoded UTF-8, except printable ASCII.
 
     As the HTTP binding of CloudEvents 1.0.2 has it, section 3.1.3.2: also for spaces, double quotes and per cents.
     """

@@ -1,4 +1,4 @@
-"""Each message becomes a request, and the answer says what becomes of the message."""
+"""Sends each message as a request. The answer decides the outcome."""
 
 import asyncio
 from typing import ClassVar
@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message, unique_id
-from fmq.settings import HandlerSettings
-from fmq.tls import TlsFiles
+from fmq.service.settings import HandlerSettings
+from fmq.service.tls import TlsFiles
 from fmq_processor.handlers.webhook import envelope
 from fmq_processor.handlers.webhook.client import Client
 from fmq_processor.handlers.webhook.cloudevents import Events
@@ -57,7 +57,7 @@ class WebhookHandler:
         }[self._settings.webhook_body]
 
     async def setup(self) -> None:
-        """Make ready to send."""
+        """Open the client."""
         await self._client.start()
 
     async def handle(self, message: Message) -> None:

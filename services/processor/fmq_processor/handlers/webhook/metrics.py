@@ -1,4 +1,4 @@
-"""What the webhook handler counts."""
+"""Metrics of the handler ``webhook``."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -7,18 +7,18 @@ STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")
 
 
 class WebhookMetrics:
-    """Made once a registry."""
+    """Metrics of the handler ``webhook``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "fmq_webhook_requests",
-            "Requests by the class of their answer's status; none: there was no answer.",
+            "Requests by the status class of their answer; none: without an answer.",
             ["status"],
             registry=registry,
         )
         self.request_seconds = Histogram(
             "fmq_webhook_request_seconds",
-            "Time from the start of a request to the end of its answer.",
+            "Duration from the start of a request to the end of its answer.",
             buckets=_SECONDS,
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""What an answer means for its message. Pure."""
+"""The outcome of an answer."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -13,7 +13,7 @@ _RETRY = frozenset({408, 425})
 
 
 class Answer(NamedTuple):
-    """What came back: ``retry_after`` as it stood in the header, ``excerpt`` of the body, where a redirect leads."""
+    """An answer: its header Retry-After, an excerpt of its body, and the target of a redirect."""
 
     status: int
     retry_after: str | None = None
@@ -22,9 +22,9 @@ class Answer(NamedTuple):
 
 
 def judge(answer: Answer, *, now: float, longest: float, known: bool = False) -> None:
-    """Return if the message is done. ``now`` is in Unix seconds, ``longest`` caps what Retry-After says.
+    """Return if the message is done. ``now`` is in Unix seconds, ``longest`` limits Retry-After.
 
-    ``known``: the request says who sends it. Then a 403 may mean a secret that is just being replaced.
+    ``known``: the request identifies its sender. Then a 403 may come from a secret that is being replaced.
     Raises Unavailable (401, 429, 502, 503, 504), Retry (408, 425, other 5xx, 403 if ``known``) and Reject (all others).
     """
     status = answer.status
@@ -32,7 +32,7 @@ def judge(answer: Answer, *, now: float, longest: float, known: bool = False) ->
         return
     reason = f"HTTP {status}{_phrase(status)}" + (f": {answer.excerpt}" if answer.excerpt else "")
     if status in REDIRECTS:
-        raise Reject(f"{reason} (redirects are followed as FMQ_WEBHOOK_REDIRECTS says)")
+        raise Reject(f"{reason} (FMQ_WEBHOOK_REDIRECTS limits redirects)")
     after = seconds_of(answer.retry_after, now=now)
     if after is not None:
         after = min(after, longest)

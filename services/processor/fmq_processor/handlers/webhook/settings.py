@@ -1,4 +1,4 @@
-"""What the webhook handler is told."""
+"""Settings of the handler ``webhook``."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr, ValidationInfo, field_validator
 
-from fmq.settings import HandlerSettings, setting
+from fmq.service.settings import HandlerSettings, setting
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token: RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -26,7 +26,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 def parse_headers(value: object) -> object:
-    """Pairs of names (lower case) and values out of a JSON object. Raises ValueError with what is wrong."""
+    """Pairs of names (lower case) and values from a JSON object. Raises ValueError with the reason."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -34,23 +34,23 @@ def parse_headers(value: object) -> object:
     try:
         parsed = json.loads(value)
     except ValueError:
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it is not JSON") from None
     if not isinstance(parsed, dict) or not all(isinstance(one, str) for one in parsed.values()):
-        raise ValueError("it is no JSON object of strings")
+        raise ValueError("it is not a JSON object of strings")
     for name, text in parsed.items():
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a header")
+            raise ValueError(f"{name!r} is not the name of a header")
         if _OURS.fullmatch(name):
-            raise ValueError(f"the header {name} is set by the handler itself")
+            raise ValueError(f"the handler itself sets the header {name}")
         if not _VALUE.fullmatch(text):
             raise ValueError(f"the value of the header {name} is not printable ASCII")
     if len({name.lower() for name in parsed}) < len(parsed):
-        raise ValueError("a header stands in it twice")
+        raise ValueError("it has a header twice")
     return tuple((name.lower(), text) for name, text in parsed.items())
 
 
 def parse_secrets(text: str) -> tuple[bytes, ...]:
-    """The keys of Standard Webhooks secrets, which have spaces or commas between. Raises ValueError, and shows none.
+    """The keys of Standard Webhooks secrets, separated by spaces or commas. Raises ValueError, which shows no key.
 
     A key has 24 to 64 bytes: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
@@ -60,9 +60,9 @@ def parse_secrets(text: str) -> tuple[bytes, ...]:
         try:
             key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except (binascii.Error, ValueError):
-            raise ValueError(f"number {number} is not whsec_ and base64") from None
+            raise ValueError(f"key {number} is not whsec_ followed by base64") from None
         if len(key) not in _KEY_BYTES:
-            raise ValueError(f"the key of number {number} has {len(key)} bytes, not 24 to 64")
+            raise ValueError(f"key {number} has {len(key)} bytes, not 24 to 64")
         keys.append(key)
     return tuple(keys)
 
@@ -72,88 +72,98 @@ class WebhookSettings(HandlerSettings):
 
     webhook_url: str = setting(
         ...,
-        about="Where messages are sent. Once it is accepted, logs and reasons show no more of it than scheme, host and port.",
-        right="https://host/path or http://host:8080/path",
+        about="URL to send messages to. Logs and reasons show only its scheme, host and port.",
+        expected="https://host/path or http://host:8080/path",
         is_capability=True,
     )
     webhook_method: Literal["POST", "PUT", "PATCH"] = setting(
-        "POST", about="The method of the requests.", right="POST, PUT or PATCH"
+        "POST", about="Method of the requests.", expected="POST, PUT or PATCH"
     )
     webhook_body: Literal["raw", "json", "cloudevents", "cloudevents-binary"] = setting(
         "raw",
-        about="What is sent. raw: the payload as it is; json: the message as JSON; cloudevents: a CloudEvents 1.0 event in "
+        about="Format of the requests. raw: the payload; json: the message as JSON; cloudevents: a CloudEvents 1.0 event in "
         "structured mode; cloudevents-binary: in binary mode.",
-        right="raw, json, cloudevents or cloudevents-binary",
+        expected="raw, json, cloudevents or cloudevents-binary",
     )
     webhook_headers: Annotated[Headers, BeforeValidator(parse_headers)] = setting(
-        (), about="More headers for each request.", right='a JSON object of strings, such as {"X-Tenant": "blue"}'
+        (),
+        about="Additional headers of each request.",
+        expected='a JSON object of strings, such as {"X-Tenant": "blue"}',
     )
     webhook_secret_headers: SecretStr | None = setting(
         None,
-        about="The same for headers with secrets, such as Authorization.",
-        right='a JSON object of strings, such as {"Authorization": "Bearer …"}',
+        about="Additional headers with secrets, such as Authorization.",
+        expected='a JSON object of strings, such as {"Authorization": "Bearer …"}',
     )
     webhook_secrets: SecretStr | None = setting(
         None,
-        about="Secrets to sign with after Standard Webhooks; while they are changed, the new and the old one.",
-        right="whsec_ and 24 to 64 bytes in base64; several with spaces between",
+        about="Secrets to sign requests with, by Standard Webhooks. During a rotation, the new and the old one.",
+        expected="whsec_ and 24 to 64 bytes in base64; several are separated by spaces",
     )
     webhook_timeout: float = setting(
         15.0,
-        about="How long one delivery may take as a whole; less than FMQ_HANDLER_TIMEOUT.",
-        right="seconds above 0, such as 15",
+        about="Seconds that a delivery may take in all. Must be less than FMQ_HANDLER_TIMEOUT.",
+        expected="a number of seconds above 0, such as 15",
         gt=0,
         le=86_400,
     )
     webhook_connect_timeout: float = setting(
-        5.0, about="How long connecting may take, TLS included.", right="seconds above 0, such as 5", gt=0, le=86_400
+        5.0,
+        about="Seconds that connecting may take, including TLS.",
+        expected="a number of seconds above 0, such as 5",
+        gt=0,
+        le=86_400,
     )
     webhook_read_timeout: float = setting(
-        10.0, about="How long the target may be silent.", right="seconds above 0, such as 10", gt=0, le=86_400
+        10.0,
+        about="Seconds that the target may be silent.",
+        expected="a number of seconds above 0, such as 10",
+        gt=0,
+        le=86_400,
     )
     webhook_retry_after_maximum: float = setting(
         3600.0,
-        about="The longest wait that the target can ask for by Retry-After.",
-        right="seconds, 0 or more, such as 3600",
+        about="Maximum wait in seconds that the target can ask for by Retry-After.",
+        expected="a number of seconds, 0 or more, such as 3600",
         ge=0,
         le=604_800,
     )
     webhook_redirects: int = setting(
         0,
-        about="How many redirects in a row to follow (301, 302, 307 and 308, by the same method with the same body).",
-        right="a number from 0 to 10",
+        about="Maximum number of redirects to follow in a row (301, 302, 307 and 308, with the same method and body).",
+        expected="a whole number from 0 to 10",
         ge=0,
         le=10,
     )
     webhook_rate: float = setting(
         0.0,
-        about="The most messages a second that this processor sends; 0: no limit.",
-        right="a number, 0 or more, such as 50",
+        about="Maximum number of requests per second of this processor; 0: no limit.",
+        expected="a number, 0 or more, such as 50",
         ge=0,
         allow_inf_nan=False,
     )
     webhook_event_type: str = setting(
         "fmq.message",
-        about="The attribute type of CloudEvents.",
-        right="a name such as com.example.reading",
+        about="Attribute type of CloudEvents.",
+        expected="a name such as com.example.reading",
         min_length=1,
     )
     webhook_event_source: str = setting(
         "",
-        about="Their attribute source. By default urn:uuid: and the identity of the store.",
-        right="a URI such as https://example.com/plant-7",
+        about="Attribute source of CloudEvents. Default: urn:uuid: and the identity of the store.",
+        expected="a URI such as https://example.com/plant-7",
         pattern=r"^[!-~]*$",
     )
     webhook_ca_file: Path | None = setting(
-        None, about="The CA that signed the target's certificate (PEM); by default the system's.", right="a PEM file"
+        None, about="CA certificates that verify the target (PEM). Default: those of the system.", expected="a PEM file"
     )
     webhook_cert_file: Path | None = setting(
-        None, about="The client's own certificate (PEM).", right="a PEM file, with its key in FMQ_WEBHOOK_KEY_FILE"
+        None, about="Client certificate (PEM).", expected="a PEM file, with its key in FMQ_WEBHOOK_KEY_FILE"
     )
     webhook_key_file: Path | None = setting(
         None,
-        about="The key of that certificate (PEM, not encrypted).",
-        right="a PEM file beside FMQ_WEBHOOK_CERT_FILE, or neither",
+        about="Key of the client certificate (PEM, not encrypted).",
+        expected="a PEM file, together with FMQ_WEBHOOK_CERT_FILE, or neither",
     )
 
     @field_validator("webhook_url")
@@ -163,13 +173,13 @@ class WebhookSettings(HandlerSettings):
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise ValueError("its host or port can't be read") from None
+            raise ValueError("its host or port is invalid") from None
         if parts.scheme not in ("http", "https"):
-            raise ValueError("it starts with neither https:// nor http://")
+            raise ValueError("it must start with https:// or http://")
         if not parts.hostname or port == 0:
-            raise ValueError("it names no host" if port != 0 else "0 is no port")
+            raise ValueError("it has no host" if port != 0 else "0 is no port")
         if parts.fragment or not url.isprintable() or " " in url:
-            raise ValueError("there is something in it that is not sent")
+            raise ValueError("it has a part that is never sent")
         return url
 
     @field_validator("webhook_secret_headers")
@@ -179,11 +189,9 @@ class WebhookSettings(HandlerSettings):
         known = {name for name, _ in info.data.get("webhook_headers", ())}
         twice = known & {name for name, _ in parsed}
         if twice:
-            raise ValueError(f"FMQ_WEBHOOK_HEADERS has the header {min(twice)} too")
+            raise ValueError(f"FMQ_WEBHOOK_HEADERS also has the header {min(twice)}")
         if urlsplit(info.data.get("webhook_url", "")).username and "authorization" in known | {n for n, _ in parsed}:
-            raise ValueError(
-                "FMQ_WEBHOOK_URL has a user name, and there is a header Authorization: one of them is enough"
-            )
+            raise ValueError("FMQ_WEBHOOK_URL has a user name, and there is a header Authorization: use only one")
         return value
 
     @field_validator("webhook_secrets")
@@ -209,12 +217,12 @@ class WebhookSettings(HandlerSettings):
 
     @property
     def secret_headers(self) -> Headers:
-        """The headers that nobody may see, as pairs."""
+        """The secret headers, as pairs."""
         return _secret_headers(self.webhook_secret_headers)
 
     @property
     def known(self) -> bool:
-        """Whether requests say who sends them: by a secret header, a signature or a certificate."""
+        """Whether requests identify their sender by a secret header, a signature or a certificate."""
         return any((self.webhook_secret_headers, self.webhook_secrets, self.webhook_cert_file))
 
     @property
@@ -223,12 +231,12 @@ class WebhookSettings(HandlerSettings):
         return parse_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else ()
 
     def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:
-        """A delivery has to end before it is cancelled, also the one that waits longest for its turn."""
+        """A delivery has to end before it is cancelled, even the one with the longest wait for its turn."""
         if not seconds:
             return ()
         if self.webhook_timeout >= seconds:
             problem = f"FMQ_WEBHOOK_TIMEOUT={self.webhook_timeout:g}: calls end after FMQ_HANDLER_TIMEOUT={seconds:g} s"
-            return (f"{problem}; it would be less than that",)
+            return (f"{problem}; expected less than that",)
         wait = calls / self.webhook_rate if self.webhook_rate else 0.0
         if wait + self.webhook_timeout <= seconds:
             return ()
@@ -238,7 +246,7 @@ class WebhookSettings(HandlerSettings):
         )
         most = math.floor((seconds - self.webhook_timeout) * self.webhook_rate)
         right = f"an FMQ_CONCURRENCY of {most} or less" if most else "a longer FMQ_HANDLER_TIMEOUT"
-        return (f"{problem}; right would be {right}",)
+        return (f"{problem}; expected {right}",)
 
 
 def _secret_headers(value: SecretStr | None) -> Headers:

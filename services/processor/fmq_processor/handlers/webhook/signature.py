@@ -1,4 +1,4 @@
-"""Signatures after Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks (symmetric, ``v1``)."""
+"""Signatures by Standard Webhooks, https://github.com/standard-webhooks/standard-webhooks (symmetric, ``v1``)."""
 
 import base64
 import hashlib
@@ -8,11 +8,11 @@ from uuid import UUID
 
 
 def webhook_id(unique: UUID) -> str:
-    """What tells the receiver that it has had a message before. Without a dot: dots part what is signed."""
+    """The id by which a receiver recognises a repeated message. Without a dot, since dots separate the signed parts."""
     return f"msg_{unique.hex}"
 
 
 def sign(keys: Sequence[bytes], *, identity: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature``: one signature a key, spaces between. ``timestamp`` is in Unix seconds."""
+    """The header ``webhook-signature``: one signature per key, separated by spaces. ``timestamp`` is in Unix seconds."""
     signed = b"%s.%d.%s" % (identity.encode("ascii"), timestamp, body)
     return " ".join(f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}" for key in keys)

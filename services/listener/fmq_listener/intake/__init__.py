@@ -1,0 +1,1 @@
+"""From a batch of messages to a commit and its acknowledgement."""

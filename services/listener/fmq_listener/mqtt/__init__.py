@@ -1,0 +1,1 @@
+"""One MQTT session: the connection, its subscriptions, its acknowledgements."""

@@ -1,0 +1,1 @@
+"""Packets, taken apart and made into messages."""

@@ -1,0 +1,1 @@
+"""Which filters the broker has granted, and which of them are to go."""

@@ -1,0 +1,1 @@
+"""The worker: claims, hands out, collects and settles."""

@@ -1,0 +1,123 @@
+"""Counts and logs what happened to messages, after it has happened."""
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+from fmq.clock import Clock
+from fmq.message import Claim
+from fmq.outcome import Dead, GiveBack, RetryLater, Settlement
+from fmq.service.log import shorten
+from fmq.service.metrics import ProcessorMetrics, observe_many
+from fmq_processor.engine.outbox import Committed
+from fmq_processor.engine.summary import Summary
+from fmq_processor.engine.verdict import FAILED, Kind, Verdict
+from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
+from fmq_processor.job import Finished, Job
+
+_log = logging.getLogger(__name__)
+_DONE = Kind.DONE  # looked up for each message
+_DEAD_LINES = 10
+"""Log lines about single dead letters between two summaries."""
+
+
+class Accounting:
+    """Metrics and logs of handled messages."""
+
+    def __init__(
+        self,
+        metrics: ProcessorMetrics,
+        *,
+        summary: Summary,
+        limit: DeadLetterLimit,
+        clock: Clock,
+        on_delay: Callable[[float], None],
+    ) -> None:
+        """``on_delay`` receives each delay after which a message is due again."""
+        self._metrics = metrics
+        self.summary = summary
+        self._limit = limit
+        self._clock = clock
+        self._on_delay = on_delay
+
+    def ended(self, calls: Sequence[Finished]) -> None:
+        """Observe how long calls took, and how long their messages waited for them."""
+        to_wall = self._clock.wall() - time.perf_counter()
+        handled: dict[str, list[float]] = defaultdict(list)
+        waited: dict[str, list[float]] = defaultdict(list)
+        for job, _, began, end in calls:
+            queue = job.claims[0].message.queue
+            handled[queue].append(end - began)
+            began_at = began + to_wall
+            for claim in job.claims:
+                if not claim.message.retry_count:
+                    waited[queue].append(max(0.0, began_at - claim.message.received_at))
+        for queue, seconds in handled.items():
+            observe_many(self._metrics.handle_seconds.labels(queue), seconds)
+        for queue, seconds in waited.items():
+            observe_many(self._metrics.wait_seconds.labels(queue), seconds)
+
+    def timed_out(self, job: Job) -> None:
+        """Count the messages of a call that timed out."""
+        self._metrics.timeouts.labels(job.claims[0].message.queue).inc(len(job.claims))
+
+    def committed(self, commit: Committed) -> None:
+        """Count and log what a commit settled."""
+        self._metrics.settle_seconds.observe(commit.seconds)
+        for queue, count in Counter(claim.message.queue for claim in commit.stale).items():
+            self._metrics.stale_settlements.labels(queue).inc(count)
+        done: dict[str, list[float]] = defaultdict(list)
+        for verdict in commit.effective:
+            claim, settlement, kind, _ = verdict
+            if kind is _DONE:
+                message = claim.message
+                done[message.queue].append(message.received_at)
+            elif kind in FAILED:
+                self._failed(verdict)
+            elif kind is Kind.POSTPONED:
+                self._on_delay(_delay(settlement))
+            elif kind is not Kind.GIVEN_BACK:
+                self._metrics.processed.labels(claim.message.queue, kind).inc()
+                self.summary.count(kind)
+        self._done(done)
+
+    def _done(self, received: dict[str, list[float]]) -> None:
+        now = self._clock.wall()
+        for queue, times in received.items():
+            self._metrics.processed.labels(queue, Kind.DONE).inc(len(times))
+            observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in times])
+            self._metrics.last_done.labels(queue).set(now)
+            self.summary.count(Kind.DONE, len(times))
+            self._limit.done(queue, len(times))
+
+    def _failed(self, verdict: Verdict) -> None:
+        claim, settlement, kind, reason = verdict
+        message, metrics = claim.message, self._metrics
+        metrics.failures.labels(message.queue).inc()
+        metrics.processed.labels(message.queue, kind).inc()
+        self.summary.count(kind)
+        known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
+        match settlement:
+            case Dead(cause=cause):
+                metrics.dead_lettered.labels(message.queue, cause).inc()
+                self._log_dead(claim, reason, known)
+                return
+            case RetryLater(cause=cause):
+                metrics.retries.labels(message.queue, cause).inc()
+        delay = _delay(settlement)
+        self._on_delay(delay)
+        text = "Attempt %d of message %d failed; next attempt in %.1f s: %s"
+        _log.debug(text, claim.attempt, message.id, delay, reason, extra=known)
+
+    def _log_dead(self, claim: Claim, reason: str, known: dict[str, object]) -> None:
+        """Log the first few of each summary's period. The summary counts them all."""
+        if self.summary.dead <= _DEAD_LINES:
+            first_line, queue = reason.partition("\n")[0], shorten(claim.message.queue)
+            _log.warning("Message %d of %s moved to dead letters: %s", claim.message.id, queue, first_line, extra=known)
+        elif self.summary.dead == _DEAD_LINES + 1:
+            _log.warning("More messages moved to dead letters. The next summary counts them; fmq dead list shows them")
+
+
+def _delay(settlement: Settlement) -> float:
+    return (settlement.delay or 0.0) if isinstance(settlement, RetryLater | GiveBack) else 0.0

@@ -1,0 +1,70 @@
+"""Whether messages may be claimed now, and how many: the guards have their say here."""
+
+from collections.abc import Iterator, Sequence
+
+from fmq.message import Claim
+from fmq_processor.engine.limits import Limits
+from fmq_processor.engine.queues import Queues
+from fmq_processor.guards.circuit_breaker import Breaker
+from fmq_processor.guards.pausing import Pausing
+from fmq_processor.guards.store_gate import Gate
+
+
+class Claiming:
+    """Claims from the queues while the store, the circuit breaker and the limits allow it."""
+
+    def __init__(self, *, queues: Queues, gate: Gate, breaker: Breaker, pausing: Pausing, limits: Limits) -> None:
+        self._queues = queues
+        self._gate = gate
+        self._breaker = breaker
+        self._pausing = pausing
+        self._limits = limits
+        self._probe_at = 0.0
+
+    @property
+    def store_is_open(self) -> bool:
+        """Whether a call to the store would be tried now."""
+        return self._gate.is_open
+
+    def reopen_store(self) -> None:
+        """Let the next call to the store through, however recently one failed."""
+        self._gate.try_now()
+
+    def look_within(self, seconds: float) -> None:
+        """Look for messages again in ``seconds`` at the latest."""
+        self._queues.look_within(seconds)
+
+    def should_give_back(self) -> bool:
+        """Whether the circuit has just opened or a queue was just paused: nothing more should start."""
+        return self._breaker.has_opened() | self._pausing.step()
+
+    def take(self, room: int, room_bytes: int) -> Iterator[Sequence[Claim]]:
+        """Claim up to ``room`` messages of ``room_bytes`` in all; with an open circuit at most one, as a probe."""
+        is_open = self._breaker.is_open
+        if room <= 0 or room_bytes <= 0 or (is_open and not self._may_probe()):
+            return
+        if not self._gate.is_open or not self._queues.due():
+            return
+        room = 1 if is_open else room
+        most = self._limits.batch if self._limits.is_batch else room
+        for claims in self._queues.take(room, most=most, most_bytes=room_bytes):
+            self._pausing.lent(claims[0].message.queue)
+            yield claims
+
+    def begin_probe(self, claim: Claim) -> None:
+        """Note that ``claim`` is about to be handled: with an open circuit it is the probe."""
+        if self._breaker.is_open:
+            self._breaker.begin_probe(claim.message)
+
+    def not_tried(self, claims: Sequence[Claim]) -> None:
+        """Note that messages go back without an attempt, so that they say nothing about the target."""
+        for claim in claims:
+            self._breaker.inconclusive(claim.message)
+
+    def _may_probe(self) -> bool:
+        if not self._breaker.may_probe:
+            return False
+        if self._probe_at != self._breaker.probe_at:
+            self._probe_at = self._breaker.probe_at
+            self._queues.look_within(0)
+        return True

@@ -1,0 +1,73 @@
+"""What a worker has claimed and not settled."""
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import Gauge
+
+from fmq.message import Claim
+from fmq_processor.job import Job
+
+
+class InHand:
+    """The jobs of claimed messages, and the count of all messages that are claimed and not settled.
+
+    It alone changes the gauge fmq_in_progress.
+    """
+
+    def __init__(self, in_progress: Gauge) -> None:
+        self._in_progress = in_progress
+        self._jobs: set[Job] = set()
+        self.messages = 0
+        """Messages that are claimed and not settled, those that wait for their commit included."""
+        self.bytes = 0
+        """The memory of the messages of all jobs."""
+        self.suspect: Job | None = None
+        """A job that must run alone. It waits until nothing else is in hand."""
+        self.suspect_runs = False
+
+    def __len__(self) -> int:
+        """The number of jobs."""
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(tuple(self._jobs))
+
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The claims of all jobs."""
+        return [claim for job in self._jobs for claim in job.claims]
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Count messages of one queue that have just been claimed."""
+        self.messages += len(claims)
+        self._in_progress.labels(claims[0].message.queue).inc(len(claims))
+
+    def gone(self, queue: str, count: int) -> None:
+        """Count messages of ``queue`` that are settled, or that are left to their leases."""
+        self.messages -= count
+        self._in_progress.labels(queue).dec(count)
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Take jobs whose messages were claimed."""
+        self._jobs.update(jobs)
+        self.bytes += sum([job.size for job in jobs])
+
+    def drop(self, job: Job) -> bool:
+        """Let go of a job that has ended or will not start. Its messages stay counted until they are settled.
+
+        Returns False if it was not in hand.
+        """
+        if job not in self._jobs:
+            return False
+        self._jobs.remove(job)
+        self.bytes -= job.size
+        if job is self.suspect:
+            self.suspect, self.suspect_runs = None, False
+        return True
+
+    def waiting_suspect(self) -> Job | None:
+        """The suspect that has not started."""
+        return None if self.suspect_runs else self.suspect

@@ -1,0 +1,136 @@
+"""Which queue to claim from next, and when to look again."""
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from fmq.clock import Clock
+from fmq.errors import StoreUnavailable, UnknownQueue
+from fmq.message import Claim
+from fmq.service.log import shorten
+from fmq.store.roles import Lending
+from fmq.topics import QUARANTINE
+from fmq_processor.guards.store_gate import Gate
+from fmq_processor.job import size_of
+
+_log = logging.getLogger(__name__)
+_REFRESH_SECONDS = 1.0
+SHORTEST_SLEEP = 0.01
+"""Seconds after which an idle worker looks again if FMQ_SLEEP is 0."""
+
+
+class Queues:
+    """Claims from the queues in turn."""
+
+    def __init__(
+        self,
+        *,
+        store: Lending,
+        gate: Gate,
+        clock: Clock,
+        wanted: Sequence[str] = (),
+        sleep: float = 1.0,
+        lease: float = 60.0,
+        ordered: bool = False,
+        on_new: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found."""
+        self._store = store
+        self._gate = gate
+        self._clock = clock
+        self._wanted = tuple(dict.fromkeys(wanted))
+        self._sleep = max(sleep, SHORTEST_SLEEP)
+        self._lease = lease
+        self._ordered = ordered
+        self._on_new = on_new
+        self._line: deque[str] = deque()
+        self._missing: set[str] = set()
+        self._look_at = 0.0
+        self._due: list[float] = []
+        """Times at which something will be due; a heap."""
+        self._refresh_at = 0.0
+
+    @property
+    def served(self) -> Sequence[str]:
+        """The queues found so far."""
+        return tuple(self._line)
+
+    def due(self) -> bool:
+        """Whether there may be something to claim."""
+        try:
+            changed = self._store.wait(0)
+        except StoreUnavailable:
+            changed = True  # the next claim meets the same fault, and the gate reports it
+        return changed or self._clock.steady() >= self._look_at
+
+    def look_within(self, seconds: float) -> None:
+        """Look again in ``seconds`` at the latest, since something will be due then."""
+        at = self._clock.steady() + seconds
+        self._look_at = min(self._look_at, at)
+        heapq.heappush(self._due, at)
+
+    def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
+        """Claim from one queue after another until ``room`` messages are claimed or all queues were asked; ``most`` at once.
+
+        Ends also when the messages hold ``most_bytes`` (the last one may exceed it), and after a suspect, which must be
+        handled alone.
+        """
+        now = self._clock.steady()
+        while self._due and self._due[0] <= now:
+            heapq.heappop(self._due)
+        if now >= self._refresh_at:
+            self._refresh(now)
+        left = len(self._line)
+        is_more = False
+        while room > 0:
+            if not left:
+                left = self._refresh(now)  # queues created since the last look
+                if not left:
+                    if self._gate.is_open and not is_more:
+                        self._look_at = min([now + self._sleep, *self._due[:1]])
+                        return
+                    break
+            left -= 1
+            limit = min(room, most)
+            claims = self._claim(limit, most_bytes)
+            if claims is None:
+                break
+            if claims:
+                is_more = True  # also after fewer than asked for: the next message may have been too large
+                room -= len(claims)
+                most_bytes -= size_of(claims)
+                yield claims
+                if claims[0].suspect or most_bytes <= 0:
+                    break
+        self._look_at = now  # there may be more, or the store failed
+
+    def _claim(self, limit: int, most_bytes: int) -> Sequence[Claim] | None:
+        name = self._line[0]
+        self._line.rotate(-1)
+        try:
+            return self._gate.attempt(
+                lambda: self._store.claim(name, limit, lease=self._lease, ordered=self._ordered, most_bytes=most_bytes)
+            )
+        except UnknownQueue:
+            self._line.remove(name)
+            return ()
+
+    def _refresh(self, now: float) -> int:
+        """Look for new queues and put them first in the line. Returns their number."""
+        names = self._gate.attempt(self._store.names, writes=False)
+        if names is None:
+            return 0
+        self._refresh_at = now + _REFRESH_SECONDS
+        there = set(names)
+        for name in self._wanted:
+            if name not in there and name not in self._missing:
+                self._missing.add(name)
+                _log.info("Waiting for the queue %s: no listener has created it yet", shorten(name))
+        self._missing -= there
+        served = self._wanted or [name for name in names if name != QUARANTINE]
+        new = [name for name in served if name in there and name not in self._line]
+        for name in reversed(new):
+            self._line.appendleft(name)
+            self._on_new(name)
+        return len(new)

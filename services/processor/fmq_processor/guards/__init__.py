@@ -1,0 +1,1 @@
+"""What keeps a fault small: circuit breaker, dead-letter limit, pauses, the store gate."""

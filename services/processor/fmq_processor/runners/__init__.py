@@ -1,0 +1,1 @@
+"""Where handlers run: in threads or in an event loop."""

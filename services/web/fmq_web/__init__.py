@@ -1,0 +1,1 @@
+"""fmq's web page: see and repair the queues."""

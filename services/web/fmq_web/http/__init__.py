@@ -1,0 +1,1 @@
+"""HTTP: routes, who calls, the dispatcher, headers and the server."""

@@ -1,0 +1,1 @@
+"""Live figures: one sampler, and a stream to each open page."""

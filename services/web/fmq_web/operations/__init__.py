@@ -1,0 +1,1 @@
+"""Changes of many messages, in steps, on the server."""

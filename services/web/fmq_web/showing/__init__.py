@@ -1,0 +1,1 @@
+"""Shows bytes and text that anyone may have sent, without harm."""

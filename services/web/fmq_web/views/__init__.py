@@ -1,0 +1,1 @@
+"""Turns what a store holds into answers, through its roles only."""

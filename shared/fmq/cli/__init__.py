@@ -1,0 +1,1 @@
+"""The command ``fmq``: a module for each of its sub-commands."""

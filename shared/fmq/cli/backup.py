@@ -1,0 +1,34 @@
+"""`fmq backup`: a consistent copy of the store while everything runs."""
+
+from pathlib import Path
+
+import click
+
+from fmq.cli.common.output import progress_bar, say
+from fmq.cli.main import read_settings, settings_options
+from fmq.errors import FmqError
+from fmq.service.settings import StoreSettings
+from fmq.store.backends import backend_of
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@settings_options(StoreSettings, but=("check_integrity", "synchronous", "mmap_bytes", "busy_seconds"))
+def backup(file: Path, **flags: object) -> None:
+    """Write a consistent copy of the store to a new FILE.
+
+    Services keep running. FILE appears only when it is complete, checked for damage and on disk. An existing file is
+    never replaced. To restore: stop all services, set the old store aside, and move the copy into its place.
+    """
+    settings = read_settings(StoreSettings, flags)
+    try:
+        target = file.absolute()
+    except FileNotFoundError:
+        raise FmqError(f"{file} is relative to the working directory, which no longer exists") from None
+    with progress_bar(1_000, "copying") as bar:
+        size = backend_of(settings.queue_url).back_up(
+            settings.queue_url,
+            str(target),
+            on_progress=lambda done, pages: bar.update(done * 1_000 // max(pages, 1) - bar.pos),
+        )
+    say(f"{file}: {size / 1024**2:,.1f} MiB, checked")

@@ -1,0 +1,63 @@
+"""What commands print: lines, tables and a progress bar."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from fmq.message import Waiting
+from fmq.text import plain
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line. Escapes everything that a terminal might act on."""
+    click.echo(plain(text), err=err)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table."""
+    for line in table_lines(head, rows):
+        click.echo(line)
+
+
+def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a table. Each column is as wide as its widest cell; numbers are right-aligned."""
+    cells = [tuple(f"{value:,}" if isinstance(value, int) else plain(str(value)) for value in row) for row in rows]
+    widths = [max(len(row[column]) for row in (tuple(head), *cells)) for column in range(len(head))]
+    numeric = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
+    return [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in (tuple(head), *cells)
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in singular or plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def moment(at: float | None) -> str:
+    """Unix seconds as a time in UTC, a dash for None, or the number itself if there is no such date."""
+    if at is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:g}"
+
+
+def next_attempt(waits: Waiting) -> str:
+    """When a message is due next. It waits longer if all processors are busy or its queue is paused."""
+    return f"in {waits.due_in:,.1f} s" if waits.due_in else "now"
+
+
+def progress_bar(length: int, label: str) -> Any:  # noqa: ANN401 - click names the type of its bar nowhere in public
+    """A context manager with ``update(steps)``. Shows nothing if standard error is not a terminal."""
+    return click.progressbar(
+        length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), show_pos=True, width=30
+    )

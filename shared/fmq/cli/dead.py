@@ -1,0 +1,191 @@
+"""`fmq dead`: lists, summarizes, shows, requeues and purges dead letters."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from fmq.cli.common.auditing import audited
+from fmq.cli.common.output import counted, moment, print_table, progress_bar, say
+from fmq.cli.common.parameters import QUEUE
+from fmq.cli.common.selecting import (
+    change,
+    count,
+    open_chosen_store,
+    read_letters,
+    selection_options,
+    store_options,
+)
+from fmq.cli.summary import summary
+from fmq.errors import FmqError
+from fmq.message import DeadLetter
+from fmq.message_json import letter_fields
+from fmq.service.log import shorten
+from fmq.store.roles import Store
+from fmq.store.selection import Selection, State
+from fmq.store.steps import Pace, frozen, walk
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def dead() -> None:
+    """List, summarize, show, requeue or purge the dead letters of a queue."""
+
+
+dead.add_command(summary)
+
+
+@dead.command("list")
+@click.argument("queue", type=QUEUE)
+@click.option(
+    "--limit", default=100, show_default=True, help="Maximum number of dead letters to show.", type=click.IntRange(1)
+)
+@click.option("--after", default=0, help="Show only ids above this one.", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@selection_options(State.DEAD)
+@store_options
+def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection, **flags: object) -> None:
+    """List dead letters, lowest id first."""
+    with open_chosen_store(flags) as store:
+        letters = _letters(store, queue, which, limit=limit, after=after)
+        if as_json:
+            for letter in letters:
+                click.echo(json.dumps(letter_fields(letter)))
+            return
+        rows = [
+            (
+                one.message.id,
+                shorten(one.message.topic, 60),
+                one.message.retry_count,
+                moment(one.message.received_at),
+                moment(one.dead_at),
+                shorten(one.reason.partition("\n")[0], 100),
+            )
+            for one in letters
+        ]
+        total = store.stats(queue).dead
+    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"), rows)
+    click.echo()
+    say(f"{len(rows)} of {total:,} dead letters of {queue}")
+
+
+def _letters(store: Store, name: str, which: Selection, *, limit: int, after: int) -> Iterator[DeadLetter]:
+    if which.everything:
+        return read_letters(store, name, None, limit=limit, after_id=after)
+    ids: list[int] = []
+    for found in walk(store, name, which, limit=limit, after_id=after):
+        ids += found.ids
+        if len(ids) >= limit:
+            break
+    return read_letters(store, name, ids[:limit], limit=limit)
+
+
+@dead.command()
+@click.argument("queue", type=QUEUE)
+@click.argument("number", metavar="ID", type=int)
+@store_options
+def show(queue: str, number: int, **flags: object) -> None:
+    """Show one dead letter with all its fields, as JSON."""
+    with open_chosen_store(flags) as store:
+        found = store.dead_letters(queue, [number])
+    if not found:
+        raise FmqError(f"Queue {queue} has no dead letter {number}")
+    click.echo(json.dumps(letter_fields(found[0]), indent=2))
+
+
+def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
+    for decorate in (
+        store_options,
+        click.option("--dry-run", is_flag=True, help="Only print the number of messages that would change."),
+        selection_options(State.DEAD),
+        click.option("--all", "everything", is_flag=True, help="Select all dead letters of the queue."),
+        click.argument("ids", nargs=-1, type=int, metavar="[ID]..."),
+        click.argument("queue", type=QUEUE),
+    ):
+        function = decorate(function)
+    return function
+
+
+@dead.command()
+@_choice
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
+def requeue(
+    queue: str,
+    ids: tuple[int, ...],
+    *,
+    everything: bool,
+    which: Selection,
+    dry_run: bool,
+    rate: float | None,
+    **flags: object,
+) -> None:
+    """Make dead letters pending again, with all their retries. Messages that die again meanwhile stay dead."""
+    asked = _meant(ids, which, everything=everything)
+    with open_chosen_store(flags) as store:
+        meant = None if asked is None else frozen(store, queue, asked)
+        if dry_run:
+            say(f"Would requeue {counted(_count(store, queue, ids, meant), 'dead letter')} of {queue}")
+            return
+        total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", pace=Pace(rate))
+        say(f"Requeued {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
+
+
+@dead.command()
+@_choice
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def purge(
+    queue: str,
+    ids: tuple[int, ...],
+    *,
+    everything: bool,
+    which: Selection,
+    dry_run: bool,
+    yes: bool,
+    **flags: object,
+) -> None:
+    """Delete dead letters permanently."""
+    asked = _meant(ids, which, everything=everything)
+    with open_chosen_store(flags) as store:
+        meant = None if asked is None else frozen(store, queue, asked)
+        if dry_run or not yes:
+            number = _count(store, queue, ids, meant)
+            if dry_run:
+                say(f"Would delete {counted(number, 'dead letter')} of {queue}")
+                return
+            click.confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?", abort=True, err=True)
+        total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging", pace=Pace(None))
+        say(f"Purged {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
+
+
+def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selection | None:
+    """The selection to change; None: the ids. Raises UsageError unless there is exactly one of the two."""
+    if [bool(ids), everything, not which.everything].count(True) != 1:
+        raise click.UsageError(
+            "Select dead letters by ids, by --all, or by one or more of --topic, --reason, --group, --since and --until"
+        )
+    return None if ids else which
+
+
+def _count(store: Store, name: str, ids: tuple[int, ...], meant: Selection | None) -> int:
+    return (
+        sum(1 for _ in read_letters(store, name, ids, limit=len(ids))) if meant is None else count(store, name, meant)
+    )
+
+
+def _apply(
+    store: Store,
+    name: str,
+    ids: tuple[int, ...],
+    meant: Selection | None,
+    by: Callable[[str, Sequence[int]], int],
+    *,
+    kind: str,
+    label: str,
+    pace: Pace,
+) -> int:
+    if meant is None:
+        with audited(store, kind, name, f"ids {', '.join(map(str, ids))}") as progress:
+            progress.add(by(name, ids))
+        return progress.changed
+    with progress_bar(store.stats(name).dead, label) as bar:
+        return change(store, name, meant, by, kind=kind, pace=pace, on_step=bar.update)

@@ -1,0 +1,53 @@
+"""`fmq health`: asks a running service for its health. For container health checks, in place of curl."""
+
+import json
+from http.client import HTTPConnection, HTTPException
+
+import click
+
+from fmq.errors import FmqError
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what a service listens on
+_WELL = 200
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--host",
+    envvar="FMQ_HTTP_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the service's HTTP server. Also read from FMQ_HTTP_HOST.",
+)
+@click.option(
+    "--port",
+    envvar="FMQ_HTTP_PORT",
+    type=click.IntRange(1, 65535),
+    required=True,
+    help="Port of the service's HTTP server.",
+)
+@click.option("--ready", is_flag=True, help="Check readiness (/readyz) instead of liveness (/healthz).")
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for an answer.")
+def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
+    """Exit 0 if the service on this machine is healthy. Otherwise say what is wrong and exit 1. Ignores proxy variables."""
+    host = _ANY_ADDRESS.get(host, host)
+    path = "/readyz" if ready else "/healthz"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+    # Not urllib.request: it would ask the proxy that http_proxy names.
+    connection = HTTPConnection(host, port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read().decode(errors="replace").strip()
+    except (OSError, HTTPException, UnicodeError) as error:
+        raise FmqError(f"no answer from {url}: {str(error) or type(error).__name__}") from error
+    finally:
+        connection.close()
+    try:
+        checks = dict(json.loads(body)["checks"])
+    except (ValueError, KeyError, TypeError):
+        raise FmqError(f"{url} answered {status} and is not an fmq service: check --port") from None
+    if status != _WELL:
+        wrong = "; ".join(f"{name}: {what}" for name, what in checks.items() if what != "ok")
+        raise FmqError(f"unhealthy: {wrong}")
+    click.echo(body)

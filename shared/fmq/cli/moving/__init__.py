@@ -1,0 +1,1 @@
+"""The commands that move messages: to another store, and to and from files."""

@@ -1,0 +1,159 @@
+"""`fmq status`: shows the state of the queues, once or repeatedly."""
+
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import count as numbers
+
+import click
+
+from fmq.cli.common.output import moment, next_attempt, table_lines
+from fmq.cli.main import read_settings, settings_options
+from fmq.clock import SYSTEM_CLOCK
+from fmq.errors import UnknownQueue
+from fmq.message import QueueStats, StoreStats, Waiting
+from fmq.service.lifecycle import Shutdown
+from fmq.service.log import shorten
+from fmq.service.settings import StoreSettings
+from fmq.store.backends import open_store
+from fmq.store.options import Durability
+from fmq.store.overview import all_stats
+from fmq.store.roles import Store
+from fmq.text import plain, without_password
+
+_MIB = 1024 * 1024
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_CLEAR_SCREEN = "\x1b[2J"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The state at one moment; ``at`` is in steady seconds."""
+
+    at: float
+    queues: list[QueueStats]
+    store: StoreStats
+    retries: dict[str, tuple[int, Waiting]]
+    """The message of each queue whose retry is due next."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch, one per line.")
+@click.option("--watch", is_flag=True, help="Repeat, with rates, until you press Ctrl-C.")
+@click.option(
+    "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two updates."
+)
+@click.option("--count", type=click.IntRange(1), help="Stop after this number of updates.")
+@settings_options(StoreSettings, but=("check_integrity", "synchronous"))
+def status(*, as_json: bool, watch: bool, interval: float, count: int | None, **flags: object) -> None:
+    """Show how many messages of each queue are pending, claimed, done and dead."""
+    settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
+    with open_store(settings.queue_url, settings.store_options(Durability.NORMAL), create=False) as store:
+        if watch:
+            _watch(store, settings.queue_url, interval=interval, count=count, as_json=as_json)
+            return
+        look = _look(store)
+    if as_json:
+        click.echo(json.dumps(_as_dict(look), indent=2))
+    else:
+        click.echo("\n".join(_page(settings.queue_url, look, None)))
+
+
+def _watch(store: Store, url: str, *, interval: float, count: int | None, as_json: bool) -> None:
+    shutdown = Shutdown()
+    shutdown.install()  # Ctrl-C is the usual way to stop, not a failure
+    live = sys.stdout.isatty() and not as_json
+    before: _Look | None = None
+    for number in numbers(1):
+        look = _look(store)
+        if as_json:
+            click.echo(json.dumps(_as_dict(look) | {"rates": _rates(look, before)}))
+        else:
+            _draw(_page(url, look, _rates(look, before)), live=live, first=number == 1)
+        before = look
+        if number == count or shutdown.wait(interval):
+            return
+
+
+def _draw(lines: list[str], *, live: bool, first: bool) -> None:
+    if not live:
+        click.echo("\n".join([*lines, ""]))
+        return
+    # Line by line over the old output: clearing the screen first would flicker.
+    start = _CLEAR_SCREEN + _HOME if first else _HOME
+    click.echo(start + "".join(f"{line}{_CLEAR_LINE}\n" for line in lines) + _CLEAR_BELOW, nl=False)
+
+
+def _look(store: Store) -> _Look:
+    queues = all_stats(store)
+    retries = {}
+    for name in [one.name for one in queues]:
+        with suppress(UnknownQueue):  # deleted meanwhile
+            number = store.next_retry(name)
+            if number is not None and (waits := store.waiting(name, [number]).get(number)) is not None:
+                retries[name] = (number, waits)
+    return _Look(SYSTEM_CLOCK.steady(), queues, store.store_stats(), retries)
+
+
+def _rates(look: _Look, before: _Look | None) -> dict[str, tuple[float, float]]:
+    """Messages per second into each queue and out of it. Empty for the first look."""
+    if before is None:
+        return {}
+    seconds = look.at - before.at
+    old = {one.name: one for one in before.queues}
+    rates = {}
+    for one in look.queues:
+        if (was := old.get(one.name)) is not None:
+            came = one.stored - was.stored
+            grown = one.pending + one.claimed - was.pending - was.claimed
+            rates[one.name] = (came / seconds, (came - grown) / seconds)
+    return rates
+
+
+def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -> list[str]:
+    head = ("QUEUE", "PENDING", "CLAIMED", "DONE", "DEAD", "STORED", *(() if rates is None else ("IN/S", "OUT/S")))
+    rows = [
+        (
+            *(one.name, one.pending, one.claimed, one.done, one.dead, one.stored),
+            *(() if rates is None else _shown(rates.get(one.name))),
+            moment(one.oldest_pending_at),
+        )
+        for one in look.queues
+    ]
+    pauses = [
+        plain(f"{one.name} is paused since {moment(one.paused.since)}: {one.paused.reason}")
+        for one in look.queues
+        if one.paused is not None
+    ]
+    retries = [
+        plain(f"{name}: message {number} is tried next {next_attempt(waits)}{_because(waits)}")
+        for name, (number, waits) in look.retries.items()
+    ]
+    return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, *retries, _sizes(url, look.store)]
+
+
+def _sizes(url: str, store: StoreStats) -> str:
+    sizes = [f"{store.database_bytes / _MIB:.1f} MiB"]
+    if store.wal_bytes is not None:
+        sizes.append(f"write-ahead log {store.wal_bytes / _MIB:.1f} MiB")
+    if store.free_disk_bytes is not None:
+        sizes.append(f"free on its disk {store.free_disk_bytes / _MIB:,.0f} MiB")
+    return f"{plain(without_password(url))}: {', '.join(sizes)}"
+
+
+def _shown(rates: tuple[float, float] | None) -> tuple[str, ...]:
+    return ("-", "-") if rates is None else tuple(f"{rate:,.1f}" for rate in rates)
+
+
+def _because(waits: Waiting) -> str:
+    return f"; the last attempt failed: {shorten(waits.reason.partition(chr(10))[0])}" if waits.reason else ""
+
+
+def _as_dict(look: _Look) -> dict[str, object]:
+    queues = []
+    for one in look.queues:
+        number, waits = look.retries.get(one.name, (None, None))
+        retry = None if waits is None else {"id": number, **asdict(waits)}
+        queues.append({**asdict(one), "next_retry": retry})
+    return {"queues": queues, "store": asdict(look.store)}

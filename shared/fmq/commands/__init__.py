@@ -1,1 +1,0 @@
-"""The sub-commands of `fmq` that need no service."""

@@ -1,0 +1,216 @@
+"""A connection that publishes and waits for the acknowledgements."""
+
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from fmq.mqtt.packets import Packet
+from fmq.outcome import Unavailable
+from fmq.service.broker import CONNECT_SECONDS, BrokerUrl, explain_end, explain_error, make_client
+from fmq.service.tls import TlsFiles, failure_of
+
+_log = logging.getLogger(__name__)
+_NO_LIMIT = 268_435_460  # the longest packet there is
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to publish, and how. ``credentials`` gives the user name and the password of the moment.
+
+    ``version`` is 5 or 3.1.1; ``inflight`` is the most messages without an answer, ``ack_seconds`` how long to wait for one.
+    """
+
+    broker: BrokerUrl
+    version: str
+    credentials: Callable[[], tuple[str | None, str | None]]
+    tls: TlsFiles
+    ack_seconds: float
+    inflight: int = 1
+    keepalive_seconds: int = 60
+
+
+class Connection:
+    """One connection with its own session: messages without an answer are never sent again automatically.
+
+    Uses the password and the certificates of the moment when it is made. Raises SettingsError for certificates that can't be
+    used.
+
+    A thread of paho does the networking. Its callbacks pass results to the one thread that sends.
+    """
+
+    def __init__(self, target: Target, client_id: str = "") -> None:
+        """Without a ``client_id`` it has a random one."""
+        self._target = target
+        self._answers: SimpleQueue[tuple[int, ReasonCode] | None] = SimpleQueue()
+        self._connack: SimpleQueue[tuple[ReasonCode, Properties | None] | None] = SimpleQueue()
+        self._tls_failure: ssl.SSLError | None = None
+        self._client = self._make_client(client_id or f"fmq{uuid4().hex[:20]}")
+        self._window = target.inflight
+        self.retains = True
+        """Whether the broker keeps retained messages. If not, none is sent as one."""
+        self.largest = _NO_LIMIT
+        """The longest packet that the broker takes, in bytes."""
+        self.largest_qos = 2
+        """A packet with a higher QoS is sent with this one."""
+        self.ended = ""
+        """Why it has ended, once it has."""
+
+    def _make_client(self, client_id: str) -> Client:
+        target = self._target
+        make = partial(_Client, CallbackAPIVersion.VERSION2)
+        client = make_client(
+            make, target.broker, client_id=client_id, version=target.version, reconnect_on_failure=False
+        )
+        client.max_inflight_messages_set(0)  # no limit of paho's, which goes through all that wait at each PUBACK
+        username, password = target.credentials()
+        if username is not None:
+            client.username_pw_set(username, password)
+        if target.broker.tls:
+            client.tls_set_context(target.tls.context())
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_close = lambda _client, _userdata, sock: self._note_failure(sock)
+        return client
+
+    def open(self) -> None:
+        """Connect. Raises Unavailable with the reason in words."""
+        broker = self._target.broker
+        try:
+            self._client.connect(broker.host, broker.port, self._target.keepalive_seconds)
+        except (OSError, ValueError) as error:
+            raise Unavailable(reason=f"{broker} was not reached: {explain_error(error)}") from error
+        self._client.loop_start()
+        answer = None
+        with suppress(Empty):
+            answer = self._connack.get(timeout=CONNECT_SECONDS)
+        if answer is None:
+            problem = self.ended or "it did not answer in time"
+        elif answer[0].is_failure:
+            problem = f"it refused the connection: {answer[0]}"
+        else:
+            problem = self._respect(answer[1])
+        if problem:
+            self.ended = problem
+            self.close()
+            raise Unavailable(reason=f"{broker} was not reached: {problem}")
+        _log.info("Connected to %s", broker)
+
+    def send(self, packets: Sequence[Packet]) -> list[ReasonCode | None]:
+        """Publish, and wait for the acknowledgements. None: not answered before the connection ended, see ``ended``.
+
+        Raises ValueError for a topic that is not one; packets before it may have been sent.
+        """
+        answers: list[ReasonCode | None] = [None] * len(packets)
+        waiting: dict[int, int] = {}
+        for position, packet in enumerate(packets):
+            while len(waiting) >= self._window:
+                if not self._take(waiting, answers):
+                    return answers
+            qos = min(packet.qos, self.largest_qos)
+            info = self._client.publish(
+                packet.topic, packet.payload, qos, packet.retain and self.retains, packet.properties
+            )
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self.ended = self.ended or "the connection has ended"
+                break  # there may be answers all the same
+            waiting[info.mid] = position
+        while waiting and self._take(waiting, answers):
+            pass
+        return answers
+
+    def _take(self, waiting: dict[int, int], answers: list[ReasonCode | None]) -> bool:
+        """Note the next acknowledgement. Returns whether there was one."""
+        try:
+            answer = self._answers.get(timeout=self._target.ack_seconds)
+        except Empty:
+            self.ended = f"it sent no PUBACK for {self._target.ack_seconds:g} s"
+            return False
+        if answer is None:
+            return False
+        packet_id, reason = answer
+        answers[waiting.pop(packet_id)] = reason
+        return True
+
+    def close(self) -> None:
+        """End it: with DISCONNECT, unless it has failed. The thread ends too."""
+        if self.ended:
+            # A broker that hangs reads nothing, so the thread would try to send forever.
+            self.cut(self.ended)
+        else:
+            self._client.disconnect()
+        self._client.loop_stop()
+
+    def cut(self, why: str) -> None:
+        """End it at once, from any thread: ``send`` gets no more answers."""
+        self.ended = self.ended or why
+        sock = self._client.socket()
+        if sock is not None:
+            _cut(sock.fileno())
+
+    def _respect(self, properties: Properties | None) -> str:
+        """Respect the broker's limits (MQTT 5, section 3.2.2.3). Returns why they are too low, or None."""
+        self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        self.retains = bool(getattr(properties, "RetainAvailable", 1))
+        self.largest = getattr(properties, "MaximumPacketSize", _NO_LIMIT)
+        self.largest_qos = getattr(properties, "MaximumQoS", 2)
+        return "" if self.largest_qos else "it supports only QoS 0, which acknowledges nothing"
+
+    def _note_failure(self, sock: object) -> None:
+        self._tls_failure = failure_of(sock)
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self._connack.put((reason, properties))
+
+    def _on_publish(
+        self, _client: Client, _userdata: object, packet_id: int, reason: ReasonCode, _properties: Properties
+    ) -> None:
+        self._answers.put((packet_id, reason))
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        given = str(reason) if flags.is_disconnect_packet_from_server else None
+        self.ended = self.ended or explain_end(reason=given, tls_failure=self._tls_failure)
+        self._connack.put(None)
+        self._answers.put(None)
+
+
+class _Client(Client):
+    """Paho copies what is left of a packet at each write: of a view, that costs neither time nor memory."""
+
+    def _packet_queue(self, command: int, packet: Any, *arguments: Any, **options: Any) -> MQTTErrorCode:  # noqa: ANN401 - as the base class has them
+        # Its WebSocket masks a packet in place, so it needs copies.
+        whole: Any = packet if self.transport == "websockets" else memoryview(packet)
+        return super()._packet_queue(command, whole, *arguments, **options)
+
+
+def _cut(descriptor: int) -> None:
+    """End the connection at once, by a second descriptor: paho's sockets for TLS and WebSocket can't be shut down."""
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as raw:
+        raw.shutdown(socket.SHUT_RDWR)

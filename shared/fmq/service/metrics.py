@@ -1,0 +1,195 @@
+"""Every metric of fmq. ``docs/metrics.md`` is made from this module.
+
+Seconds and bytes; the only label that grows is ``queue``, which configuration bounds (never a concrete topic).
+Each set is made for one registry, so that tests and services never share one.
+"""
+
+import logging
+import time
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.samples import Exemplar
+
+from fmq.outcome import Cause
+
+_log = logging.getLogger(__name__)
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 43200)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+OUTCOMES = ("done", "skipped", "expired", "retry", "deferred", "dead")
+
+
+class ListenerMetrics:
+    """Metrics of a listener."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.received = Counter("fmq_received", "Messages received from the broker.", ["queue"], registry=registry)
+        self.stored = Counter("fmq_stored", "Messages committed to the store.", ["queue"], registry=registry)
+        self.duplicate = Counter(
+            "fmq_duplicate",
+            "Duplicates acknowledged without storing them.",
+            ["queue"],
+            registry=registry,
+        )
+        self.unroutable = Counter(
+            "fmq_unroutable",
+            "Messages that matched no topic filter; stored in the only filter's queue, or in $quarantine.",
+            registry=registry,
+        )
+        self.quarantined = Counter(
+            "fmq_quarantined",
+            "Messages stored as dead letters in $quarantine: they matched no topic filter, or can't be parsed.",
+            registry=registry,
+        )
+        self.oversized = Counter(
+            "fmq_oversized_packets",
+            "Messages larger than FMQ_MAX_PACKET_BYTES, neither stored nor acknowledged (QoS 0: lost), at each delivery.",
+            registry=registry,
+        )
+        self.acknowledged = Counter("fmq_acknowledged", "PUBACKs and PUBRECs sent.", registry=registry)
+        self.stale_acknowledgements = Counter(
+            "fmq_stale_acknowledgements",
+            "PUBACKs and PUBRECs dropped because their connection had ended.",
+            registry=registry,
+        )
+        self.reconnects = Counter("fmq_reconnects", "Connections to the broker after the first.", registry=registry)
+        self.connected = Gauge("fmq_connected", "1 while connected and subscribed to every filter.", registry=registry)
+        self.subscribed = Gauge(
+            "fmq_subscribed",
+            "1 while the broker has granted the queue's topic filter at QoS 1.",
+            ["queue"],
+            registry=registry,
+        )
+        self.last_stored = Gauge(
+            "fmq_last_stored_timestamp_seconds", "Unix time of the last stored message.", ["queue"], registry=registry
+        )
+        self.store_writable = _store_writable(registry)
+        self.store_failures = Counter(
+            "fmq_store_failures", "Failed commits. Intake pauses until one succeeds.", registry=registry
+        )
+        self.commit_seconds = Histogram(
+            "fmq_commit_seconds", "Duration of a commit of received messages.", buckets=_FAST, registry=registry
+        )
+        self.batch_messages = Histogram("fmq_batch_messages", "Messages per commit.", buckets=_SIZES, registry=registry)
+
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Create the series of ``queues`` at 0, so that rates are right from the start."""
+        for queue in queues:
+            for counter in (self.received, self.stored, self.duplicate):
+                counter.labels(queue)
+
+
+class ProcessorMetrics:
+    """Metrics of a processor."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.processed = Counter(
+            "fmq_processed",
+            "Attempts settled, by outcome: done, skipped (by the filter), expired, retry, deferred (failed, but not counted) or dead.",
+            ["queue", "outcome"],
+            registry=registry,
+        )
+        self.failures = Counter("fmq_failures", "Attempts that failed.", ["queue"], registry=registry)
+        self.retries = Counter(
+            "fmq_retries", "Attempts that will be retried, by cause of failure.", ["queue", "reason"], registry=registry
+        )
+        self.dead_lettered = Counter(
+            "fmq_dead_lettered",
+            "Messages moved to dead letters, by cause of the last failure.",
+            ["queue", "reason"],
+            registry=registry,
+        )
+        self.timeouts = Counter("fmq_timeouts", "Attempts that timed out.", ["queue"], registry=registry)
+        self.stale_settlements = Counter(
+            "fmq_stale_settlements",
+            "Settlements without effect because the lease had run out.",
+            ["queue"],
+            registry=registry,
+        )
+        self.in_progress = Gauge(
+            "fmq_in_progress", "Messages claimed by this processor and not settled.", ["queue"], registry=registry
+        )
+        self.handle_seconds = Histogram(
+            "fmq_handle_seconds", "Duration of a handler call.", ["queue"], buckets=_FAST, registry=registry
+        )
+        self.wait_seconds = Histogram(
+            "fmq_wait_seconds",
+            "Time from receipt to the start of the first attempt.",
+            ["queue"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.time_in_system_seconds = Histogram(
+            "fmq_time_in_system_seconds",
+            "Time from receipt to the commit that the message is done.",
+            ["queue"],
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.last_done = Gauge(
+            "fmq_last_done_timestamp_seconds",
+            "Unix time of the last message that was done.",
+            ["queue"],
+            registry=registry,
+        )
+        self.store_writable = _store_writable(registry)
+        self.settle_seconds = Histogram(
+            "fmq_settle_seconds", "Duration of a commit of settlements.", buckets=_FAST, registry=registry
+        )
+        self.dead_letter_pauses = Counter(
+            "fmq_dead_letter_pauses",
+            "Pauses of a queue because too many of its messages died.",
+            ["queue"],
+            registry=registry,
+        )
+        self.circuit_open = Gauge(
+            "fmq_circuit_open",
+            "1 while the circuit breaker is open: the handler's target counts as down and only probes are handled.",
+            registry=registry,
+        )
+        self.circuit_openings = Counter(
+            "fmq_circuit_openings", "Times that the circuit breaker opened.", registry=registry
+        )
+        self.circuit_probes = Counter(
+            "fmq_circuit_probes", "Messages handled as probes while the circuit breaker was open.", registry=registry
+        )
+        self.store_failures = Counter(
+            "fmq_store_failures", "Failed claims, extensions and settlements.", registry=registry
+        )
+
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Create the series of ``queues`` at 0, so that rates are right from the start."""
+        for queue in queues:
+            for outcome in OUTCOMES:
+                self.processed.labels(queue, outcome)
+            for cause in Cause:
+                self.retries.labels(queue, cause)
+                self.dead_lettered.labels(queue, cause)
+            for metric in (self.failures, self.dead_letter_pauses, self.timeouts, self.stale_settlements):
+                metric.labels(queue)
+            self.in_progress.labels(queue)
+
+
+def _store_writable(registry: CollectorRegistry) -> Gauge:
+    return Gauge("fmq_store_writable", "0 while this service can't write to the store.", registry=registry)
+
+
+def observe_many(histogram: Histogram, values: Sequence[float]) -> None:
+    """Observe many values at a tenth of the cost of ``histogram.observe`` for each.
+
+    Uses private names of prometheus-client, which has no public way to observe many values. A unit test fails if an upgrade
+    changes them.
+    """
+    bounds = histogram._upper_bounds  # noqa: SLF001 - see above
+    for index, count in Counts(bisect_left(bounds, value) for value in values).items():
+        histogram._buckets[index].inc(count)  # noqa: SLF001 - see above
+    histogram._sum.inc(sum(values))  # noqa: SLF001 - see above
+
+
+def attach_exemplar(histogram: Histogram, value: float, labels: Mapping[str, str]) -> None:
+    """Add ``value``, which is counted elsewhere, as an exemplar of its bucket. Private names as above."""
+    bucket = bisect_left(histogram._upper_bounds, value)  # noqa: SLF001 - see above
+    histogram._buckets[bucket].set_exemplar(Exemplar(dict(labels), value, time.time()))  # noqa: SLF001 - see above

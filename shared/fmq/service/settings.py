@@ -1,0 +1,180 @@
+"""Settings: each defined once, read from flags and the environment, with all errors in one message.
+
+A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
+``--lease-seconds``; a flag wins. A secret ``broker_password`` can also be given as the
+path of a file in ``FMQ_BROKER_PASSWORD_FILE``, which is read again at each use (``SecretFile``): read
+it where you use it and keep no copy. A secret has no flag, since other users of the machine would see it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from fmq.service.extras import only_if_installed
+from fmq.store.options import Durability, StoreOptions
+from fmq.text import only_origin, without_password
+
+PREFIX = "FMQ_"
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - as pydantic's Field
+    *,
+    about: str,
+    expected: str,
+    is_capability: bool = False,
+    **limits: Any,  # noqa: ANN401 - as pydantic's Field
+) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
+
+    A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
+    origin is shown.
+    """
+    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability}
+    return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Names, separated by commas."""
+
+
+class SettingsModel(BaseModel):
+    """The base of all settings. Every field is made with ``setting()``."""
+
+    # Built at the first use: most are only the base of another, and each takes a tenth of a command's start.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+
+class HandlerSettings(SettingsModel):
+    """The base of a handler's settings. Each field's name starts with the handler's name."""
+
+    def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:  # noqa: ARG002 - for those that override it
+        """Conflicts with the processor's settings: ``calls`` run at once, for ``seconds`` each (0: no limit)."""
+        return ()
+
+    def conflicts(self, *, queue_url: str, queues: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 - as above
+        """Conflicts with the processor's store and queues (no queues: all that exist)."""
+        return ()
+
+
+class StoreSettings(SettingsModel):
+    """Settings of the store."""
+
+    queue_url: str = setting(
+        "sqlite:///mqtt_queue.db",
+        about="URL of the store. Of SQLite, three slashes start a relative path, four an absolute path. Of PostgreSQL, "
+        "several hosts may stand between commas.",
+        expected="sqlite:///mqtt_queue.db, sqlite:////data/mqtt_queue.db or postgresql://fmq@db.example.com/fmq",
+        pattern=r"^[a-z]+://.+$",
+    )
+    synchronous: Durability | None = setting(
+        None,
+        about="What a commit survives: FULL a power cut, NORMAL the end of the process. "
+        "Default: FULL in the listener, NORMAL in the processor.",
+        expected="FULL or NORMAL",
+    )
+    mmap_bytes: int = setting(
+        268_435_456,
+        about="SQLite only: number of bytes of the database to map into memory; 0 turns mapping off.",
+        expected="a number of bytes, 0 or more, such as 268435456",
+        ge=0,
+    )
+    busy_seconds: float = setting(
+        10.0,
+        about="Seconds to wait for another writer of the store.",
+        expected="a number of seconds above 0, such as 10",
+        gt=0,
+        le=3600,
+    )
+    check_integrity: bool = setting(
+        True,
+        about="SQLite only: check the database for damage at start. Files above 256 MiB are skipped.",
+        expected="true or false",
+    )
+
+    def store_options(self, durability: Durability) -> StoreOptions:
+        """The options for opening the store; ``durability`` is the default."""
+        return StoreOptions(
+            durability=self.synchronous or durability,
+            tuning={"memory_map_bytes": self.mmap_bytes},
+            busy_seconds=self.busy_seconds,
+            check_integrity=self.check_integrity,
+        )
+
+
+class ServiceSettings(StoreSettings):
+    """Settings of every service."""
+
+    http_host: str = setting(
+        "127.0.0.1",
+        about="Address on which to serve /metrics, /healthz and /readyz.",
+        expected="127.0.0.1 or 0.0.0.0",
+        min_length=1,
+    )
+    http_port: int | None = setting(
+        None,
+        about="Port of /metrics, /healthz and /readyz; 0 picks a free port. Default: 9464 for the listener, 9465 for a processor, 9467 for the web page, or a free port if that is taken.",
+        expected="a port from 0 to 65535, such as 9464",
+        ge=0,
+        le=65535,
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "INFO",
+        about="Minimum log level. DEBUG shows MQTT packets.",
+        expected="DEBUG, INFO, WARNING or ERROR",
+    )
+    log_format: Literal["json", "text"] = setting(
+        "json",
+        about="Log format: json (one object per line), or text for people (`[time] [LISTEN-topic] …`).",
+        expected="json or text",
+    )
+    grace_seconds: float = setting(
+        30.0,
+        about="Seconds that a service may take to stop after SIGTERM or SIGINT.",
+        expected="a number of seconds, 0 or more, such as 30",
+        ge=0,
+        le=86_400,
+    )
+
+
+class Settings(ServiceSettings):
+    """Settings of the services that move messages."""
+
+    topics: Names = setting((), about="Topic filters, separated by commas.", expected="sensors/+/temp,alerts/#")
+    tracing: Annotated[Literal["off", "otel"], AfterValidator(only_if_installed)] = setting(
+        "off",
+        about="Tracing: off, or otel for OpenTelemetry spans (extra `otel`), configured by variables such as OTEL_EXPORTER_OTLP_ENDPOINT.",
+        expected="off or otel",
+    )
+
+
+def variable(name: str) -> str:
+    """The environment variable of the field ``name``."""
+    return PREFIX + name.upper()
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the field's value must never be shown."""
+    return "SecretStr" in str(field.annotation)
+
+
+def show(field: FieldInfo, value: str) -> str:
+    """``value`` of the field as it may be shown: without secrets and passwords in URLs."""
+    if is_secret(field):
+        return "(hidden)"
+    extra = field.json_schema_extra
+    return only_origin(value) if isinstance(extra, dict) and extra.get("is_capability") else without_password(value)
+
+
+def expected_value(field: FieldInfo) -> str:
+    """What a valid value of the field looks like."""
+    extra = field.json_schema_extra
+    return str(extra["expected"]) if isinstance(extra, dict) and "expected" in extra else "another value"

@@ -1,0 +1,200 @@
+"""TLS of a client, with files that may be replaced while a service runs, and explanations of its failures (docs/adr/0021)."""
+
+import logging
+import ssl
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fmq.errors import SettingsError
+
+_log = logging.getLogger(__name__)
+_ALERTS = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate (certificate required)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common settings, or requires a client certificate "
+    "(handshake failure)",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the CA of the client certificate (unknown CA)",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it rejects the client certificate (bad certificate)",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it rejects the client certificate (certificate unknown)",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that the client certificate has expired (certificate expired)",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "it says that the client certificate is revoked (certificate revoked)",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it can't use a client certificate of this kind (unsupported certificate)",
+    "TLSV1_ALERT_ACCESS_DENIED": "it rejects the client certificate (access denied)",
+    "TLSV1_ALERT_DECRYPT_ERROR": "it can't verify a signature: do certificate and key belong together? (decrypt error)",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks another version of TLS (protocol version)",
+    "TLSV1_UNRECOGNIZED_NAME": "it does not know this host name (unrecognized name)",
+    "TLSV1_ALERT_INTERNAL_ERROR": "it failed; its log says why (internal error)",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "HTTP_REQUEST": "it does not speak TLS on this port",
+    "PACKET_LENGTH_TOO_LONG": "it does not speak TLS on this port",
+    "RECORD_LAYER_FAILURE": "it does not speak TLS on this port",
+    "UNEXPECTED_EOF_WHILE_READING": "it closed the connection during the handshake",
+    "UNSUPPORTED_PROTOCOL": "it speaks too old a version of TLS",
+}
+"""By OpenSSL's reason. Alerts: RFC 8446, section 6."""
+_CERTIFICATE = {
+    9: "it is not valid yet; check the clocks",
+    10: "it has expired",
+    18: "it is self-signed and not among the trusted ones; name it as the CA file",
+    19: "its CA is unknown; name that CA's file",
+    20: "its CA is unknown; name that CA's file",
+    21: "its CA is unknown, or it came without its intermediate certificates",
+    23: "it is revoked",
+    62: "it is for another host",
+    64: "it is for another address",
+}
+"""By OpenSSL's codes: X509_STORE_CTX_get_error(3)."""
+_FILES = {
+    "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
+    "NO_START_LINE": "not a PEM file with the expected content",
+    "BAD_DECRYPT": "the key is encrypted; give one that is not",
+    "BAD_PASSWORD_READ": "the key is encrypted; give one that is not",
+}
+
+
+class _Socket(ssl.SSLSocket):
+    """Keeps a TLS failure: in TLS 1.3 a server rejects the client's certificate after the handshake.
+
+    The rejection comes with the first read, where an MQTT client sees only the end of the connection.
+    """
+
+    failure: ssl.SSLError | None = None
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        try:
+            return super().read(*args, **kwargs)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.failure = error
+            raise
+
+
+class _Object(ssl.SSLObject):
+    """The same for asyncio, which drops the error: the context keeps it, see ``take_failure``."""
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        try:
+            return super().read(*args, **kwargs)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            vars(self.context)["failure"] = error
+            raise
+
+
+class TlsFiles:
+    """The certificates of a client. ``context`` uses the current content of the files.
+
+    ``prefix`` is that of the settings' names: ``FMQ_TLS`` for FMQ_TLS_CA_FILE. Any thread may use it.
+    """
+
+    def __init__(self, prefix: str, *, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> None:
+        self._prefix = prefix
+        self._ca_file, self._cert_file, self._key_file = ca_file, cert_file, key_file
+        self._lock = threading.Lock()
+        self._made: ssl.SSLContext | None = None
+        self._state: Sequence[object] = ()
+        self._problem = ""
+
+    def context(self) -> ssl.SSLContext:
+        """The context for the next connection, the same as before while the files are unchanged.
+
+        If files can't be used any more, for example a certificate whose key comes a moment later, the last good context
+        stays in use, and a warning is logged once. Raises SettingsError if there is no earlier context.
+        """
+        with self._lock:
+            state = self._look()
+            if self._made is None or state != self._state:
+                self._made = self._make(state)
+            return self._made
+
+    def _make(self, state: Sequence[object]) -> ssl.SSLContext:
+        try:
+            made = client_context(
+                self._prefix, ca_file=self._ca_file, cert_file=self._cert_file, key_file=self._key_file
+            )
+        except SettingsError as error:
+            if self._made is None:
+                raise
+            if str(error) != self._problem:
+                _log.warning("%s; using the certificates read before", error)
+            self._problem = str(error)
+            return self._made
+        if self._made is not None:
+            _log.info("The files of %s_… have changed; read them again", self._prefix)
+        self._state, self._problem = state, ""
+        return made
+
+    def _look(self) -> Sequence[object]:
+        """Changes when a file does, also behind a symlink or within the system's folder of CAs."""
+        paths = ssl.get_default_verify_paths()
+        given = (self._ca_file, self._cert_file, self._key_file)
+        return [_stat(path) for path in (*given, *(() if self._ca_file else (paths.cafile, paths.capath)))]
+
+
+def client_context(
+    prefix: str, *, ca_file: Path | None, cert_file: Path | None, key_file: Path | None
+) -> ssl.SSLContext:
+    """A context that verifies the server's certificate and name, by ``ca_file`` or the system's CAs.
+
+    ``prefix`` is as for TlsFiles. Raises SettingsError on files that can't be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error)}") from error
+    # The same with every Python: 3.13 has other defaults than 3.11.
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+    context.sslsocket_class, context.sslobject_class = _Socket, _Object
+    if cert_file is not None:
+        try:
+            context.load_cert_chain(cert_file, key_file, password=lambda: b"")
+        except OSError as error:
+            raise SettingsError(
+                f"{prefix}_CERT_FILE={_shown(cert_file)}, {prefix}_KEY_FILE={_shown(key_file)}: {_why(error)}"
+            ) from error
+    return context
+
+
+def _stat(path: Path | str | None) -> object:
+    if path is None:
+        return None
+    try:
+        found = Path(path).stat()
+    except OSError as error:
+        return error.errno
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def failure_of(sock: object) -> ssl.SSLError | None:
+    """The TLS failure of a connection, if any, also below paho's WebSocket."""
+    found = getattr(getattr(sock, "_socket", sock), "failure", None)
+    return found if isinstance(found, ssl.SSLError) else None
+
+
+def take_failure(context: ssl.SSLContext) -> ssl.SSLError | None:
+    """The failure after the handshake of an asyncio connection with ``context``, if any since the last call."""
+    found = vars(context).pop("failure", None)
+    return found if isinstance(found, ssl.SSLError) else None
+
+
+def explain_tls(error: ssl.SSLError, peer: str) -> str:
+    """Why TLS with ``peer`` failed, for people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = _CERTIFICATE.get(error.verify_code)
+        why = f"{text} ({error.verify_message})" if text else error.verify_message
+        return f"the TLS certificate of {peer} was rejected: {why}"
+    return f"TLS with {peer} failed: {_ALERTS.get(error.reason or '') or error.reason or error}"
+
+
+def _shown(path: Path | None) -> str:
+    return repr(str(path))
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        usual = "not a PEM file with the expected content, or the key is encrypted or belongs to another certificate"
+        return _FILES.get(error.reason or "", usual)
+    return error.strerror or str(error)

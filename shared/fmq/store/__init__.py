@@ -1,0 +1,1 @@
+"""The store of queues: its roles, its options and the backends."""

@@ -1,0 +1,1 @@
+"""Looking at a server and its database without changing either, for `fmq doctor`."""

@@ -1,0 +1,77 @@
+"""The SQL of claims."""
+
+from fmq.store.postgres.codec import MESSAGE_COLUMNS
+from fmq.store.postgres.lending.attempts import note_attempts
+from fmq.store.postgres.statements import counting
+from fmq.store.postgres.timekeeping import NOW
+
+# Whether the queue may be claimed from is read in the statement that lends, after the lock that pause() takes too.
+_FLAGS = """
+    WITH RECURSIVE flags AS MATERIALIZED (
+        SELECT ordered, paused_at IS NOT NULL AS paused,
+            ordered IS NOT DISTINCT FROM %(ordered)s AND paused_at IS NULL AS lends FROM fmq_queue WHERE number = {q}
+    ),"""
+_LONGEST_DUE = """
+    due AS MATERIALIZED (
+        SELECT id, due_at, token, size FROM fmq_due_{q} WHERE due_at <= {now} AND (SELECT lends FROM flags)
+        ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ),
+    candidate AS (
+        SELECT id, token IS NOT NULL AS expired, size, row_number() OVER (ORDER BY due_at, id) AS n FROM due
+    ),"""
+# A step from topic to topic, past all messages behind the first one of each, so that the cost grows with the topics that wait and
+# not with the backlog. It starts after the topic where the last claim ended, and goes round. A topic is left out while any of its
+# messages is lent: also when the one that is lent is not the first any more, since an operator has requeued an older one.
+_HEADS = """
+    busy AS MATERIALIZED (SELECT topic FROM fmq_due_{q} WHERE token IS NOT NULL AND due_at > {now}),
+    walk (topic, id, due_at, token, size, round, n) AS (
+        SELECT %(after)s::text COLLATE "C", 0::bigint, 'infinity'::float8, NULL::bigint, 0::bigint, false, 0::bigint
+        WHERE (SELECT lends FROM flags)
+        UNION ALL
+        SELECT next.*, walk.n + 1 FROM walk, LATERAL (
+            (SELECT topic, id, due_at, token, size, walk.round FROM fmq_due_{q}
+            WHERE topic > walk.topic AND (NOT walk.round OR topic <= %(after)s::text) ORDER BY topic, id LIMIT 1)
+            UNION ALL
+            (SELECT topic, id, due_at, token, size, true FROM fmq_due_{q}
+            WHERE NOT walk.round AND topic <= %(after)s::text ORDER BY topic, id LIMIT 1)
+            LIMIT 1
+        ) AS next
+    ),
+    candidate AS MATERIALIZED (
+        SELECT id, token IS NOT NULL AS expired, size, n FROM walk
+        WHERE due_at <= {now} AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.topic = walk.topic) LIMIT %(limit)s
+    ),"""
+# A suspect comes alone, or the ones before it. Of the others those that fit, and one at least.
+_LEND = """
+    chosen AS (
+        SELECT id, expired FROM (
+            SELECT id, expired, row_number() OVER (ORDER BY n) AS place, sum(size) OVER (ORDER BY n) AS held,
+                min(n) FILTER (WHERE expired) OVER () AS suspect, min(n) OVER () AS first, n FROM candidate
+        ) AS ranked
+        WHERE CASE WHEN suspect = first THEN place = 1
+            ELSE (suspect IS NULL OR n < suspect) AND (place = 1 OR held <= %(most_bytes)s) END
+    ),
+    lent AS (
+        UPDATE fmq_due_{q} AS due SET due_at = {now} + %(lease)s, token = %(token)s,
+            failed = CASE WHEN expired THEN least(failed, 2147483646) + 1 ELSE failed END
+        FROM chosen WHERE due.id = chosen.id AND due.due_at <= {now}
+        RETURNING due.id, due.failed, chosen.expired, due.topic
+    ),
+    lapse AS (SELECT id, %(cause)s::text AS cause, %(reason)s::text AS reason, ''::text AS worker FROM lent WHERE expired),"""
+_COUNT = counting(
+    "pending=-count(*) FILTER (WHERE NOT expired); claimed=count(*) FILTER (WHERE NOT expired); "
+    "failed=count(*) FILTER (WHERE expired)",
+    "lent",
+)
+_READ = f"""
+    SELECT flags.ordered, flags.paused, lent.expired, lent.failed, lent.topic, {NOW}, message.stored_at, {MESSAGE_COLUMNS}
+    FROM flags LEFT JOIN (lent JOIN fmq_msg_{{q}} AS message ON message.id = lent.id) ON true
+"""
+CLAIM = _FLAGS + _LONGEST_DUE + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
+CLAIM_IN_ORDER = _FLAGS + _HEADS + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
+GIVE_BACK = (
+    "WITH back AS (UPDATE fmq_due_{q} SET token = NULL, settled = NULL, due_at = 0 WHERE token = %(token)s RETURNING id), "
+    + counting("pending=count(*); claimed=-count(*)", "back")
+    + " SELECT count(*) FROM back"
+)
+"""Gives back what a claim of unknown outcome has lent. Reads all of ``due``, after a lost connection only."""

@@ -1,0 +1,1 @@
+"""The tables of a store, and the steps that bring older ones up to date."""

@@ -1,0 +1,1 @@
+"""The server: how it is addressed, reached and judged."""

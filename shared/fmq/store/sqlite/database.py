@@ -1,0 +1,238 @@
+"""One connection, its transactions and its clock. Nothing else begins, commits or rolls back."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import apsw
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from fmq.clock import Clock
+from fmq.errors import NoStore, QueueError, StoreDamaged, StoreRefused
+from fmq.store.options import StoreOptions
+from fmq.store.recognition import Kind
+from fmq.store.sqlite import timekeeping
+from fmq.store.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS
+from fmq.store.sqlite.file import location
+from fmq.store.sqlite.file.open_files import OpenFiles
+from fmq.store.sqlite.queue_tables import QueueTables
+from fmq.store.sqlite.schema.migrations import migrate
+from fmq.store.sqlite.schema.recognition import recognize
+from fmq.store.sqlite.schema.tables import lent_table
+from fmq.store.sqlite.translating import damage, translated
+
+_log = logging.getLogger(__name__)
+_CHECKED_BYTES = 256 * 1024 * 1024
+_PAGE_BYTES = 8_192
+_CACHE_BYTES = 8 * 1024 * 1024  # a large batch fits, so that none of its pages is written twice
+_MEMORY_MAP_BYTES = 256 * 1024 * 1024
+_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def _none_at(path: Path) -> str:
+    return f"there is no database {path}: has a listener run yet, and is this its folder?"
+
+
+class Database(QueueTables):
+    """An open database. ``sql`` runs statements; those that write belong into ``with write():``."""
+
+    def __init__(self, path: Path, options: StoreOptions, clock: Clock, *, create: bool = True) -> None:
+        super().__init__()
+        location.require_fixed_library(location.library_version())
+        if not create and not path.exists():
+            raise NoStore(_none_at(path))
+        location.require_good_place(path)
+        self.path = path
+        self._clock = clock
+        self._time = timekeeping.StoreTime(clock)
+        self.now: Callable[[], float] = self._time.now
+        """The store's time in seconds: steady within a boot, and continued in the next one."""
+        self._files: OpenFiles | None = None
+        flags = apsw.SQLITE_OPEN_READWRITE
+        if create:
+            location.make_private_file(path)
+            flags |= apsw.SQLITE_OPEN_CREATE
+        with translated(path):
+            self.sql = apsw.Connection(str(path), flags=flags)
+        try:
+            with translated(path):
+                self._prepare(options, create=create)
+        except BaseException:
+            self.sql.close()
+            raise
+
+    def _prepare(self, options: StoreOptions, *, create: bool) -> None:
+        sql = self.sql
+        sql.set_busy_timeout(round(options.busy_seconds * 1000))
+        # Only reads come first: a database that is refused is not changed by a byte.
+        found = recognize(sql)
+        if why := found.refusal(str(self.path)):
+            raise StoreRefused(why)
+        if found.kind is Kind.EMPTY and not create:
+            raise NoStore(_none_at(self.path))
+        if options.check_integrity:
+            self._check_integrity()
+        if not sql.pragma("page_count"):
+            # Both have to be set before the first table is created. Larger pages: docs/adr/0011.
+            sql.pragma("page_size", _PAGE_BYTES)
+            sql.pragma("auto_vacuum", "INCREMENTAL")
+        mode: object = None
+        for attempt in Retrying(
+            # The change to WAL ignores the busy timeout.
+            retry=retry_if_exception_type(apsw.BusyError),
+            stop=stop_after_delay(options.busy_seconds),
+            wait=wait_random_exponential(0.01, max=0.25),
+            reraise=True,
+        ):
+            with attempt:
+                mode = sql.pragma("journal_mode", "WAL")
+        if mode != "wal":
+            raise StoreRefused(f"{self.path} can't use WAL mode (it stays in {mode}). Is its file system special?")
+        sql.pragma("synchronous", options.durability.value)
+        sql.pragma("cache_size", -_CACHE_BYTES // 1024)  # in KiB, as its sign says
+        sql.pragma("mmap_size", options.tuning.get("memory_map_bytes", _MEMORY_MAP_BYTES))
+        sql.pragma("journal_size_limit", _WAL_LIMIT_BYTES)
+        sql.pragma("temp_store", "MEMORY")
+        if recognize(sql).kind is not Kind.CURRENT:
+            with self.write():
+                migrate(sql, recognize(sql).version)
+        self._set_clock()
+        self._files = OpenFiles(self.path)
+
+    def _check_integrity(self) -> None:
+        size = self.path.stat().st_size
+        if size > _CHECKED_BYTES:
+            _log.info("The database has %d MiB. Skipping the integrity check at start", size // 1024**2)
+            return
+        found = [str(row[0]) for row in self.sql.execute("PRAGMA quick_check(3)")]
+        if found != ["ok"]:
+            raise StoreDamaged(damage(self.path, " ".join(" ".join(found).split())))
+
+    def _set_clock(self) -> None:
+        """Continue the store's time. In a new boot all leases are over, since their holders are gone."""
+        if self._same_boot():
+            return
+        with self.write():
+            if self._same_boot():
+                return
+            self._time.begin(self.note(timekeeping.SEEN))
+            self.set_note(timekeeping.BOOT, self._clock.boot_id())
+            self.set_note(timekeeping.OFFSET, repr(self._time.offset))
+            self.see_clocks()
+            for (table,) in self.rows("SELECT table_name FROM fmq_queue WHERE typeof(name) = 'text'"):
+                self.rows(
+                    f"UPDATE {lent_table(table)} SET due_at = ?1 WHERE token IS NOT NULL AND due_at > ?1",
+                    (self.now(),),
+                )
+
+    def _same_boot(self) -> bool:
+        offset = timekeeping.number(self.note(timekeeping.OFFSET))
+        if offset is None or self.note(timekeeping.BOOT) != self._clock.boot_id():
+            return False
+        self._time.go_on(offset, self.note(timekeeping.SEEN))
+        return True
+
+    def see_clocks(self) -> None:
+        """Note both clocks, for the next boot to go on from. Within ``write``."""
+        stood = self._time.stood(self.note(timekeeping.SEEN), self.note(timekeeping.STOOD))
+        if stood is not None:
+            self.set_note(timekeeping.STOOD, stood)
+        self.set_note(timekeeping.SEEN, self._time.see())
+
+    def see_if_set(self) -> None:
+        """Note both clocks if somebody has set the wall clock. Begins a transaction of its own."""
+        if self._time.was_set:
+            with self.write():
+                self.see_clocks()
+
+    def ago(self, seconds: float) -> float:
+        """The moment of the store's time that lies ``seconds`` back."""
+        return self._time.ago(seconds, self.note(timekeeping.STOOD))
+
+    def wall(self) -> float:
+        """Unix time in seconds."""
+        return self._time.wall()
+
+    @property
+    def shift(self) -> float:
+        """Seconds that turn a moment of the store's time into Unix time."""
+        return self._time.shift
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """A write transaction: takes the lock at once, commits at the end, rolls back on any error.
+
+        A deferred one would get SQLITE_BUSY at its first write, whatever the timeout, if another wrote meanwhile.
+        """
+        with translated(self.path):
+            self.sql.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.sql
+                self.sql.execute("COMMIT")
+            except BaseException as error:
+                with suppress(apsw.Error):  # some errors have rolled back already
+                    self.sql.execute("ROLLBACK")
+                if isinstance(error, apsw.SQLError):
+                    self.require_queues()
+                raise
+            if self._files and monotonic() >= self._files.look_at:
+                self._files.require_until_next()
+
+    @contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """Statements that only read, with their errors told as fmq's."""
+        with translated(self.path):
+            if self._files and monotonic() >= self._files.look_at:
+                self._files.require_until_next()
+            try:
+                yield self.sql
+            except apsw.SQLError:
+                self.require_queues()
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[apsw.Connection]:
+        """The same, for several statements that have to see one state."""
+        with self.read() as sql, sql:
+            yield sql
+
+    def require_files(self) -> None:
+        """Raise StoreRefused if the path names other files than those that are open, so that a commit is lost."""
+        if self._files:
+            with translated(self.path):
+                self._files.require()
+
+    def messages(self, queue: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """The rows of these messages, as ``decode_message`` takes them."""
+        statement = f"FROM {self.table(queue)} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        values = (json.dumps(list(ids)),)
+        try:
+            return self.rows(f"SELECT {MESSAGE_COLUMNS} {statement}", values)
+        except UnicodeDecodeError:  # somebody's own INSERT
+            return self.rows(f"SELECT {ANY_COLUMNS} {statement}", values)
+
+    def note(self, key: str) -> str | None:
+        """A note's text, or None."""
+        row = self.sql.execute("SELECT value FROM fmq_note WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_note(self, key: str, value: str) -> None:
+        """Write a note. Within ``write``."""
+        self.sql.execute(
+            "INSERT INTO fmq_note VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value)
+        )
+
+    def close(self) -> None:
+        if self._files:
+            with suppress(QueueError):
+                self.see_if_set()
+        with translated(self.path):
+            self.sql.close()

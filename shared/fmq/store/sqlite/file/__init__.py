@@ -1,0 +1,1 @@
+"""The file itself: where it may lie, who else touches it, copies of it."""

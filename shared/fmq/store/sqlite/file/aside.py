@@ -1,0 +1,33 @@
+"""Keeping a database under another name, on an operator's word."""
+
+import fcntl
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fmq.errors import StoreRefused
+
+_OPEN_BYTE = 128  # of the -shm file: every connection in WAL mode holds a shared lock on it (sqlite.org/walformat.html)
+
+
+def set_file_aside(path: Path) -> str:
+    """Rename the file with its ``-wal`` and ``-shm``. See fmq.store.backends.Backend.set_aside."""
+    if not path.exists():
+        raise StoreRefused(f"there is no database {path}")
+    _require_closed(path.with_name(path.name + "-shm"))
+    kept = path.with_name(f"{path.name}.aside-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    # The log first: a database without its log is older, one with a stranger's log is damaged.
+    for ending in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + ending))
+    return str(kept)
+
+
+def _require_closed(shared_memory: Path) -> None:
+    try:
+        with shared_memory.open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _OPEN_BYTE)
+    except FileNotFoundError:
+        return
+    except BlockingIOError:
+        raise StoreRefused("the database is in use: stop its listener, processors and other programs first") from None

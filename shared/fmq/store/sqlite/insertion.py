@@ -1,0 +1,155 @@
+"""Storing messages: as few statements as a batch can do with."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+
+from fmq.message import Incoming, Properties, Receipt, Terms
+from fmq.store.properties import encode_properties
+from fmq.store.sqlite.database import Database
+
+_ROWS = 50
+"""How many rows one statement stores: half the time of a statement for each (docs/adr/0011); more than these gain nothing."""
+_LARGE_ROW = 64 * 1024
+"""Bytes. A row with a larger payload or properties goes alone: SQLite holds a copy of everything that one statement stores."""
+_LONG_TEXT = 4_096
+_NO_TERMS = Terms()
+
+_Values = tuple[str, bytes, float, int, bool, str | None]
+_DEAD = "INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at, processed, dead_at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9)"
+
+
+def store(
+    messages: Sequence[Incoming], into: Database, *, terms: Mapping[int, Terms], receipt: Receipt | None
+) -> Sequence[int]:
+    """See Intake.put."""
+    duplicates: Sequence[int] = ()
+    with into.write():
+        if terms:
+            duplicates = _one_by_one(messages, terms, into)
+        else:
+            _at_once(messages, into)
+        if receipt:
+            keep_receipt(receipt, into)
+    into.require_files()  # the caller acknowledges these messages next
+    return duplicates
+
+
+def _at_once(messages: Sequence[Incoming], into: Database) -> None:
+    now = into.now()
+    groups: dict[str, list[Incoming]] = defaultdict(list)
+    for message in messages:
+        groups[message[0]].append(message)
+    encoded: dict[int, str | None] = {}
+    for name, group in groups.items():
+        table = into.table(name)
+        many, single = _statement(table, _ROWS), _statement(table, 1)
+        dead = 0
+        for start in range(0, len(group), _ROWS):
+            rows: list[_Values] = []
+            for _, topic, payload, received_at, qos, retain, properties, reason in group[start : start + _ROWS]:
+                text = None if properties is None else _encoded(properties, encoded)
+                row: _Values = (topic, payload, received_at, qos, retain, text)
+                if reason is None and len(payload) < _LARGE_ROW and (text is None or len(text) < _LARGE_ROW):
+                    rows.append(row)
+                    continue
+                # Ids follow the order of arrival: what came before goes first.
+                into.sql.executemany(single, ((*one, now) for one in rows))
+                rows = []
+                if reason is None:
+                    into.sql.execute(single, (*row, now))
+                else:
+                    dead += 1
+                    into.sql.execute(_DEAD.format(table=table), (*row, now, into.wall(), reason))
+            if len(rows) == _ROWS:
+                into.sql.execute(many, (*chain.from_iterable(rows), now))
+            else:
+                into.sql.executemany(single, ((*one, now) for one in rows))
+        _count(name, len(group), dead, into)
+
+
+def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: Database) -> Sequence[int]:
+    """Returns the positions of duplicates."""
+    duplicates: list[int] = []
+    counts: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
+    now = into.now()
+    for position, (queue, topic, payload, received_at, qos, retain, properties, reason) in enumerate(messages):
+        asked = terms.get(position, _NO_TERMS)
+        if asked.key is not None and not is_new(queue, asked, now, into):
+            duplicates.append(position)
+            continue
+        values = (topic, payload, received_at, qos, retain, encode_properties(properties), now)
+        if reason is not None:
+            into.sql.execute(_DEAD.format(table=into.table(queue)), (*values, into.wall(), reason))
+            dead[queue] += 1
+        else:
+            into.sql.execute(_statement(into.table(queue), 1), values)
+        if asked.delay > 0 and reason is None:
+            into.sql.execute(
+                f"INSERT INTO {into.lent(queue)} (id, due_at, received_at) VALUES (last_insert_rowid(), ?, ?)",
+                (now + asked.delay, received_at),
+            )
+        counts[queue] += 1
+    for name, count in counts.items():
+        _count(name, count, dead[name], into)
+    return duplicates
+
+
+def is_new(queue: str, asked: Terms, now: float, into: Database) -> bool:
+    """Whether the key was not seen in its time; it is remembered from now on. Within a write transaction."""
+    return bool(
+        into.rows(
+            "INSERT INTO fmq_key (queue, key, expires_at) VALUES (?1, ?2, ?3) "
+            "ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?4 RETURNING 1",
+            (queue, asked.key, now + asked.key_seconds, now),
+        )
+    )
+
+
+def keep_receipt(receipt: Receipt, into: Database) -> None:
+    """Keep a receipt, and drop those before its ``first_kept``. Within a write transaction."""
+    into.rows(
+        "INSERT OR REPLACE INTO fmq_receipt (session, number, data) VALUES (?, ?, ?)",
+        (receipt.session, receipt.number, receipt.data),
+    )
+    into.rows("DELETE FROM fmq_receipt WHERE session = ? AND number < ?", (receipt.session, receipt.first_kept))
+
+
+def _count(name: str, stored: int, dead: int, into: Database) -> None:
+    # One statement per batch, where a trigger would be one per row (docs/adr/0007).
+    into.rows(
+        "UPDATE fmq_queue SET stored = stored + ?1, pending = pending + ?1 - ?2, dead = dead + ?2, died = died + ?2 WHERE name = ?3",
+        (stored, dead, name),
+    )
+    if dead:
+        # Where nothing waits, the head passes the dead letters: nobody has to walk through them to find nothing.
+        into.rows(
+            f"UPDATE fmq_queue SET head = (SELECT max(id) FROM {into.table(name)}) "
+            "WHERE name = ? AND pending = 0 AND claimed = 0",
+            (name,),
+        )
+
+
+def _encoded(properties: Properties, encoded: dict[int, str | None]) -> str | None:
+    """The properties as text; the messages of a batch often share them. Long ones are not kept, and are rarely shared."""
+    key = id(properties)  # all of them are alive as long as the batch is
+    if key in encoded:
+        return encoded[key]
+    text = encode_properties(properties)
+    if text is None or len(text) < _LONG_TEXT:
+        encoded[key] = text
+    return text
+
+
+@lru_cache(maxsize=1_024)
+def _statement(table: str, rows: int) -> str:
+    now = rows * 6 + 1
+    values = (
+        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{now})" for at in range(0, rows * 6, 6)
+    )
+    return (
+        f"INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at) VALUES "
+        + ", ".join(values)
+    )

@@ -1,0 +1,50 @@
+"""The SQL of claims: one set of statements per queue."""
+
+from typing import NamedTuple, Self
+
+from fmq.store.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS, MOST_AT_SIGHT, held_bytes
+
+
+def _at_sight(columns: str) -> str:
+    """``columns`` with the length in place of a long payload or long properties: SQLite knows it from the row's header."""
+    for column in ("payload", "properties"):
+        value = (
+            f"iif(typeof({column}) = 'text', CAST({column} AS BLOB), {column})" if columns == ANY_COLUMNS else column
+        )
+        length = f"octet_length({column})"
+        columns = columns.replace(value, f"iif({length} > {MOST_AT_SIGHT}, {length}, {value})")
+    return columns
+
+
+_AT_SIGHT, _ANY_AT_SIGHT = _at_sight(MESSAGE_COLUMNS), _at_sight(ANY_COLUMNS)
+
+
+class Statements(NamedTuple):
+    """The statements of a queue's claims, made once: SQLite finds a prepared statement by its text."""
+
+    any_due: str
+    again: str
+    unread: str
+    unread_at_sight: str
+    unread_as_bytes: str
+    lend: str
+
+    @classmethod
+    def of(cls, table: str, lent: str) -> Self:
+        unread = (
+            f" FROM {table} AS message WHERE id > ? AND processed = 0 "
+            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
+        )
+        return cls(
+            any_due="SELECT ordered, paused_at IS NULL AND "
+            f"(EXISTS (SELECT 1 FROM {table} WHERE id > head AND processed = 0) "
+            f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now)) FROM fmq_queue WHERE name = :name",
+            again="SELECT due_at, id, token IS NOT NULL, "
+            f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
+            f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
+            unread=f"SELECT {MESSAGE_COLUMNS}{unread}",
+            unread_at_sight=f"SELECT {_AT_SIGHT}{unread}",
+            unread_as_bytes=f"SELECT {_ANY_AT_SIGHT}{unread}",
+            lend=f"INSERT INTO {lent} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
+            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL",
+        )

@@ -1,0 +1,1 @@
+"""Moves messages with their whole state out of the store and into it."""

@@ -1,0 +1,1 @@
+"""The tables of a store, and the steps that bring an older file up to date."""

@@ -1,0 +1,17 @@
+"""A real PostgreSQL store and the reference: any history of calls gives the same messages, states and counters."""
+
+import pytest
+from hypothesis import settings
+
+from model.operators import OperatedStore
+from model.services import SETTINGS
+
+pytestmark = pytest.mark.postgres
+
+
+class PostgresStore(OperatedStore):
+    scheme = "postgresql"
+
+
+PostgresStore.TestCase.settings = settings(SETTINGS, max_examples=15)  # each call takes a round trip
+TestPostgres = PostgresStore.TestCase

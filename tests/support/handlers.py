@@ -1,0 +1,12 @@
+"""Handlers for tests."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry
+
+from fmq.handler import Handler, find_handler
+
+
+def load_handler(reference: str, builtin: Mapping[str, str]) -> Handler:
+    """Find and make a handler that asks for no settings. Raises HandlerError."""
+    return find_handler(reference, builtin).make(None, CollectorRegistry())

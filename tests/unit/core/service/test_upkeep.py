@@ -1,0 +1,81 @@
+"""Upkeep while a service runs."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fmq.errors import StoreRefused
+from fmq.service.lifecycle import Shutdown
+from fmq.service.upkeep import Upkeep
+from fmq.store.backends import open_store
+from fmq.store.options import Retention
+from fmq.store.records import ServiceReport
+from support.wait import wait_for
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "q.db"
+
+
+def lose_the_file(path: Path, error: type[Exception] | None = None) -> None:
+    """Run upkeep, take the file away, wait until it asks the service to stop, and end with ``error``."""
+    with (
+        closing(Shutdown()) as shutdown,
+        open_store(f"sqlite:///{path}") as queue,
+        Upkeep(queue, Retention(), shutdown),
+    ):
+        path.rename(path.with_name("away.db"))
+        assert shutdown.wait(1.0)
+        if error:
+            raise error
+
+
+def test_it_ends_a_service_whose_store_is_gone(path: Path) -> None:
+    """Within a second it asks the service to stop, and leaving it raises why."""
+    with pytest.raises(StoreRefused, match="removed or renamed"):
+        lose_the_file(path)
+
+
+def test_another_error_is_not_hidden_by_it(path: Path) -> None:
+    """What ended the service first is what is reported."""
+    with pytest.raises(ZeroDivisionError):
+        lose_the_file(path, ZeroDivisionError)
+
+
+class _Reports:
+    """A presence that a test can silence."""
+
+    name = "processor test/1"
+
+    def __init__(self) -> None:
+        self.alive = True
+
+    def report(self) -> ServiceReport | None:
+        return ServiceReport(self.name, "processor", "test", 1, "0.2.0", 1.0) if self.alive else None
+
+
+def test_it_reports_its_service_and_notes_minutes(path: Path) -> None:
+    """At once, until the service ends in order; without retention nothing but the report is written."""
+    with open_store(f"sqlite:///{path}") as store:
+        for retention, minutes in ((None, 0), (Retention(), 1)):
+            with closing(Shutdown()) as shutdown, open_store(f"sqlite:///{path}") as queue:
+                with Upkeep(queue, retention, shutdown, presence=_Reports()):  # type: ignore[arg-type]
+                    wait_for(store.services, what="the report")
+                    wait_for(lambda: len(store.history()) == minutes, what="the minute")  # noqa: B023
+                assert not store.services()
+
+
+def test_a_service_whose_loop_stands_still_is_not_reported(path: Path) -> None:
+    """Others see that it has not reported for some time."""
+    silent = _Reports()
+    silent.alive = False
+    with (
+        open_store(f"sqlite:///{path}") as store,
+        closing(Shutdown()) as shutdown,
+        open_store(f"sqlite:///{path}") as queue,
+        Upkeep(queue, Retention(), shutdown, presence=silent),  # type: ignore[arg-type]
+    ):
+        wait_for(store.history, what="a round of upkeep")
+        assert not store.services()

@@ -1,0 +1,112 @@
+"""What is refused before a database is touched."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fmq.errors import SettingsError, StoreRefused
+from fmq.store.sqlite.file import file_systems, location
+
+
+@pytest.mark.parametrize("version", ["3.51.2", "3.50.6", "3.44.5", "3.45.1", "3.40.1", "3.7.0"])
+def test_an_unfixed_library_is_refused(version: str) -> None:
+    """A library with the WAL-reset bug is reported by name, with what to install."""
+    with pytest.raises(StoreRefused, match=r"WAL-reset bug.*3\.51\.3"):
+        location.require_fixed_library(version)
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.54.1", "3.50.7", "3.44.6", "4.0.0"])
+def test_a_fixed_library_is_taken(version: str) -> None:
+    """The fixed release, its successors and both backports pass."""
+    location.require_fixed_library(version)
+
+
+def test_the_bundled_library_is_fixed() -> None:
+    """The SQLite that is installed with fmq is one of those."""
+    location.require_fixed_library(location.library_version())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre"),
+        *("9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "drvfs"),
+        *(
+            "fuse",
+            "fuse.sshfs",
+            "fuse.s3fs",
+            "fuse.gcsfuse",
+            "fuse.glusterfs",
+            "fuse.ceph-fuse",
+            "fuse.rclone",
+            "fuse.grpcfuse",
+        ),
+        "fuse.whatever-comes-next",
+    ],
+)
+def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    """The reason is given, and a mount below or next to it does not matter."""
+    mounts = tmp_path / "mountinfo"
+    share = tmp_path / "my share"
+    share.mkdir()
+    escaped = str(share).replace(" ", "\\040")
+    mounts.write_text(
+        f"1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / {escaped} rw shared:1 - {kind} server:/x rw\n3 1 0:3 / {escaped}/sub rw - ext4 y rw\n"
+    )
+    with pytest.raises(StoreRefused, match=rf"network file system \({kind}\)"):
+        location.require_good_place(share / "queue.db", mounts=mounts)
+    assert file_systems.file_system(share / "sub", mounts=mounts) == "ext4"
+    assert file_systems.file_system(tmp_path, mounts=mounts) == "ext4"
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs"])
+def test_a_local_file_system_is_taken(tmp_path: Path, kind: str) -> None:
+    """Disks of this machine, and the few kinds of FUSE that are."""
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:1 / / rw - {kind} /dev/x rw\n")
+    location.require_good_place(tmp_path / "queue.db", mounts=mounts)
+
+
+def test_a_link_to_a_network_file_system_is_refused(tmp_path: Path) -> None:
+    """What counts is where the file is, not where its name is."""
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "queue.db").touch()
+    (tmp_path / "queue.db").symlink_to(share / "queue.db")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / {share} rw - nfs4 server:/x rw\n")
+    with pytest.raises(StoreRefused, match=r"network file system \(nfs4\)"):
+        location.require_good_place(tmp_path / "queue.db", mounts=mounts)
+
+
+def test_without_mounts_the_kernel_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc is not mounted, the number that statfs(2) gives tells the kind, and of an unknown one nothing is said."""
+    nowhere = tmp_path / "none"
+    location.require_good_place(tmp_path / "queue.db", mounts=nowhere)
+    told = subprocess.run(["stat", "-f", "-c", "%t", tmp_path], capture_output=True, check=True, text=True).stdout
+    monkeypatch.setattr(file_systems, "_MAGIC", {int(told, 16): "nfs"})
+    with pytest.raises(StoreRefused, match=r"network file system \(nfs\)"):
+        location.require_good_place(tmp_path / "queue.db", mounts=nowhere)
+
+
+def test_places(tmp_path: Path) -> None:
+    """A missing folder, and a folder where the file should be, give different errors."""
+    with pytest.raises(StoreRefused, match="does not exist"):
+        location.require_good_place(tmp_path / "missing" / "queue.db")
+    with pytest.raises(StoreRefused, match="is a folder"):
+        location.require_good_place(tmp_path)
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three slashes are relative to the working directory, four absolute, and %-escapes are decoded."""
+    monkeypatch.chdir(tmp_path)
+    assert location.path_of("sqlite:///mqtt_queue.db") == tmp_path / "mqtt_queue.db"
+    assert location.path_of("sqlite:////data/a%20b.db") == Path("/data/a b.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite://x.db", "sqlite:///", "sqlite:///folder/", "sqlite:///a.db?mode=ro", "x.db"])
+def test_bad_urls(url: str) -> None:
+    """What is no such URL is reported with what would be right."""
+    with pytest.raises(SettingsError, match="expected one like"):
+        location.path_of(url)

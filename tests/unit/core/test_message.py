@@ -1,0 +1,33 @@
+"""Messages as values."""
+
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from fmq import message
+from fmq.message import Message, unique_id
+
+STORE, OTHER = UUID(int=1), UUID(int=2)
+
+
+def test_an_id_is_unique_beyond_the_store() -> None:
+    """It differs with the store, the queue, the number and the time of receipt, and stays the same over attempts."""
+    seen = {
+        unique_id(store, Message(number, queue, "t", b"x", at))
+        for store, queue, number, at in product((STORE, OTHER), ("q", "q\n1"), (1, 11), (0.5, 1.0))
+    }
+    assert len(seen) == 16
+    first, later = (Message(1, "q", "t", b"x", 0.5, retry_count=count) for count in (0, 3))
+    assert unique_id(STORE, first) == unique_id(STORE, later)
+
+
+def test_a_message_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the store that the process serves; elsewhere nobody knows it."""
+    monkeypatch.setattr(message, "_serving", [])
+    one = message.Message(1, "q", "t", b"", 5.0)
+    with pytest.raises(RuntimeError, match="Only a processor"):
+        _ = one.unique_id
+    message.serve_store(UUID(int=7))
+    assert one.unique_id == message.unique_id(UUID(int=7), one) == one._replace(retry_count=3).unique_id
+    assert one.unique_id != one._replace(queue="p").unique_id
