@@ -292,20 +292,21 @@ def _retained(broker: Broker, *messages: tuple[str, bytes]) -> None:
 
 def _restart(fmq: Processes, listener: FmqProcess, broker: Broker, version: str) -> FmqProcess:
     assert listener.terminate() == 0
-    return _run(fmq, broker.url, "r/#", FMQ_MQTT_VERSION=version)
+    return _run(fmq, broker.url, "r/#", FMQ_MQTT_VERSION=version, FMQ_DUPLICATES="session")
 
 
 @VERSIONS
 def test_retained_messages_come_once(broker: Broker, fmq: Processes, database: Path, version: str) -> None:
-    """Over reconnects and restarts: those that were there before, and those that came while it was subscribed."""
+    """Over reconnects and restarts: those that were there before, and those that came while it was subscribed.
+
+    A broker that stops may not have read all acknowledgements, and sends again what it has not: hence the receipts.
+    """
     _retained(broker, *((f"r/{number}", b"before") for number in range(200)))
-    listener = _run(fmq, broker.url, "r/#", FMQ_MQTT_VERSION=version)
+    listener = _run(fmq, broker.url, "r/#", FMQ_MQTT_VERSION=version, FMQ_DUPLICATES="session")
     rows = Rows(database)
     wait_for(lambda: rows.count("r/#") == 200, what="the retained messages")
     _retained(broker, *((f"r/live/{number}", b"live") for number in range(50)))
     wait_for(lambda: rows.count("r/#") == 250, what="the live ones")
-    publish(broker.port, [("r/mark", b"1")])  # meanwhile the broker reads their acknowledgements
-    wait_for(lambda: rows.holds("r/#", b"1"), what="a message behind them")
     for times in (2, 3):
         broker.stop()
         broker.start()
@@ -320,7 +321,6 @@ def test_retained_messages_come_once(broker: Broker, fmq: Processes, database: P
 
 
 def _holds_each_once(rows: Rows) -> None:
-    """Not the marks: an acknowledgement that a stopping broker did not read brings one again."""
     payloads = rows.payloads("r/#")
     assert (payloads.count(b"before"), payloads.count(b"live")) == (200, 50)
 

@@ -66,7 +66,7 @@ class Admission:
         if self._redelivery:
             messages, again, receipt = self._redelivery.sift(batch)
         if self._retained:
-            messages, repeats = self._retained.sift(messages)
+            messages, repeats = self._retained.sift(messages, batch)
             again = [*again, *repeats]
         terms = self._asking.terms(messages) if self._asking else NO_TERMS
         return Admitted(messages, terms, receipt, again)

@@ -26,7 +26,8 @@ def make_listening_client(settings: ListenerSettings, client_id: str, *, clean: 
 
     With ``clean`` it begins a new session, which ends with the connection.
     """
-    options = {"reconnect_on_failure": False, "manual_ack": True, "marking": settings.duplicates == "session"}
+    marking = settings.duplicates == "session" or settings.mqtt_version != "5"
+    options = {"reconnect_on_failure": False, "manual_ack": True, "marking": marking}
     client = new_client(
         settings, client_id, make=partial(WireClient, CallbackAPIVersion.VERSION2), clean=clean, **options
     )

@@ -1,5 +1,6 @@
 """A batch of messages on its way from the connection to the store."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,6 +47,13 @@ class Batch:
     size: int = 0
     packets: int = 0
     marks: list[tuple[int, bool, int, int]] = field(default_factory=list)
+
+    @property
+    def redelivered(self) -> Iterator[Incoming]:
+        """The messages whose packets have the DUP flag, as far as there are ``marks``."""
+        for _, has_dup, start, count in self.marks:
+            if has_dup:
+                yield from self.messages[start : start + count]
 
     @property
     def owed(self) -> int:

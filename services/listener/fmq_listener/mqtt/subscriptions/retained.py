@@ -6,6 +6,7 @@ Every connection subscribes to all filters. In MQTT 5 that brings no retained me
 if it repeats what its queue has got last of its topic; it is acknowledged, and counted as a duplicate. A copy that differs is
 stored: the broker may have lost the subscription for a while. A SUBSCRIBE brings one copy of a topic. What comes after it with
 the RETAIN flag, which no other delivery should have (section 3.3.1.3), is a new message of a broker that keeps the flag.
+A message with DUP is no copy: the session delivers it again, because the broker has not read its acknowledgement (section 4.4).
 """
 
 import json
@@ -15,6 +16,7 @@ from operator import attrgetter, itemgetter
 
 from fmq.message import Incoming
 from fmq.store.roles import Notes
+from fmq_listener.mqtt.packets.batch import Batch
 
 _TOPICS = 65_536
 _TOPICS_NOTED = 16_384
@@ -57,16 +59,17 @@ class Retained:
         self._again = True
         self._copied.clear()
 
-    def sift(self, messages: Sequence[Incoming]) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
-        """Those of ``messages`` to store, and those that repeat what is stored."""
+    def sift(self, messages: Sequence[Incoming], batch: Batch) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
+        """Those of ``messages``, which came in ``batch``, to store, and those that repeat what is stored."""
         if not any(map(_retain, messages)):
             return messages, ()
+        redelivered = {id(one) for one in batch.redelivered}
         kept: list[Incoming] = []
         again: list[Incoming] = []
         before: dict[int, int] = {}
         for one in messages:
             topic = hash(_queue_and_topic(one))
-            if one.retain and self._repeats(one, topic, before):
+            if one.retain and id(one) not in redelivered and self._repeats(one, topic, before):
                 again.append(one)
             else:
                 kept.append(one)

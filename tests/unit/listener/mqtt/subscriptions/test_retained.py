@@ -3,6 +3,7 @@
 import tracemalloc
 
 from fmq.message import Incoming
+from fmq_listener.mqtt.packets.batch import Batch
 from fmq_listener.mqtt.subscriptions.retained import Retained
 
 _QUEUE = "r/#"
@@ -30,7 +31,7 @@ def _message(payload: bytes, *, retain: bool, topic: str = "r/x") -> Incoming:
 
 def _stored(retained: Retained, *messages: Incoming) -> list[bytes]:
     """The payloads that are stored of one batch."""
-    kept, _ = retained.sift(messages)
+    kept, _ = retained.sift(messages, Batch(0))
     retained.stored(kept)
     return [one.payload for one in kept]
 
@@ -61,6 +62,16 @@ def test_a_broker_that_keeps_the_flag_on_new_messages_loses_none() -> None:
     assert _stored(retained, *[_message(b"on", retain=True)] * 3) == [b"on"] * 3
     retained.begin(repeated=frozenset([_QUEUE]))
     assert _stored(retained, *[_message(b"on", retain=True)] * 3) == [b"on"] * 2
+
+
+def test_what_the_session_delivers_again_is_no_copy() -> None:
+    """The broker has not read its acknowledgement: it comes with DUP, besides the copy that the SUBSCRIBE brings."""
+    retained = _begun(repeated=True)
+    assert _stored(retained, _message(b"open", retain=True)) == [b"open"]
+    retained.begin(repeated=frozenset([_QUEUE]))
+    again, copy = _message(b"open", retain=True), _message(b"open", retain=True)
+    batch = Batch(0, [again, copy], marks=[(1, True, 0, 1), (2, False, 1, 1)])
+    assert retained.sift(batch.messages, batch) == ([again], [copy])
 
 
 def test_a_new_subscription_brings_its_retained_messages() -> None:
