@@ -39,6 +39,7 @@ class Workbench:
         options = StoreOptions(busy_seconds=0.05)
         self.queue = open_store(url, options, clock=self.clock)
         self.other = open_store(url, options, clock=self.clock)
+        self.metrics = ProcessorMetrics(self.registry)
         self.worker, self.runner = make_worker(
             ProcessorSettings(queue_url=url, **settings),
             handler=Handler(
@@ -48,7 +49,7 @@ class Workbench:
                 is_batch=bool(getattr(handle, "__fmq_batch__", False)),
             ),
             store=self.queue,
-            metrics=ProcessorMetrics(self.registry),
+            metrics=self.metrics,
             heartbeat=self.heartbeat,
             clock=self.clock,
             rng=random.Random(7),

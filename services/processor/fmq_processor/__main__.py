@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
+from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
@@ -27,11 +29,14 @@ from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
 from fmq_processor.assembly import make_worker
+from fmq_processor.engine.end_when_idle import EndWhenIdle
 from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.modes import EXIT_LEFT, Modes, mode_options
+from fmq_processor.reloading import reload_when_changed
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
@@ -48,12 +53,17 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 @click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
 @settings_options(ProcessorSettings)
 @handler_options
-def process(topic: str | None, batch_argument: str | None, sleep_argument: str | None, **flags: object) -> int:
+@mode_options
+def process(
+    topic: str | None, batch_argument: str | None, sleep_argument: str | None, modes: Modes, **flags: object
+) -> int:
     """Pass queued messages to a handler, BATCH at a time.
 
     TOPIC is a topic filter as given to the listener. Without it, fmq serves the queues in FMQ_TOPICS, or all queues, in turn.
     SLEEP is the longest wait of an idle processor, in seconds.
     """
+    if modes.reload:
+        return reload_when_changed(sys.argv[1:])
     arguments = {"topics": topic and (topic,), "batch": batch_argument, "sleep": sleep_argument}
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in given:
@@ -65,7 +75,7 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown)
+        code = _serve(settings, choice, shutdown, modes)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -82,7 +92,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
     )
 
 
-def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> int:
+def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, modes: Modes) -> int:
     """Run a processor until ``shutdown``. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
@@ -160,9 +170,14 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             readiness.handler_is_ready()
             reporter.ready()
 
-        fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready)
+        drain = EndWhenIdle(
+            [worker], store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=modes.drain_wait
+        )
+        after_turn = drain.after_turn if modes.drain else lambda: None
+        fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready, after_turn)
         fine = fine and shutdown.failure is None
-    code = 0 if fine else EXIT_FAULT
+        is_drained = not modes.drain or not fine or drain.report()
+    code = EXIT_FAULT if not fine else 0 if is_drained else EXIT_LEFT
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang; ending without them")
@@ -179,6 +194,7 @@ def _work(
     shutdown: Shutdown,
     heartbeat: Heartbeat,
     on_ready: Callable[[], None],
+    after_turn: Callable[[], None],
 ) -> bool:
     """Set the handler up, work, tear it down. Returns whether everything succeeded."""
 
@@ -198,7 +214,7 @@ def _work(
         _log.error("The handler's setup did not end in time")
         return False
     on_ready()
-    trouble = worker.run(shutdown)
+    trouble = worker.run(shutdown, after_turn)
     shutdown.request()  # the rest has a limited time, whatever ended the work
     torn_down = tear_down(
         runner, handler.teardown, keep_waiting=not_stopped_for(settings.grace_seconds - settings.grace_for_handlers)

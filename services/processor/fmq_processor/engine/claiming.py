@@ -30,6 +30,25 @@ class Claiming:
         """Let the next call to the store through, however recently one failed."""
         self._gate.try_now()
 
+    @property
+    def served(self) -> Sequence[str]:
+        """The queues found so far."""
+        return self._queues.served
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the last look at all queues found nothing to claim. Says nothing while the circuit is open."""
+        return self._queues.found_nothing
+
+    @property
+    def probe_at(self) -> float | None:
+        """When the next probe is due, in steady seconds, if the circuit is open."""
+        return self._breaker.probe_at if self._breaker.is_open else None
+
+    def look_again(self) -> None:
+        """Look at all queues at once."""
+        self._queues.look_again()
+
     def look_within(self, seconds: float) -> None:
         """Look for messages again in ``seconds`` at the latest."""
         self._queues.look_within(seconds)

@@ -50,6 +50,8 @@ class Queues:
         self._due: list[float] = []
         """Times at which something will be due; a heap."""
         self._refresh_at = 0.0
+        self.found_nothing = False
+        """Whether the last look at all queues found nothing to claim."""
 
     @property
     def served(self) -> Sequence[str]:
@@ -64,6 +66,11 @@ class Queues:
             changed = True  # the next claim meets the same fault, and the gate reports it
         return changed or self._clock.steady() >= self._look_at
 
+    def look_again(self) -> None:
+        """Look at all queues at once, whatever the last look has found."""
+        self.found_nothing = False
+        self._look_at = self._clock.steady()
+
     def look_within(self, seconds: float) -> None:
         """Look again in ``seconds`` at the latest, since something will be due then."""
         at = self._clock.steady() + seconds
@@ -77,6 +84,7 @@ class Queues:
         handled alone.
         """
         now = self._clock.steady()
+        self.found_nothing = False
         while self._due and self._due[0] <= now:
             heapq.heappop(self._due)
         if now >= self._refresh_at:
@@ -89,6 +97,7 @@ class Queues:
                 if not left:
                     if self._gate.is_open and not is_more:
                         self._look_at = min([now + self._sleep, *self._due[:1]])
+                        self.found_nothing = True
                         return
                     break
             left -= 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fmq.clock import Clock
 from fmq.errors import WrongOrder
@@ -55,15 +55,22 @@ class Worker:
         """Messages that are claimed and not settled."""
         return self._in_hand.messages
 
-    def run(self, shutdown: Shutdown) -> str | None:
+    @property
+    def claiming(self) -> Claiming:
+        """Where its messages come from."""
+        return self._claiming
+
+    def run(self, shutdown: Shutdown, after_turn: Callable[[], None] = lambda: None) -> str | None:
         """Work until the shutdown, then drain. Returns the reason if the process has to be restarted.
 
+        ``after_turn`` is called after each turn, in the same thread.
         Raises StoreRefused, and WrongOrder if a queue is delivered in another order than this processor works.
         """
         trouble: Trouble | None = None
         try:
             while not shutdown.requested and trouble is None:
                 self.turn()
+                after_turn()
                 trouble = self._runner.trouble(self._clock.steady())
         except WrongOrder:
             self.drain()  # messages of other queues
