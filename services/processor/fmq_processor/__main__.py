@@ -20,6 +20,7 @@ from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence, process_name
 from fmq.service.retrying import until_available
@@ -122,7 +123,8 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, mode
         # A connection serves one thread, so scrapes and readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         circuit = CircuitReport(metrics)
-        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
+        commit = CommitWatch(SYSTEM_CLOCK, heartbeat)
+        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit, commit)
         identity = until_available(shutdown)(store.identity)
         serve_store(identity)
         if handler.know_store:
@@ -134,6 +136,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, mode
             metrics=metrics,
             heartbeat=heartbeat,
             circuit=circuit,
+            commit=commit,
             name=process_name(),
         )
         latency = TimeInSystem(metrics.time_in_system_seconds)
