@@ -146,6 +146,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, mode
                 "queues": list(settings.queues),
                 "handler": handler.name,
                 "circuit": circuit.note,
+                **worker.claiming.notes(),
                 "in_hand": worker.holds,
                 "time_in_system": latency.last_minute(),
             }
@@ -159,7 +160,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, mode
             registry=registry,
             heartbeat=heartbeat,
             ready=readiness.checks,
-            notes=readiness.notes,
+            notes=lambda: {**readiness.notes(), **worker.claiming.notes()},
             shutdown=shutdown,
         )
         stack.callback(server.close)

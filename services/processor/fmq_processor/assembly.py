@@ -26,6 +26,7 @@ from fmq_processor.guards.circuit_breaker import Breaker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.guards.pausing import Pausing
+from fmq_processor.guards.rate_limit import Limit, RateLimit
 from fmq_processor.guards.store_gate import Gate
 from fmq_processor.prepare.memory import Room
 from fmq_processor.prepare.reading import reading
@@ -56,8 +57,26 @@ def make_worker(
     runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
     gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures, commit=commit or CommitWatch(clock, heartbeat))
     metrics.store_writable.set_function(lambda: gate.is_well)
+    rate: RateLimit | None = None
+    batch = settings.batch
+    if settings.per_second:
+        limit_of_rate = Limit.of(
+            settings.per_second, settings.rate_burst, batch=settings.batch, is_batch=handler.is_batch
+        )
+        batch = min(batch, limit_of_rate.burst if handler.is_batch else limit_of_rate.block)
+        key = f"{settings.handler} for {','.join(settings.queues)}"
+        rate = RateLimit(
+            limit_of_rate,
+            shown=settings.rate_limit,
+            key=key,
+            store=store,
+            gate=gate,
+            clock=clock,
+            metrics=metrics,
+        )
     queues = Queues(
         store=store,
+        claim=rate.claim if rate else None,
         gate=gate,
         clock=clock,
         wanted=settings.queues,
@@ -84,7 +103,7 @@ def make_worker(
         resume_after=settings.dead_letter_resume_seconds,
     )
     limits = Limits(
-        batch=settings.batch,
+        batch=batch,
         concurrency=concurrency,
         most_bytes=most_bytes,
         is_batch=handler.is_batch,
@@ -106,12 +125,19 @@ def make_worker(
     accounting = Accounting(
         metrics, summary=Summary(clock=clock), limit=limit, clock=clock, on_delay=queues.look_within
     )
+    claiming = Claiming(queues=queues, gate=gate, breaker=breaker, pausing=pausing, limits=limits, rate=rate)
     worker = Worker(
-        claiming=Claiming(queues=queues, gate=gate, breaker=breaker, pausing=pausing, limits=limits),
+        claiming=claiming,
         in_hand=in_hand,
         leases=Leases(store, gate, in_hand, seconds=limits.lease, clock=clock),
         runner=runner,
-        settling=Settling(judge=judge, outbox=Outbox(store, gate, worker=name), accounting=accounting, in_hand=in_hand),
+        settling=Settling(
+            judge=judge,
+            outbox=Outbox(store, gate, worker=name),
+            accounting=accounting,
+            in_hand=in_hand,
+            on_not_handled=rate.unused if rate else None,
+        ),
         accounting=accounting,
         limits=limits,
         heartbeat=heartbeat,

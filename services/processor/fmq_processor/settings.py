@@ -2,6 +2,7 @@
 
 from pydantic import ValidationInfo, field_validator
 
+from fmq.rate import parse_rate
 from fmq.service.settings import setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
@@ -86,6 +87,20 @@ class ProcessorSettings(RetentionSettings):
         expected="a number of seconds, at least FMQ_BACKOFF_INITIAL, such as 300",
         ge=0,
         le=86_400,
+    )
+    rate_limit: str = setting(
+        "",
+        about="Maximum number of attempts per time, for all processors of the route together, such as those that share a store on "
+        "several hosts. Each message counts, also in batches, and each retry. Empty: no limit.",
+        expected="a number per s, min, h or d, such as 100/s or 1000/min",
+    )
+    rate_burst: int = setting(
+        0,
+        about="Number of attempts beyond FMQ_RATE_LIMIT that may follow each other at once, after a pause. "
+        "0: the messages of one second, and at least 1.",
+        expected="a whole number from 0 to 1000000, such as 50",
+        ge=0,
+        le=1_000_000,
     )
     circuit_failures: int = setting(
         5,
@@ -182,6 +197,12 @@ class ProcessorSettings(RetentionSettings):
             raise ValueError(f"it is shorter than the first delay ({initial:g})")
         return value
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, value: str) -> str:
+        parse_rate(value)
+        return value
+
     @field_validator("decode")
     @classmethod
     def _decodes(cls, value: str) -> str:
@@ -209,6 +230,11 @@ class ProcessorSettings(RetentionSettings):
     def queues(self) -> tuple[str, ...]:
         """The queues to serve. Empty: all queues. FMQ_TOPICS may be the listener's, with shared subscriptions."""
         return tuple(queue_name(topic) for topic in self.topics)
+
+    @property
+    def per_second(self) -> float:
+        """FMQ_RATE_LIMIT in messages per second; 0: no limit."""
+        return parse_rate(self.rate_limit)
 
     @property
     def grace_for_handlers(self) -> float:

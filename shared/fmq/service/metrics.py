@@ -156,6 +156,11 @@ class ProcessorMetrics:
         self.circuit_probes = Counter(
             "fmq_circuit_probes", "Messages handled as probes while the circuit breaker was open.", registry=registry
         )
+        self.rate_limited_seconds = Counter(
+            "fmq_rate_limited_seconds",
+            "Time in which due messages waited because of FMQ_RATE_LIMIT.",
+            registry=registry,
+        )
         self.store_failures = Counter(
             "fmq_store_failures", "Failed claims, extensions and settlements.", registry=registry
         )

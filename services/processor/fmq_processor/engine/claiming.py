@@ -1,25 +1,37 @@
 """Whether messages may be claimed now, and how many: the guards have their say here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fmq.message import Claim
 from fmq_processor.engine.limits import Limits
 from fmq_processor.engine.queues import Queues
 from fmq_processor.guards.circuit_breaker import Breaker
 from fmq_processor.guards.pausing import Pausing
+from fmq_processor.guards.rate_limit import RateLimit
 from fmq_processor.guards.store_gate import Gate
 
 
 class Claiming:
     """Claims from the queues while the store, the circuit breaker and the limits allow it."""
 
-    def __init__(self, *, queues: Queues, gate: Gate, breaker: Breaker, pausing: Pausing, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        queues: Queues,
+        gate: Gate,
+        breaker: Breaker,
+        pausing: Pausing,
+        limits: Limits,
+        rate: RateLimit | None = None,
+    ) -> None:
         self._queues = queues
         self._gate = gate
         self._breaker = breaker
         self._pausing = pausing
         self._limits = limits
+        self._rate = rate
         self._probe_at = 0.0
+        self._rate_at = 0.0
 
     @property
     def store_is_open(self) -> bool:
@@ -38,12 +50,21 @@ class Claiming:
     @property
     def found_nothing(self) -> bool:
         """Whether the last look at all queues found nothing to claim. Says nothing while the circuit is open."""
-        return self._queues.found_nothing
+        return self._queues.found_nothing and not self.is_rate_limited
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether due messages wait because of the rate limit."""
+        return self._rate is not None and self._rate.waits_until is not None
 
     @property
     def probe_at(self) -> float | None:
         """When the next probe is due, in steady seconds, if the circuit is open."""
         return self._breaker.probe_at if self._breaker.is_open else None
+
+    def notes(self) -> Mapping[str, str]:
+        """What to show to people, from any thread: the rate limit, if there is one."""
+        return {"rate": self._rate.note} if self._rate else {}
 
     def look_again(self) -> None:
         """Look at all queues at once."""
@@ -55,6 +76,8 @@ class Claiming:
 
     def should_give_back(self) -> bool:
         """Whether the circuit has just opened or a queue was just paused: nothing more should start."""
+        if self._rate:
+            self._rate.step()
         return self._breaker.has_opened() | self._pausing.step()
 
     def take(self, room: int, room_bytes: int) -> Iterator[Sequence[Claim]]:
@@ -69,6 +92,14 @@ class Claiming:
         for claims in self._queues.take(room, most=most, most_bytes=room_bytes):
             self._pausing.lent(claims[0].message.queue)
             yield claims
+        if self._rate and (at := self._rate.waits_until) not in (None, self._rate_at):
+            self._rate_at = at
+            self._queues.look_at(at)
+
+    def end(self) -> None:
+        """Give back what only further claims would need."""
+        if self._rate:
+            self._rate.close()
 
     def begin_probe(self, claim: Claim) -> None:
         """Note that ``claim`` is about to be handled: with an open circuit it is the probe."""

@@ -34,9 +34,14 @@ class Queues:
         lease: float = 60.0,
         ordered: bool = False,
         on_new: Callable[[str], None] = lambda _: None,
+        claim: Callable[..., Sequence[Claim]] | None = None,
     ) -> None:
-        """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found."""
+        """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found.
+
+        ``claim`` is called in the place of that of ``store``.
+        """
         self._store = store
+        self._claim_instead = claim
         self._gate = gate
         self._clock = clock
         self._wanted = tuple(dict.fromkeys(wanted))
@@ -73,7 +78,10 @@ class Queues:
 
     def look_within(self, seconds: float) -> None:
         """Look again in ``seconds`` at the latest, since something will be due then."""
-        at = self._clock.steady() + seconds
+        self.look_at(self._clock.steady() + seconds)
+
+    def look_at(self, at: float) -> None:
+        """Look again at this moment, in steady seconds, if not before."""
         self._look_at = min(self._look_at, at)
         heapq.heappush(self._due, at)
 
@@ -117,9 +125,10 @@ class Queues:
     def _claim(self, limit: int, most_bytes: int) -> Sequence[Claim] | None:
         name = self._line[0]
         self._line.rotate(-1)
+        claim = self._claim_instead or self._store.claim
         try:
             return self._gate.attempt(
-                lambda: self._store.claim(name, limit, lease=self._lease, ordered=self._ordered, most_bytes=most_bytes)
+                lambda: claim(name, limit, lease=self._lease, ordered=self._ordered, most_bytes=most_bytes)
             )
         except UnknownQueue:
             self._line.remove(name)

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """Not tried: the processor stops, pauses or has lost interest."""
 
 
+NOT_HANDLED = frozenset({Kind.SKIPPED, Kind.EXPIRED, Kind.POSTPONED, Kind.GIVEN_BACK})
+"""The handler was not called."""
 FAILED = frozenset({Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 
 Verdict = tuple[Claim, Settlement, Kind, str]

@@ -119,6 +119,7 @@ class Worker:
             self._settling.interrupted(job)
         self._claiming.reopen_store()
         self._settle()
+        self._claiming.end()
         self._accounting.summary.log()
         return len(self._settling)
 
