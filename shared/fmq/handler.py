@@ -1,7 +1,7 @@
 """Definition and loading of handlers.
 
 A handler is a function ``handle(message)``, an async function, or one marked with ``fmq.batch_handler`` that takes
-a list; or a class with a method ``handle`` of any of these kinds. ``setup()`` and ``teardown()``, in the
+a list; or a class with a method ``handle`` of any of these kinds. ``fmq_processor.typed`` says what other parameters may be. ``setup()`` and ``teardown()``, in the
 same module or as methods of the class, run once before the first and after the last message; both may be async.
 
 A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.service.settings.HandlerSettings``), is made

@@ -28,7 +28,7 @@ from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import walk
 
-__all__ = ["Bench", "DeadLetter", "Result", "States", "Target", "Waiting", "message", "run", "run_batch"]
+__all__ = ["Bench", "DeadLetter", "HasHandle", "Result", "States", "Target", "Waiting", "message", "run", "run_batch"]
 
 
 class HasHandle(Protocol):
@@ -80,7 +80,7 @@ def message(
     retry_count: int = 0,
     content_type: str | None = None,
     user: Mapping[str, str] | None = None,
-    properties: Properties = NO_PROPERTIES,
+    properties: Properties | None = None,
     received_at: float | None = None,
 ) -> Message:
     """A message with an id of its own.
@@ -92,14 +92,15 @@ def message(
     if content_type is not None or user:
         properties = Properties(content_type=content_type, user_properties=tuple((user or {}).items()))
     at = SYSTEM_CLOCK.wall() if received_at is None else received_at
-    return Message(next(_IDS), queue or topic, topic, _bytes(payload), at, qos, retain, retry_count, properties)
+    number, queue = next(_IDS), queue or topic
+    return Message(number, queue, topic, _bytes(payload), at, qos, retain, retry_count, properties or NO_PROPERTIES)
 
 
 def run(handle: Target, message: Message, **settings: object) -> Result:
     """Run a handler on one message: through decoder, filter, types, timeout and outcome, as a processor does it.
 
-    A batch handler gets a batch of one. ``settings`` are those of the processor and of the handler: ``decode="json"``, ``max_retries=0``. The environment has
-    no effect. Set-up and tear-down run as well. Nothing is stored.
+    A batch handler gets a batch of one. ``settings`` are those of the processor and of the handler: ``decode="json"``,
+    ``max_retries=0``. The environment has no effect. Set-up and tear-down run as well. Nothing is stored.
 
     Raises HandlerError and SettingsError as a processor reports them at its start.
     """

@@ -23,3 +23,10 @@ def test_a_users_project_passes_its_tests(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "5 passed" in ended.stdout
+
+
+def test_the_plugin_is_light() -> None:
+    """Tests of other projects in the same environment pay for no more than a few small modules."""
+    code = "import sys, fmq.pytest_plugin; print([one for one in ('pydantic', 'apsw', 'click', 'fmq.testing') if one in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
