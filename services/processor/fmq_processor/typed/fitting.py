@@ -11,6 +11,8 @@ from fmq.text import plain
 from fmq_processor.prepare.decoding import NONE
 
 _MOST_FAULTS = 3
+_MOST_COUNTED = 1_000
+"""Pydantic lists all faults or none, at a kilobyte each: a hostile payload may have millions."""
 _SHOWN = 100
 _NOT_A = {
     "bool": "true or false",
@@ -61,7 +63,7 @@ def fitting(name: str, wanted: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - a
         try:
             return validate(body)
         except ValidationError as error:
-            raise Misfit(_in_words(error.errors(include_url=False, include_input=False))) from None
+            raise Misfit(_in_words(error)) from None
 
     return fit
 
@@ -73,7 +75,10 @@ def implied_decoding(wanted: Any) -> str:  # noqa: ANN401 - any type
     return "text" if wanted is str else "json"
 
 
-def _in_words(faults: Sequence[ErrorDetails]) -> str:
+def _in_words(error: ValidationError) -> str:
+    if error.error_count() > _MOST_COUNTED:
+        return f"body: {error.error_count():,} faults in its fields"
+    faults = error.errors(include_url=False, include_input=False)
     named = [f"{_place(one['loc'])}: {_why(one)}" for one in faults[:_MOST_FAULTS]]
     more = len(faults) - len(named)
     return "; ".join([*named, *([f"and {more} more"] if more else [])])
@@ -82,7 +87,7 @@ def _in_words(faults: Sequence[ErrorDetails]) -> str:
 def _place(location: Sequence[int | str]) -> str:
     """``body.readings[0].temperature``. Names may come from the payload, so they are shortened and made harmless."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return _short(f"body{path}")
+    return _short(f"body{path}", end=_SHOWN // 3)
 
 
 def _why(fault: ErrorDetails) -> str:
@@ -91,6 +96,8 @@ def _why(fault: ErrorDetails) -> str:
         return "missing"
     if kind == "extra_forbidden":
         return "not an expected field"
+    if kind == "recursion_loop":
+        return "nested too deeply"
     found = next((one for one in sorted(_NOT_A, key=len, reverse=True) if kind.startswith(f"{one}_")), None)
     if found and kind.removeprefix(f"{found}_").partition("_")[0] in _FORMAT:
         return f"not {_NOT_A[found]}"
@@ -99,9 +106,10 @@ def _why(fault: ErrorDetails) -> str:
     return _short(message)
 
 
-def _short(text: str) -> str:
+def _short(text: str, *, end: int = 0) -> str:
+    """At most _SHOWN characters of ``text``, and of those the last ``end``."""
     text = plain(text)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - end - 1]}…{text[len(text) - end :]}"
 
 
 def _called(wanted: Any) -> str:  # noqa: ANN401 - any type

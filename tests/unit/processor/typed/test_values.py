@@ -157,9 +157,10 @@ def test_text_and_bytes_are_not_taken_for_json(handle: Callable[..., Any], decod
         (takes_dict, {"name": 1, "tags": "b"}, "body.name: not a text; body.tags: not a list"),
         (takes_list, [{"temperature": 1}, {"temperature": None}], "body[1].temperature: not a number"),
         (takes_list, [{}] * 5, "body[0].temperature: missing; body[1].temperature: missing; body[2].temperature: missing; and 2 more"),
+        (takes_list, [1] * 2_000, "body: 2,000 faults in its fields"),
         (takes_number, "x", "body: not a whole number"),
         (takes_model, {"temperature": 1, "\ud800": 1}, "body: should be a valid string, unable to parse raw data as a unicode string"),
-        (takes_model, {"temperature": 1, "\u202e\n" + "x" * 200: 1}, "body.\\u202e\\n" + "x" * 86 + "…: not an expected field"),
+        (takes_model, {"temperature": 1, "\u202e\n" + "x" * 200: 1}, "body.\\u202e\\n" + "x" * 53 + "…" + "x" * 33 + ": not an expected field"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_dead_at_once_with_the_field_named(
@@ -167,6 +168,27 @@ def test_what_does_not_fit_is_dead_at_once_with_the_field_named(
 ) -> None:
     """In words, with names from the payload shortened and harmless, and without its values."""
     assert own(handle).handle(decoded(body)) == fmq.Dead(reason, Cause.UNREADABLE)
+
+
+class Tree(BaseModel):
+    """A recursive model."""
+
+    children: list["Tree"] = []
+
+
+def test_a_payload_that_is_nested_deeply_is_dead() -> None:
+    """Instead of a crash, or of a retry."""
+
+    def handle(tree: Tree) -> object:
+        return tree
+
+    body: dict[str, Any] = {}
+    for _ in range(10_000):
+        body = {"children": [body]}
+    outcome = own(handle).handle(decoded(body))
+    assert isinstance(outcome, fmq.Dead)
+    assert outcome.reason.endswith("].children: nested too deeply")
+    assert len(outcome.reason) < 150
 
 
 @pytest.mark.parametrize(
