@@ -96,7 +96,7 @@ def _why(fault: ErrorDetails) -> str:
         return "missing"
     if kind == "extra_forbidden":
         return "not an expected field"
-    if kind == "recursion_loop":
+    if kind.startswith("recursion_"):
         return "nested too deeply"
     found = next((one for one in sorted(_NOT_A, key=len, reverse=True) if kind.startswith(f"{one}_")), None)
     if found and kind.removeprefix(f"{found}_").partition("_")[0] in _FORMAT:

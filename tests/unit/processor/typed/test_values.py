@@ -187,7 +187,7 @@ def test_a_payload_that_is_nested_deeply_is_dead() -> None:
         body = {"children": [body]}
     outcome = own(handle).handle(decoded(body))
     assert isinstance(outcome, fmq.Dead)
-    assert outcome.reason.endswith("].children: nested too deeply")
+    assert outcome.reason.endswith("nested too deeply")
     assert len(outcome.reason) < 150
 
 
