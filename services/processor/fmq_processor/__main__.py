@@ -15,7 +15,7 @@ from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure, shorten
+from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
@@ -26,12 +26,14 @@ from fmq.service.upkeep import Upkeep
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
+from fmq.text import without_password
 from fmq_processor.assembly import make_worker
 from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
@@ -79,6 +81,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         level=settings.log_level,
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
+        context=current_fields,
     )
 
 
@@ -150,10 +153,12 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             shutdown=shutdown,
         )
         stack.callback(server.close)
-        _log.info(
-            "Starting processor for topic: %s",
-            shown,
-            extra={"handler": handler.name, "http_port": server.port},
+        announce(
+            _log,
+            f"Starting processor for topic: {shown}",
+            store=without_password(settings.queue_url),
+            handler=handler.name,
+            http_port=server.port,
         )
 
         def on_ready() -> None:

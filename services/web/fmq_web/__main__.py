@@ -15,10 +15,11 @@ from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure
+from fmq.service.log import announce, configure
 from fmq.service.reporting.collectors import show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.threads import StopGuard, supervise_others
+from fmq.text import without_password
 from fmq_web.access.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, PasswordHash
 from fmq_web.access.role import Role
 from fmq_web.access.tokens import new_token, show_digest
@@ -94,7 +95,8 @@ def _serve(settings: WebSettings, shutdown: Shutdown) -> int:
             status=lambda: f"serving the web page on {url}",
         )
         stack.enter_context(reporter).ready()
-        _log.info("Serving the web page on %s", url, extra={"url": url})
+        store = without_password(settings.queue_url)
+        announce(_log, f"Serving the web page on {url}", url=url, store=store, broker=settings.broker)
         PageServer(
             parts.app,
             shutdown=shutdown,

@@ -131,10 +131,11 @@ class ServiceSettings(StoreSettings):
         about="Minimum log level. DEBUG shows MQTT packets.",
         expected="DEBUG, INFO, WARNING or ERROR",
     )
-    log_format: Literal["json", "text"] = setting(
-        "json",
-        about="Log format: json (one object per line), or text for people (`[time] [LISTEN-topic] …`).",
-        expected="json or text",
+    log_format: Literal["auto", "json", "text"] = setting(
+        "auto",
+        about="Log format: json (one object per line), text for people (`[time] [LISTEN-topic] …`), or auto: text on a terminal, "
+        "json otherwise.",
+        expected="auto, json or text",
     )
     grace_seconds: float = setting(
         30.0,
