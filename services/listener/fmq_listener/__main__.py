@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
@@ -33,7 +34,7 @@ _log = logging.getLogger("fmq_listener")
 _USUAL_PORT = 9464
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Store messages of topic filters, then acknowledge them.")
 @click.argument("topics", nargs=-1, metavar="TOPIC…")
 @click.option(
     "--leave",

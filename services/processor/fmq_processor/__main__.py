@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
-from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
+from fmq.cli.main import EXIT_FAULT, exit_code, run, settings_options
 from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
@@ -33,6 +33,7 @@ from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.help import ProcessCommand
 from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
@@ -44,10 +45,10 @@ _STOP_SECONDS = 1.0
 _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 
 
-@click.command("process", cls=SettingsCommand)
+@click.command("process", cls=ProcessCommand, short_help="Pass queued messages to a handler.")
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
-@click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
+@click.argument("sleep_argument", required=False, metavar="[SLEEP]]]")
 @settings_options(ProcessorSettings)
 @handler_options
 def process(topic: str | None, batch_argument: str | None, sleep_argument: str | None, **flags: object) -> int:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.help import SettingsGroup
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
@@ -29,11 +30,12 @@ from fmq_web.settings import WebSettings
 _log = logging.getLogger("fmq_web")
 _USUAL_PORT = 9467
 _STORE_SECONDS = 5.0
-_HELP = {"help_option_names": ["-h", "--help"]}
 _ROLE = click.Choice([Role.READ.value, Role.OPERATE.value])
 
 
-@click.group(invoke_without_command=True, context_settings=_HELP)
+@click.group(
+    cls=SettingsGroup, invoke_without_command=True, short_help="Serve a web page to see and repair the queues."
+)
 @settings_options(WebSettings, but=("check_integrity",))
 @click.pass_context
 def web(context: click.Context, /, **flags: object) -> int:
@@ -120,7 +122,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> s
         raise click.BadParameter(str(error)) from None
 
 
-@web.command(context_settings=_HELP)
+@web.command()
 @click.argument("name", callback=_name)
 @click.option("--role", type=_ROLE, required=True, help="What the user may do.")
 def user(name: str, role: str) -> int:
@@ -138,7 +140,7 @@ def user(name: str, role: str) -> int:
     return 0
 
 
-@web.command(context_settings=_HELP)
+@web.command()
 @click.argument("name", callback=_name)
 @click.option("--role", type=_ROLE, required=True, help="What the program with the token may do.")
 def token(name: str, role: str) -> int:

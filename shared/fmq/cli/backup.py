@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from fmq.cli.common.output import progress_bar, say
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.errors import FmqError
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Write a consistent copy of the store to a new file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @settings_options(StoreSettings, but=("check_integrity", "synchronous", "mmap_bytes", "busy_seconds"))
 def backup(file: Path, **flags: object) -> None:

@@ -8,6 +8,7 @@ import click
 
 from fmq.cli.common.output import counted, say
 from fmq.cli.common.parameters import QUEUE, SPAN
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import FmqError, UnknownQueue
@@ -52,7 +53,7 @@ class _Figure:
         return f"'{label}'={self.value:.0f}{'s' if self.what == 'age' else ''};{limits};0"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Check queues against limits, for monitoring systems.")
 @click.option(
     "--queue", "chosen", multiple=True, type=QUEUE, help="Check only this queue. May be repeated. Default: all queues."
 )

@@ -17,6 +17,7 @@ from fmq.cli.common.selecting import (
     selection_options,
     store_options,
 )
+from fmq.cli.help import SettingsGroup
 from fmq.cli.summary import summary
 from fmq.errors import FmqError
 from fmq.message import DeadLetter
@@ -27,7 +28,7 @@ from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen, walk
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SettingsGroup, short_help="List, summarize, show, requeue or purge dead letters.")
 def dead() -> None:
     """List, summarize, show, requeue or purge the dead letters of a queue."""
 

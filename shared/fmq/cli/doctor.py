@@ -8,6 +8,7 @@ import click
 
 from fmq.cli import checks
 from fmq.cli.common.output import say
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, settings_options
 from fmq.finding import Finding, Level
 from fmq.service.settings import StoreSettings, variable
@@ -16,7 +17,7 @@ from fmq.text import plain
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Find out what is wrong, and what to do about it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--thorough", is_flag=True, help="Check the whole database for damage, whatever its size.")
 @click.option(

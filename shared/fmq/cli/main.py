@@ -11,20 +11,20 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 import fmq
+from fmq.cli.help import WIDEST, MainGroup, setting_option
 from fmq.errors import FmqError, HandlerError, LoginRefused, SettingsError, StoreRefused
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
-from fmq.service.settings import SettingsModel, is_secret, variable
+from fmq.service.settings import SettingsModel
 from fmq.text import plain_lines
 
 _S = TypeVar("_S", bound=SettingsModel)
-_OPTIONS = "Options"
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
 
 
-class _Group(click.Group):
+class _Group(MainGroup):
     """Finds sub-commands by entry point and imports only the one that runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -40,7 +40,7 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group)
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers.
@@ -56,7 +56,7 @@ def run(command: click.Command) -> NoReturn:
     """
     streams.prepare()
     try:
-        result = command.main(standalone_mode=False)
+        result = command.main(standalone_mode=False, max_content_width=WIDEST)
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)
@@ -94,44 +94,19 @@ def exit_code(error: BaseException) -> int:
             return EXIT_FAULT
 
 
-class _SettingOption(click.Option):
-    """A flag with its own heading in the help."""
-
-    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:  # noqa: ANN401 - as click's Option
-        super().__init__(*args, **kwargs)
-        self.heading = heading
-
-
-class SettingsCommand(click.Command):
-    """A command whose help groups its flags by heading."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        by_heading: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            record = option.get_help_record(ctx)
-            if record and isinstance(option, click.Option):
-                by_heading.setdefault(getattr(option, "heading", _OPTIONS), []).append(record)
-        for heading, records in by_heading.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
 def settings_options(
-    model: type[SettingsModel], *, but: tuple[str, ...] = (), heading: str = _OPTIONS
+    model: type[SettingsModel], *, but: tuple[str, ...] = (), heading: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds a flag for each setting of ``model``, except secrets and those in ``but``.
 
-    A SettingsCommand shows them in its help under ``heading``.
+    A SettingsCommand shows them in its help under ``heading``, by default the one that the model gives them, and names the
+    secrets.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name, field in reversed(model.model_fields.items()):
-            if name in but or is_secret(field):
-                continue
-            flag, text = f"--{name.replace('_', '-')}", f"{field.description} [{variable(name)}]"
-            if field.annotation is bool:
-                flag = f"{flag}/--no-{name.replace('_', '-')}"
-            function = click.option(flag, name, cls=_SettingOption, heading=heading, default=None, help=text)(function)
+        for name in reversed(model.model_fields):
+            if name not in but:
+                function = setting_option(model, name, heading)(function)
         return function
 
     return decorate

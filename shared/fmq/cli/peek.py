@@ -7,6 +7,7 @@ import click
 from fmq.cli.common.output import moment, next_attempt, print_table, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, read_messages, selection_options, store_options
+from fmq.cli.help import SettingsCommand
 from fmq.message import Message, Waiting
 from fmq.message_json import message_fields
 from fmq.service.log import shorten
@@ -15,7 +16,7 @@ from fmq.store.steps import walk
 from fmq.text import plain
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show pending messages of a queue.")
 @click.argument("queue", type=QUEUE)
 @click.option(
     "--limit", default=10, show_default=True, help="Maximum number of messages to show.", type=click.IntRange(1)

@@ -9,6 +9,7 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, selection_options, store_options
+from fmq.cli.help import SettingsGroup
 from fmq.errors import UnknownQueue
 from fmq.store.removal import remove_queue, require_unused
 from fmq.store.selection import Selection, State
@@ -17,7 +18,7 @@ from fmq.store.steps import Pace, frozen
 _PURGED = [state.value for state in State if state is not State.CLAIMED]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SettingsGroup, short_help="Delete messages of a queue, or a queue that nobody uses.")
 def queue() -> None:
     """Delete messages of a queue, or a queue that is no longer used."""
 

@@ -5,11 +5,12 @@ import click
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
+from fmq.cli.help import SettingsCommand
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Handle messages again that were handled before.")
 @click.argument("queue", type=QUEUE)
 @click.option(
     "--done-since", required=True, type=MOMENT, help="Messages handled since then: 2h (ago), 2026-11-24T08:30Z."

@@ -3,13 +3,14 @@
 import click
 
 from fmq.cli.common.output import say
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of
 from fmq.text import without_password
 
 
-@click.command("set-aside", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("set-aside", cls=SettingsCommand, short_help="Rename a damaged database, to start with a new one.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous", "mmap_bytes", "busy_seconds"))
 def set_aside(*, yes: bool, **flags: object) -> None:

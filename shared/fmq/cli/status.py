@@ -9,6 +9,7 @@ from itertools import count as numbers
 import click
 
 from fmq.cli.common.output import moment, next_attempt, table_lines
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import UnknownQueue
@@ -38,7 +39,7 @@ class _Look:
     """The message of each queue whose retry is due next."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show the number of messages in each queue, by state.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch, one per line.")
 @click.option("--watch", is_flag=True, help="Repeat, with rates, until you press Ctrl-C.")
 @click.option(

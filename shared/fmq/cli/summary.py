@@ -10,6 +10,7 @@ import click
 from fmq.cli.common.output import counted, moment, print_table, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
+from fmq.cli.help import SettingsCommand
 from fmq.store.overview import all_stats
 from fmq.store.records import Group
 from fmq.store.roles import Operating
@@ -17,7 +18,7 @@ from fmq.store.roles import Operating
 _Row = tuple[str, Group]
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Summarize all queues.")
 @click.option(

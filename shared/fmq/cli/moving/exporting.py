@@ -13,6 +13,7 @@ import click
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, selection_options, store_options
+from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 from fmq.message import QueueStats
 from fmq.store.moving.file_frame import FrameWriter
@@ -26,7 +27,7 @@ _READ = 100
 _READ_BYTES = 4 * 1024 * 1024
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Write messages of a queue as JSON lines.")
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Write the messages of all queues.")
 @click.option(

@@ -16,6 +16,7 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.selecting import store_options
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings
 from fmq.errors import FmqError
 from fmq.message import Incoming, Terms, unique_id
@@ -48,7 +49,7 @@ class _Reading(NamedTuple):
     as_new: bool
 
 
-@click.command("import", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("import", cls=SettingsCommand, short_help="Store the messages of an exported file.")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
     "--queue", "into", type=QUEUE, help="Store all messages in this queue. Default: the queue that each message names."

@@ -9,7 +9,8 @@ import click
 from fmq.cli.common.auditing import Progress, audited
 from fmq.cli.common.output import counted, print_table, progress_bar, say
 from fmq.cli.common.parameters import SPAN
-from fmq.cli.main import SettingsCommand, read_settings
+from fmq.cli.help import SettingsCommand
+from fmq.cli.main import read_settings
 from fmq.errors import FmqError, QueueError, SettingsError, StoreUnavailable
 from fmq.message import QueueStats
 from fmq.service.settings import StoreSettings
@@ -28,7 +29,7 @@ _UNSETTLED = (State.PENDING, State.CLAIMED)
 _LOOK_SECONDS = 0.5
 
 
-@click.command(cls=SettingsCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Move all messages to another store, while more come in.")
 @click.option("--from", "source_url", required=True, metavar="URL", help="The store to move the messages from.")
 @click.option("--to", "target_url", metavar="URL", help="The store to move them to. Created if there is none.")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Move only this queue. May be repeated.")
