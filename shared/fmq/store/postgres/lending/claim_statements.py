@@ -13,12 +13,11 @@ _FLAGS = """
     ),"""
 _LONGEST_DUE = """
     due AS MATERIALIZED (
-        SELECT id, due_at, token, size FROM fmq_due_{q} WHERE due_at <= {now} AND (SELECT lends FROM flags)
+        SELECT id, token IS NOT NULL AS expired, size, ctid AS place FROM fmq_due_{q}
+        WHERE due_at <= {now} AND (SELECT lends FROM flags)
         ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ),
-    candidate AS (
-        SELECT id, token IS NOT NULL AS expired, size, row_number() OVER (ORDER BY due_at, id) AS n FROM due
-    ),"""
+    candidate AS (SELECT *, row_number() OVER () AS n FROM due),"""
 # A step from topic to topic, past all messages behind the first one of each, so that the cost grows with the topics that wait and
 # not with the backlog. It starts after the topic where the last claim ended, and goes round. A topic is left out while any of its
 # messages is lent: also when the one that is lent is not the first any more, since an operator has requeued an older one.
@@ -41,20 +40,26 @@ _HEADS = """
         SELECT id, token IS NOT NULL AS expired, size, n FROM walk
         WHERE due_at <= {now} AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.topic = walk.topic) LIMIT %(limit)s
     ),"""
-# A suspect comes alone, or the ones before it. Of the others those that fit, and one at least.
+# A suspect comes alone, or the ones before it. Of the others those that fit, and one at least. Most often that is all of them.
 _LEND = """
+    whole AS MATERIALIZED (
+        SELECT count(*) FILTER (WHERE expired) = 0 AND sum(size) <= %(most_bytes)s AS fits FROM candidate
+    ),
     chosen AS (
-        SELECT id, expired FROM (
-            SELECT id, expired, row_number() OVER (ORDER BY n) AS place, sum(size) OVER (ORDER BY n) AS held,
-                min(n) FILTER (WHERE expired) OVER () AS suspect, min(n) OVER () AS first, n FROM candidate
+        SELECT id, place, expired FROM candidate WHERE (SELECT fits FROM whole)
+        UNION ALL
+        SELECT id, place, expired FROM (
+            SELECT id, place, expired, n, row_number() OVER (ORDER BY n) AS rank, sum(size) OVER (ORDER BY n) AS held,
+                min(n) FILTER (WHERE expired) OVER () AS suspect, min(n) OVER () AS first
+            FROM candidate WHERE (SELECT fits FROM whole) IS NOT TRUE
         ) AS ranked
-        WHERE CASE WHEN suspect = first THEN place = 1
-            ELSE (suspect IS NULL OR n < suspect) AND (place = 1 OR held <= %(most_bytes)s) END
+        WHERE CASE WHEN suspect = first THEN rank = 1
+            ELSE (suspect IS NULL OR n < suspect) AND (rank = 1 OR held <= %(most_bytes)s) END
     ),
     lent AS (
         UPDATE fmq_due_{q} AS due SET due_at = {now} + %(lease)s, token = %(token)s,
             failed = CASE WHEN expired THEN least(failed, 2147483646) + 1 ELSE failed END
-        FROM chosen WHERE due.id = chosen.id AND due.due_at <= {now}
+        FROM chosen WHERE due.ctid = chosen.place AND due.id = chosen.id
         RETURNING due.id, due.failed, chosen.expired, due.topic
     ),
     lapse AS (SELECT id, %(cause)s::text AS cause, %(reason)s::text AS reason, ''::text AS worker FROM lent WHERE expired),"""
