@@ -165,3 +165,17 @@ def test_completion_in_bash(url: str) -> None:
     environ = {**os.environ, "FMQ_QUEUE_URL": url}
     told = subprocess.run(["bash", "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=30)
     assert told.stdout.split() == ["alarms"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_far_a_command_got(url: str, fmq: Processes, number: signal.Signals, code: int) -> None:
+    """The number that it prints is the number of messages that have gone."""
+    process = fmq.start("queue", "purge", "sensors/#", "--rate", "50", "--yes", FMQ_QUEUE_URL=url)
+    with open_store(url) as store:
+        wait_for(lambda: store.stats("sensors/#").pending < _COUNT, what="the first messages to go")
+        process.signal(number)
+        assert process.wait() == code
+        gone = _COUNT - store.stats("sensors/#").pending
+    assert f"Stopped by {number.name}. Purged {gone:,} message" in process.text
+    assert 0 < gone < _COUNT
+    assert "Traceback" not in process.text

@@ -15,7 +15,9 @@ from fmq.errors import FmqError, UnknownQueue
 from fmq.message import QueueStats
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
+from fmq.store.nearest import no_queue
 from fmq.store.options import Durability
+from fmq.text import without_password
 
 _LEVELS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """Names by exit code, as in the development guidelines of monitoring-plugins.org."""
@@ -132,7 +134,7 @@ def _read(flags: dict[str, object], chosen: tuple[str, ...]) -> list[QueueStats]
     with open_store(settings.queue_url, settings.store_options(Durability.NORMAL), create=False) as store:
         names = store.names()
         if unknown := [name for name in chosen if name not in names]:
-            raise UnknownQueue(f"Unknown queue {unknown[0]!r}. Existing queues: {', '.join(names) or 'none'}")
+            raise UnknownQueue(no_queue(unknown[0], without_password(settings.queue_url), names))
         return [store.stats(name) for name in chosen or names]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, moment, print_table, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
@@ -17,9 +18,10 @@ from fmq.cli.common.selecting import (
     selection_options,
     store_options,
 )
+from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsGroup
 from fmq.cli.summary import summary
-from fmq.errors import FmqError
+from fmq.errors import UnknownMessage
 from fmq.message import DeadLetter
 from fmq.message_json import letter_fields
 from fmq.service.log import shorten
@@ -90,7 +92,7 @@ def show(queue: str, number: int, **flags: object) -> None:
     with open_chosen_store(flags) as store:
         found = store.dead_letters(queue, [number])
     if not found:
-        raise FmqError(f"Queue {queue} has no dead letter {number}")
+        raise UnknownMessage(f"{queue} has no dead letter {number}. fmq dead list '{queue}' shows those that it has")
     click.echo(json.dumps(letter_fields(found[0]), indent=2))
 
 
@@ -127,7 +129,7 @@ def requeue(
         if dry_run:
             say(f"Would requeue {counted(_count(store, queue, ids, meant), 'dead letter')} of {queue}")
             return
-        total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", pace=Pace(rate))
+        total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", rate=rate)
         say(f"Requeued {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
 
 
@@ -153,8 +155,8 @@ def purge(
             if dry_run:
                 say(f"Would delete {counted(number, 'dead letter')} of {queue}")
                 return
-            click.confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?", abort=True, err=True)
-        total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging", pace=Pace(None))
+            confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?")
+        total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging")
         say(f"Purged {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
 
 
@@ -182,11 +184,12 @@ def _apply(
     *,
     kind: str,
     label: str,
-    pace: Pace,
+    rate: float | None = None,
 ) -> int:
     if meant is None:
         with audited(store, kind, name, f"ids {', '.join(map(str, ids))}") as progress:
             progress.add(by(name, ids))
         return progress.changed
-    with progress_bar(store.stats(name).dead, label) as bar:
-        return change(store, name, meant, by, kind=kind, pace=pace, on_step=bar.update)
+    with progress_bar(store.stats(name).dead, label) as bar, stoppable() as stop:
+        pace = Pace(rate, sleep=stop.wait)
+        return change(store, name, meant, by, kind=kind, pace=pace, stop=stop, on_step=bar.update)

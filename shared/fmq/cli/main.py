@@ -1,6 +1,7 @@
 """The command ``fmq``. Services add sub-commands by the entry-point group ``fmq.commands``."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +13,16 @@ import click
 
 import fmq
 from fmq.cli.help import WIDEST, MainGroup, setting_option
-from fmq.errors import FmqError, HandlerError, LoginRefused, SettingsError, StoreRefused
+from fmq.errors import (
+    FmqError,
+    HandlerError,
+    LoginRefused,
+    SettingsError,
+    Stopped,
+    StoreRefused,
+    UnknownMessage,
+    UnknownQueue,
+)
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
 from fmq.service.settings import SettingsModel
@@ -22,6 +32,9 @@ _S = TypeVar("_S", bound=SettingsModel)
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
+EXIT_NOT_FOUND = 4
+EXIT_SIGNAL = 128
+"""Plus the number of the signal."""
 
 
 class _Group(MainGroup):
@@ -45,7 +58,8 @@ def _found() -> dict[str, EntryPoint]:
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers.
 
-    Exit codes: 0 success, 1 failure at run time, 2 invalid settings, 3 the store can't be used as it is.
+    Exit codes: 0 success, 1 failure or a check that found something, 2 invalid settings or arguments, 3 the store can't be
+    used as it is, 4 no such queue or message, 128 and more: stopped by a signal (130: Ctrl-C).
     """
 
 
@@ -59,7 +73,7 @@ def run(command: click.Command) -> NoReturn:
         result = command.main(standalone_mode=False, max_content_width=WIDEST)
         sys.stdout.flush()
     except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(EXIT_SIGNAL + signal.SIGINT)
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
@@ -90,6 +104,10 @@ def exit_code(error: BaseException) -> int:
             return EXIT_SETTINGS
         case StoreRefused():
             return EXIT_STORE
+        case UnknownQueue() | UnknownMessage():
+            return EXIT_NOT_FOUND
+        case Stopped():
+            return EXIT_SIGNAL + error.signal
         case _:
             return EXIT_FAULT
 

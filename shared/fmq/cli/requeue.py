@@ -2,9 +2,11 @@
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
+from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
@@ -47,7 +49,10 @@ def requeue(
             if dry_run:
                 say(f"Would requeue {counted(number, 'handled message')} of {queue}")
                 return
-            click.confirm(f"Handle {counted(number, 'message')} of {queue} again?", abort=True, err=True)
-        with progress_bar(store.stats(queue).done, "requeuing") as bar:
-            total = change(store, queue, which, store.requeue_done, kind="requeue", pace=Pace(rate), on_step=bar.update)
+            confirm(f"Handle {counted(number, 'message')} of {queue} again?")
+        with progress_bar(store.stats(queue).done, "requeuing") as bar, stoppable() as stop:
+            pace = Pace(rate, sleep=stop.wait)
+            total = change(
+                store, queue, which, store.requeue_done, kind="requeue", pace=pace, stop=stop, on_step=bar.update
+            )
         say(f"Requeued {counted(total, 'message')} of {queue}")

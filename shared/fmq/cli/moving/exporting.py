@@ -13,6 +13,7 @@ import click
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, selection_options, store_options
+from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 from fmq.message import QueueStats
@@ -67,11 +68,18 @@ def export(
         chosen = [State(one) for one in dict.fromkeys(states)]
         stats = [store.stats(name) for name in names]
         length = sum(_count(one, state) for one in stats for state in chosen)
-        with _target(output) as file, progress_bar(length, "exporting") as bar:
+        with stoppable() as stop, _target(output) as file, progress_bar(length, "exporting") as bar:
             writer = FrameWriter(file, checked=output is not None if checked is None else checked)
+            what = "the output ends there" if output is None else f"{output} was removed"
+            stop.report = lambda: f"{counted(writer.count, 'message')} of about {length:,} were exported; {what}"
+
+            def step(looked_at: int) -> None:
+                bar.update(looked_at)
+                stop.check()
+
             for name in names:
                 for state in chosen:
-                    _write(store, name, replace(which, state=state), writer, bar.update)
+                    _write(store, name, replace(which, state=state), writer, step)
             writer.end()
         held = sum(one.claimed for one in stats) if not {State.CLAIMED, State.ANY}.intersection(chosen) else 0
         left = f"; skipped {held:,} that processors held" if held else ""

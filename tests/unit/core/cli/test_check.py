@@ -65,7 +65,7 @@ def test_exit_codes(url: str, words: str, code: int) -> None:
         ("--warn-pending 2", 1, "FMQ WARNING - a: pending 3 (above 2) | "),
         ("--max-pending 2 --warn-age 10", 2, "FMQ CRITICAL - a: pending 3 (above 2) | "),
         ("--queue b|c --max-pending 1", 2, "FMQ CRITICAL - b/c: pending 2 (above 1) | "),
-        ("--queue nowhere", 3, "FMQ UNKNOWN - Unknown queue 'nowhere'"),
+        ("--queue nowhere", 3, "FMQ UNKNOWN - there is no queue 'nowhere'"),
         ("--busy-seconds none", 3, "FMQ UNKNOWN - Invalid settings: --busy-seconds"),
     ],
 )

@@ -68,6 +68,7 @@ def test_dead_requeue(url: str) -> None:
     assert ids(fmq(url, "dead", "list", "a/b", "--json")) == []
 
 
+@pytest.mark.usefixtures("terminal")
 def test_dead_purge_asks_first(url: str) -> None:
     """Without a yes nothing is deleted."""
     assert fmq(url, "dead", "purge", "a/b", "--all", stdin="n\n").exit_code != 0
@@ -76,6 +77,7 @@ def test_dead_purge_asks_first(url: str) -> None:
     assert "Purged 2 messages" in fmq(url, "dead", "purge", "a/b", "--all", "--yes").stdout
 
 
+@pytest.mark.usefixtures("terminal")
 def test_set_aside(url: str, tmp_path: Path) -> None:
     """The file is there under a new name, and asked for first."""
     assert fmq(url, "set-aside", stdin="n\n").exit_code != 0
