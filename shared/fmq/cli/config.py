@@ -5,7 +5,8 @@ import os
 
 import click
 
-from fmq.cli.common.output import print_table, say
+from fmq.cli.common.output import say
+from fmq.cli.common.table import print_table
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_SETTINGS
 from fmq.service import inventory

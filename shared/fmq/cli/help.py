@@ -1,6 +1,6 @@
 """What commands print about themselves: commands and options in groups, and what was meant instead of a misspelt one."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, EnumType
@@ -26,14 +26,6 @@ _HEADINGS = (
     "Web page",
 )
 _LAST_HEADINGS = ("Retention", "Store", "Service")
-_COMMANDS: Mapping[str, Sequence[str]] = {
-    "Run": ("listen", "process", "web", "demo"),
-    "Look": ("status", "peek", "check", "health"),
-    "Repair": ("dead", "requeue", "pause", "resume", "order", "queue", "set-aside"),
-    "Move": ("export", "import", "migrate", "backup"),
-    "Set up": ("init", "config", "try", "doctor"),
-}
-_OTHERS = "Other"
 _FIRST_COLUMN = 34
 _SECRETS = "__fmq_secrets__"
 _HELP_OPTIONS = ["-h", "--help"]
@@ -191,24 +183,6 @@ class SettingsGroup(click.Group):
         except click.exceptions.NoSuchCommand as error:
             known = self.list_commands(ctx)  # also those that are not loaded yet
             raise click.exceptions.NoSuchCommand(error.command_name, possibilities=known, ctx=ctx) from None
-
-
-class MainGroup(SettingsGroup):
-    """The command ``fmq``, which lists its commands by what they are for."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        found = {name: command for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))}
-        known = {name for names in _COMMANDS.values() for name in names}
-        width = max(map(len, found), default=0)
-        for title, names in {**_COMMANDS, _OTHERS: sorted(found.keys() - known)}.items():
-            rows = [
-                (one.ljust(width), found[one].get_short_help_str(formatter.width - width - 6))
-                for one in names
-                if one in found
-            ]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
 
 
 def _write_options(

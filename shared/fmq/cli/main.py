@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from io import StringIO
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 import fmq
-from fmq.cli.help import WIDEST, MainGroup, setting_option
+from fmq.cli.help import WIDEST, SettingsGroup, setting_option
 from fmq.errors import (
     FmqError,
     HandlerError,
@@ -29,6 +29,14 @@ from fmq.service.settings import SettingsModel
 from fmq.text import plain_lines
 
 _S = TypeVar("_S", bound=SettingsModel)
+_COMMANDS: Mapping[str, Sequence[str]] = {
+    "Run": ("listen", "process", "web", "demo"),
+    "Look": ("status", "peek", "check", "health"),
+    "Repair": ("dead", "requeue", "pause", "resume", "order", "queue", "set-aside"),
+    "Move": ("export", "import", "migrate", "backup"),
+    "Set up": ("init", "config", "try", "doctor"),
+}
+_OTHERS = "Other"
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
@@ -37,8 +45,8 @@ EXIT_SIGNAL = 128
 """Plus the number of the signal."""
 
 
-class _Group(MainGroup):
-    """Finds sub-commands by entry point and imports only the one that runs."""
+class _Group(SettingsGroup):
+    """Finds sub-commands by entry point, imports only the one that runs, and lists them by what they are for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_found()})
@@ -46,6 +54,20 @@ class _Group(MainGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = _found().get(cmd_name)
         return entry.load() if entry else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = {name: command for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))}
+        known = {name for names in _COMMANDS.values() for name in names}
+        width = max(map(len, found), default=0)
+        for title, names in {**_COMMANDS, _OTHERS: sorted(found.keys() - known)}.items():
+            rows = [
+                (one.ljust(width), found[one].get_short_help_str(formatter.width - width - 6))
+                for one in names
+                if one in found
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 @cache
@@ -70,7 +92,8 @@ def run(command: click.Command) -> NoReturn:
     """
     streams.prepare()
     try:
-        result = command.main(standalone_mode=False, max_content_width=WIDEST)
+        plain = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: colours on a terminal only
+        result = command.main(standalone_mode=False, max_content_width=WIDEST, color=plain)
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(EXIT_SIGNAL + signal.SIGINT)

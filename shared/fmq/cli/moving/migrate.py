@@ -8,9 +8,10 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
-from fmq.cli.common.output import counted, print_table, progress_bar, say
+from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import SPAN
 from fmq.cli.common.stopping import Stop, stoppable
+from fmq.cli.common.table import print_table
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings
 from fmq.errors import FmqError, QueueError, SettingsError, Stopped, StoreUnavailable

@@ -209,10 +209,10 @@ class TestSummary:
     )
     def test_a_group_is_listed_requeued_and_purged(self, url: str, group: str) -> None:
         """As summary prints it, or by the reason of any dead letter in it, even one that is gone; no other is touched."""
-        listed = run(url, "dead", "list", _NAME, "--group", group, "--json").stdout.splitlines()
-        assert [json.loads(line)["reason"].partition("\n")[0] for line in listed] == [
-            "Timeout after 3 s",
+        listed = run(url, "dead", "list", _NAME, "--group", group, "--json").stdout
+        assert [one["reason"].partition("\n")[0] for one in json.loads(listed)["messages"]] == [
             "Timeout after 17 s",
+            "Timeout after 3 s",
         ]
         assert "Would delete 2 dead letters" in run(url, "dead", "purge", _NAME, "--group", group, "--dry-run").stdout
         assert "Requeued 2 messages" in run(url, "dead", "requeue", _NAME, "--group", group).stdout
@@ -225,9 +225,9 @@ class TestSummary:
         assert "Requeued 1 message" in run(url, "dead", "requeue", "empty", "--group", "").stdout
 
     def test_as_json(self, url: str) -> None:
-        """One object per line, and nothing else."""
+        """One object, and nothing else."""
         told = run(url, "dead", "summary", _NAME, "--json")
-        found = [json.loads(line) for line in told.stdout.splitlines()]
+        found = json.loads(told.stdout)["groups"]
         assert [(one["queue"], one["count"], one["reason"]) for one in found] == [
             (_NAME, 2, "Timeout after 17 s"),
             (_NAME, 1, "no 'x'"),
