@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from io import StringIO
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
 import fmq
 from fmq.errors import FmqError, HandlerError, LoginRefused, SettingsError, StoreRefused
+from fmq.extras import missing_command, missing_part
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
 from fmq.service.settings import SettingsModel, is_secret, variable
@@ -32,7 +33,22 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = _found().get(cmd_name)
-        return entry.load() if entry else super().get_command(ctx, cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            return cast("click.Command", entry.load())
+        except ImportError as error:
+            if (missing := missing_part(error)) is None:
+                raise
+            raise click.UsageError(f"The command {cmd_name} can't be used: {missing}") from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        missing = missing_command(args[0])
+        if missing is not None and args[0] not in _found():
+            raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        return super().resolve_command(ctx, args)
 
 
 @cache
