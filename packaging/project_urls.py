@@ -1,4 +1,4 @@
-"""Puts the project's address into the wheels. It is known to whoever publishes them: make dist PROJECT_URL=https://…"""
+"""Puts the project's address into the wheels. The publisher names it: make dist PROJECT_URL=https://…"""
 
 import os
 from typing import Any
