@@ -144,6 +144,14 @@ $(VENV)/.dist: $(VENV)/.installed requirements/dist.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dist.txt
 	touch $@
 
+.PHONY: docs
+docs: $(VENV)/.docs ## Build the documentation site in build/site/html, and check its links.
+	@$(BIN)/python docs/site/make_site.py
+
+$(VENV)/.docs: $(VENV)/.installed requirements/docs.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	touch $@
+
 HOURS ?= 4
 .PHONY: soak
 soak: install ## Repeat chaos with a new seed each time: make soak HOURS=12.
