@@ -142,6 +142,11 @@ dist: $(VENV)/.dist ## Build the wheels in dist/ twice, compare and check them (
 test-install: dist ## Install the wheels with pip, pipx and uv, each in a new environment (needs access to PyPI; 2 minutes).
 	@$(BIN)/pytest -n 3 tests/install --timeout 600
 
+.PHONY: test-tutorial
+test-tutorial: dist ## Run README and tutorial line by line, with the wheels, in an empty folder (as root; needs access to PyPI; 2 minutes).
+	@tests/support/system-packages mosquitto mosquitto_pub ip
+	$(BIN)/pytest tests/tutorial --timeout 900 -rP
+
 $(VENV)/.dist: $(VENV)/.installed requirements/dist.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dist.txt
 	touch $@
