@@ -37,10 +37,9 @@ class Terminal:
         )
         os.close(slave)
         self._seen = ""
-        for command in ("", "stty -echo"):
-            if command:
-                self.type(command)
-            wait_for(lambda end=f"{command}\n<<0>>": f"\n{self.output()}".endswith(end), what="the shell")
+        wait_for(lambda: self.output() == "<<0>>", what="the shell")
+        self.type("stty -echo")
+        wait_for(lambda: self.output().endswith("stty -echo\n<<0>>"), what="the shell")
         self.take()
 
     def type(self, command: str) -> None:
@@ -53,7 +52,8 @@ class Terminal:
 
     def wait_for_prompt(self, deadline: float) -> int:
         """Wait until the command has ended; returns its exit code."""
-        return int(wait_for(lambda: _PROMPT.search(self.output()), deadline, what="the end of the command")[1])
+        wait_for(lambda: _PROMPT.search(self.output()), deadline, what="the end of the command")
+        return int(_PROMPT.findall(self.output())[0])
 
     def output(self) -> str:
         """What has come since the last ``take``: without colours, with one space for several."""
