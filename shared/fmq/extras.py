@@ -15,7 +15,13 @@ _EXTRA_OF = {
     "fmq_processor": "",
 }
 """The extra of fmq-mqtt that brings a module; empty: fmq-mqtt itself brings it."""
-_MODULE_OF = {"listen": "fmq_listener", "process": "fmq_processor", "web": "fmq_web", "demo": "fmq_demo"}
+_MODULE_OF = {
+    "listen": "fmq_listener",
+    "process": "fmq_processor",
+    "try": "fmq_processor",
+    "web": "fmq_web",
+    "demo": "fmq_demo",
+}
 """The modules of the commands that not every installation has."""
 
 
