@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,13 +10,13 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
-from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
+from fmq.cli.main import EXIT_FAULT, exit_code, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure, shorten
+from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
 from fmq.service.reporting.commit_watch import CommitWatch
@@ -29,15 +28,17 @@ from fmq.service.upkeep import Upkeep
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
+from fmq.text import without_password
 from fmq_processor.assembly import make_worker
-from fmq_processor.engine.end_when_idle import EndWhenIdle
+from fmq_processor.engine.end_when_idle import EXIT_LEFT, EndWhenIdle
 from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
-from fmq_processor.modes import EXIT_LEFT, Modes, mode_options
-from fmq_processor.reloading import reload_when_changed
+from fmq_processor.help import ProcessCommand
+from fmq_processor.reloading import arguments_without_reload, serve_reloading
+from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
@@ -48,35 +49,60 @@ _STOP_SECONDS = 1.0
 _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 
 
-@click.command("process", cls=SettingsCommand)
+@click.command("process", cls=ProcessCommand, short_help="Pass queued messages to a handler.")
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
-@click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
+@click.argument("sleep_argument", required=False, metavar="[SLEEP]]]")
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="End when no message is due, for cron and CI. Messages that wait for a retry are left for the next run. Exit code 8 if due "
+    "messages are left, or if messages died.",
+)
+@click.option(
+    "--drain-wait",
+    type=click.FloatRange(min=0, max=31_536_000),
+    help="With --drain, longest wait for retries, delayed messages and a handler's target that is down, in seconds after the last "
+    "handled message. Default: 0.",
+)
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="For development: start again when a Python file in the working directory or the file of settings changes.",
+)
 @settings_options(ProcessorSettings)
 @handler_options
-@mode_options
 def process(
-    topic: str | None, batch_argument: str | None, sleep_argument: str | None, modes: Modes, **flags: object
+    topic: str | None,
+    batch_argument: str | None,
+    sleep_argument: str | None,
+    *,
+    drain: bool,
+    drain_wait: float | None,
+    reload: bool,
+    **flags: object,
 ) -> int:
     """Pass queued messages to a handler, BATCH at a time.
 
     TOPIC is a topic filter as given to the listener. Without it, fmq serves the queues in FMQ_TOPICS, or all queues, in turn.
     SLEEP is the longest wait of an idle processor, in seconds.
     """
-    if modes.reload:
-        return reload_when_changed(sys.argv[1:])
     arguments = {"topics": topic and (topic,), "batch": batch_argument, "sleep": sleep_argument}
     given = {name: value for name, value in arguments.items() if value is not None}
     for name in given:
         if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
+    if drain_wait is not None and not drain:
+        raise click.UsageError("--drain-wait has an effect only with --drain")
     called = {name: _CALLED[name] for name in given}
+    if reload:
+        return serve_reloading(arguments_without_reload())
     settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown, modes)
+        code = _serve(settings, choice, shutdown, patience=(drain_wait or 0.0) if drain else None)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -90,11 +116,15 @@ def _configure_log(settings: ProcessorSettings) -> None:
         level=settings.log_level,
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
+        context=current_fields,
     )
 
 
-def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, modes: Modes) -> int:
-    """Run a processor until ``shutdown``. Returns its exit code."""
+def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, *, patience: float | None) -> int:
+    """Run a processor until ``shutdown``; with a ``patience`` in seconds (of EndWhenIdle) until nothing is due.
+
+    Returns its exit code.
+    """
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
     show_process(registry, service="processor")
@@ -164,24 +194,30 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, mode
             shutdown=shutdown,
         )
         stack.callback(server.close)
-        _log.info(
-            "Starting processor for topic: %s",
-            shown,
-            extra={"handler": handler.name, "http_port": server.port},
+        announce(
+            _log,
+            f"Starting processor for topic: {shown}",
+            store=without_password(settings.queue_url),
+            handler=handler.name,
+            http_port=server.port,
+        )
+
+        drain = (
+            None
+            if patience is None
+            else EndWhenIdle(
+                [worker], store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
+            )
         )
 
         def on_ready() -> None:
             readiness.handler_is_ready()
             reporter.ready()
 
-        drain = EndWhenIdle(
-            [worker], store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=modes.drain_wait
-        )
-        after_turn = drain.after_turn if modes.drain else lambda: None
+        after_turn = drain.after_turn if drain else lambda: None
         fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready, after_turn)
         fine = fine and shutdown.failure is None
-        is_drained = not modes.drain or not fine or drain.report()
-    code = EXIT_FAULT if not fine else 0 if is_drained else EXIT_LEFT
+        code = EXIT_FAULT if not fine else EXIT_LEFT if drain and not drain.report() else 0
     if not runner.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang; ending without them")

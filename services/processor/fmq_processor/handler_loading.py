@@ -13,7 +13,9 @@ from fmq.handler import Definition, Handler, find_handler
 from fmq.service.environment import Arguments, Reading, settings_error
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import BUILTIN, SETTINGS
+from fmq_processor.help import heading_of_handler
 from fmq_processor.settings import ProcessorSettings
+from fmq_processor.typed.adapting import adapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Choice:
 
     def make(self, registry: CollectorRegistry) -> Handler:
         """Create the handler, which registers its metrics in ``registry``. Raises HandlerError, SettingsError."""
-        handler = self.definition.make(self.settings, registry)
+        handler = adapted(self.definition.make(self.settings, registry))
         if self.settings is not None:
             calls = self.processor.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
             wrong = self.settings.misfits(calls=calls, seconds=self.processor.handler_timeout)
@@ -38,7 +40,7 @@ class Choice:
 def handler_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator that adds the flags of all built-in handlers to a command."""
     for name, model in reversed(list(SETTINGS.items())):
-        function = settings_options(model, heading=f"Options of --handler {name}")(function)
+        function = settings_options(model, heading=heading_of_handler(name))(function)
     return function
 
 

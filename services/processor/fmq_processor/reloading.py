@@ -1,6 +1,8 @@
-"""``fmq process --reload``: runs a processor in a process of its own, and replaces it when files change.
+"""``fmq process --reload``, for development: starts the processor again when the handler's code or its settings change.
 
-It polls: that needs no dependency, and works in containers and on shared folders, where change notifications get lost.
+The processor is a process of its own, started with the same arguments. It ends gracefully before the next one starts, so that no
+message is lost and none is handled by old code afterwards. Files are compared by size and time of change, which needs no library and
+works on every file system.
 """
 
 import os
@@ -10,85 +12,86 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import click
-
+from fmq.cli.common.output import say
+from fmq.errors import SettingsError
 from fmq.service.lifecycle import Shutdown
 
-_POLL_SECONDS = 0.5
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
-_Version = tuple[int, int, int]
+_LOOK_SECONDS = 0.5
+_MOST_FILES = 5_000
+_Snapshot = Mapping[Path, tuple[int, int]]
 
 
-def reload_when_changed(arguments: Sequence[str]) -> int:
-    """Run ``fmq process`` with the arguments of this process until SIGTERM or SIGINT. Returns the exit code of the last process.
-
-    A process that ends is started again after the next change, so a mistake can be corrected.
-    """
-    folder, config = Path(), Path(os.environ.get("FMQ_CONFIG") or "fmq.toml")
-    own = [one for one in arguments if one != "--reload"]
-    if own[:1] == ["process"]:  # as a sub-command of fmq
-        del own[0]
+def serve_reloading(arguments: Sequence[str]) -> int:
+    """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code."""
     shutdown = Shutdown()
     shutdown.install()
+    settings = Path(os.environ.get("FMQ_CONFIG") or "fmq.toml")
+    return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
+
+
+def run_again_after_changes(arguments: Sequence[str], folder: Path, more: Sequence[Path], shutdown: Shutdown) -> int:
+    """Run a program until ``shutdown``; again after each change of ``more`` or of a Python file in ``folder``.
+
+    Returns the exit code of the last run. A program that fails starts again with the next change; one that succeeds ends this.
+    Raises SettingsError if there are too many files to watch.
+    """
     while True:
-        seen = versions(folder, config)
-        # -P: a file in the working directory can't replace a module of fmq. The handler is found there nevertheless.
-        process = subprocess.Popen([sys.executable, "-P", "-m", "fmq_processor", *own])  # noqa: S603 - the same program
-        changed = _wait_for_change(shutdown, process, seen, folder, config)
-        if not changed:
-            return _end(process)
-        click.echo(f"fmq: {_shown(changed, folder)} changed; restarting the processor", err=True)
-        _end(process)
+        before = _snapshot(folder, more)
+        program = subprocess.Popen(arguments)  # noqa: S603 - the program that runs now
+        changed, is_reported = "", False
+        while not changed and not shutdown.wait(_LOOK_SECONDS):
+            code = program.poll()
+            if code == 0:
+                return 0
+            if code is not None and not is_reported:
+                is_reported = True
+                say(f"fmq: the processor ended with exit code {code}. It starts again when a file changes", err=True)
+            changed = _difference(before, _snapshot(folder, more))
+        program.terminate()
+        code = program.wait()
+        if shutdown.requested:
+            return 0 if code == -signal.SIGTERM else code  # it had not come to handle the signal yet
+        _wait_until_still(folder, more, shutdown)
+        say(f"fmq: {changed} changed; starting the processor again", err=True)
 
 
-def versions(folder: Path, config: Path) -> dict[Path, _Version]:
-    """The Python files below ``folder`` and ``config``, with what changes when they are written."""
-    found = {}
-    for path in (*_python_files(folder), config):
+def arguments_without_reload() -> list[str]:
+    """The arguments that start this program again, without ``--reload``."""
+    return [sys.executable, *(one for one in sys.argv if one != "--reload")]
+
+
+def _wait_until_still(folder: Path, more: Sequence[Path], shutdown: Shutdown) -> None:
+    """Wait until nothing changes any more: editors and version control write several files."""
+    before, now = None, _snapshot(folder, more)
+    while before != now and not shutdown.wait(_LOOK_SECONDS / 5):
+        before, now = now, _snapshot(folder, more)
+
+
+def _snapshot(folder: Path, more: Sequence[Path]) -> _Snapshot:
+    found: dict[Path, tuple[int, int]] = {}
+    for path in (*_python_files(folder), *more):
         try:
-            state = path.stat()
-        except OSError:
+            status = path.stat()
+        except OSError:  # it has just been deleted
             continue
-        found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+        found[path] = (status.st_mtime_ns, status.st_size)
+        if len(found) > _MOST_FILES:
+            raise SettingsError(
+                f"--reload watches the Python files in the working directory, but {folder} has more than {_MOST_FILES:,}: "
+                "start fmq in the folder of your handler"
+            )
     return found
 
 
 def _python_files(folder: Path) -> Iterator[Path]:
-    """Without hidden folders, environments and installed packages."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [one for one in folders if not _is_skipped(Path(parent, one))]
-        yield from (Path(parent, name) for name in files if name.endswith(".py"))
+    """Those that may be a handler's: not in hidden folders, and not in virtual environments."""
+    for at, folders, files in os.walk(folder):
+        folders[:] = [
+            one for one in folders if not one.startswith((".", "__")) and not Path(at, one, "pyvenv.cfg").exists()
+        ]
+        yield from (Path(at, file) for file in files if file.endswith(".py"))
 
 
-def _is_skipped(folder: Path) -> bool:
-    return folder.name.startswith(".") or folder.name in _SKIPPED or (folder / "pyvenv.cfg").exists()
-
-
-def _wait_for_change(
-    shutdown: Shutdown, process: subprocess.Popen[bytes], seen: Mapping[Path, _Version], folder: Path, config: Path
-) -> set[Path]:
-    """The changed files, once they have stopped changing. Empty: the shutdown was requested."""
-    before = seen
-    has_ended = False
-    while not shutdown.wait(_POLL_SECONDS):
-        now = versions(folder, config)
-        if now != seen and now == before:
-            return {path for path, _ in now.items() ^ seen.items()}
-        before = now
-        if not has_ended and process.poll() is not None:
-            has_ended = True
-            click.echo(f"fmq: the processor ended with exit code {process.returncode}; waiting for a change", err=True)
-    return set()
-
-
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """Let the process stop gracefully: it settles its messages or gives them back within FMQ_GRACE_SECONDS."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    code = process.wait()
-    return code if code >= 0 else 128 - code
-
-
-def _shown(changed: set[Path], folder: Path) -> str:
-    names = sorted(os.path.relpath(path, folder) for path in changed)
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+def _difference(before: _Snapshot, now: _Snapshot) -> str:
+    """The first file that differs, or an empty text."""
+    return next((path.name for path in sorted({*before, *now}) if before.get(path) != now.get(path)), "")

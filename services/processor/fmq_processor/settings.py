@@ -1,9 +1,11 @@
 """Processor settings, in addition to the common ones."""
 
+from typing import ClassVar
+
 from pydantic import ValidationInfo, field_validator
 
 from fmq.rate import parse_rate
-from fmq.service.settings import setting
+from fmq.service.settings import Headings, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
 from fmq_processor.handlers import BUILTIN
@@ -168,7 +170,7 @@ class ProcessorSettings(RetentionSettings):
 
     decode: str = setting(
         "none",
-        about="How to decode the payload to message.body before the handler runs. none: do not decode; "
+        about="How to decode the payload to message.body before the handler runs. none: do not decode, except for a handler with typed payloads; "
         "auto: by the MQTT 5 content type; or steps of gzip, zlib, json, msgpack, text. "
         "A payload that can't be decoded becomes a dead letter at once.",
         expected="none, auto, or steps such as json or gzip,json",
@@ -186,6 +188,26 @@ class ProcessorSettings(RetentionSettings):
         "function: topic_matches(topic, 'sensors/+/temp').",
         expected="an expression such as body.kind == 'alarm' && user.site == 'plant-7'",
     )
+
+    headings: ClassVar[Headings] = {
+        "Delivery": (
+            "batch",
+            "batch_bytes",
+            "sleep",
+            "handler",
+            "concurrency",
+            "lease_seconds",
+            "handler_timeout",
+            "expiry",
+            "ordered",
+        ),
+        "Rate limit": ("rate_limit", "rate_burst"),
+        "Retries": ("max_retries", "backoff_initial", "backoff_maximum"),
+        "Circuit breaker": ("circuit_failures", "circuit_initial", "circuit_maximum"),
+        "Dead letters": ("dead_letter_limit", "dead_letter_share", "dead_letter_resume_seconds"),
+        "Decoding": ("decode", "decode_bytes", "filter"),
+        "Retention": ("upkeep",),
+    }
 
     # Validators of fields, not of the model: those run only when every field is valid, so that the user would see some
     # mistakes only after correcting the others.

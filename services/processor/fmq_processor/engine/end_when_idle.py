@@ -16,6 +16,8 @@ from fmq.service.metrics import ProcessorMetrics
 from fmq.store.roles import Operating, Statistics
 from fmq_processor.engine.worker import Worker
 
+EXIT_LEFT = 8
+"""The exit code of a drain that left due messages, or in which messages died."""
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 _HANDLED = frozenset({"done", "skipped", "expired"})
