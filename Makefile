@@ -53,6 +53,7 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/lint-imports --no-cache | tail -n 18
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python docs/make_web_api.py --check
+	$(BIN)/python docs/make_schema.py --check
 
 .PHONY: fmt
 fmt: install ## Format the code and update the reference pages.
@@ -60,6 +61,7 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_web_api.py
+	$(BIN)/python docs/make_schema.py
 
 .PHONY: coverage
 coverage: install ## Run the tests and report their coverage of the code.

@@ -10,6 +10,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
@@ -45,11 +46,14 @@ _USUAL_PORT = 9464
 def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
     """Store all messages of the TOPIC filters, and acknowledge each to the broker after its commit.
 
-    Without arguments, the filters are those of FMQ_TOPICS.
+    Without arguments, the filters are those of FMQ_TOPICS, or of the configuration file.
     """
-    settings = read_settings(ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"})
+    settings = read_settings(
+        ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"}, strict=True
+    )
     shown = shorten(", ".join(settings.topics))
     configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
+    log_config(settings.config)
     _log.info("Starting listener for topic: %s", shown)
     return serve(settings, leaving=leaving)
 

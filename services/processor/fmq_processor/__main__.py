@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
 from fmq.handler import Handler
 from fmq.message import serve_store
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
@@ -31,7 +32,8 @@ from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
-from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.handler_loading import Choice, handler_options
+from fmq_processor.routes import load_routes
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
@@ -60,12 +62,12 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
         if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     called = {name: _CALLED[name] for name in given}
-    settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
+    settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown)
+        code = _serve(settings, routes[0].choice, shutdown)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -80,6 +82,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
     )
+    log_config(settings.config)
 
 
 def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, SecretStr
 
@@ -36,6 +36,7 @@ def is_loopback(host: str) -> bool:
 class WebSettings(ServiceSettings, OptionalBrokerSettings):
     """The settings of ``fmq web``."""
 
+    table: ClassVar = "web"
     broker_url: str | None = setting(
         None,
         about="URL of the broker to which messages can be published again: mqtt:// or mqtts:// (TLS), ws:// or wss:// "

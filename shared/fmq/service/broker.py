@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
@@ -86,6 +86,8 @@ def _require_short(text: str) -> None:
 
 class OptionalBrokerSettings(StoreSettings):
     """Settings of a connection to the broker, for a service that also works without one."""
+
+    table: ClassVar = "broker"
 
     broker_url: str | None = setting(
         None,

@@ -14,9 +14,9 @@ from fmq.message import Message, Properties, serve_store
 from fmq.outcome import Unavailable
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
-from fmq_processor.handler_loading import choose
 from fmq_processor.handlers.queue.handler import QueueHandler
 from fmq_processor.handlers.queue.settings import QueueSettings
+from support.choosing import choose
 from support.counting import counted, counters
 from support.disk import installed
 
@@ -219,5 +219,5 @@ def test_a_wait_that_outlasts_the_call_is_refused() -> None:
     given = {"FMQ_QUEUE_TARGET_URL": "sqlite:///other.db", "FMQ_QUEUE_TARGET_BUSY_SECONDS": "5"}
     for limit in ("0", "6"):
         choose({"handler": "queue", "handler_timeout": limit}, given)[1].make(CollectorRegistry())
-    with pytest.raises(SettingsError, match=r"BUSY_SECONDS=5: expected less than FMQ_HANDLER_TIMEOUT \(5\)"):
+    with pytest.raises(SettingsError, match=r"BUSY_SECONDS=5s: expected less than FMQ_HANDLER_TIMEOUT \(5s\)"):
         choose({"handler": "queue", "handler_timeout": "5"}, given)[1].make(CollectorRegistry())
