@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import settings
 
-from model.operators import OperatedStore
+from model.movers import MovedStore
 from model.services import SETTINGS
 
 pytestmark = pytest.mark.postgres
 
 
-class PostgresStore(OperatedStore):
+class PostgresStore(MovedStore):
     scheme = "postgresql"
 
 

@@ -3,13 +3,13 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from model.operators import OperatedStore
+from model.movers import MovedStore
 from model.reference import QUEUES, Row
 from model.services import SETTINGS
 from support.backends import SqliteUnderTest
 
 
-class SqliteStore(OperatedStore):
+class SqliteStore(MovedStore):
     """With an operator's own SQL on the guide's columns, which other backends do not have."""
 
     scheme = "sqlite"

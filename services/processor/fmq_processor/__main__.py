@@ -11,6 +11,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
+from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.config.exposure import log_config
@@ -19,6 +20,7 @@ from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence, process_name
 from fmq.service.retrying import until_available
@@ -115,7 +117,8 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
         # A connection serves one thread, so scrapes and readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
         circuit = CircuitReport(metrics)
-        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
+        commit = CommitWatch(SYSTEM_CLOCK, heartbeat)
+        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit, commit)
         identity = until_available(shutdown)(store.identity)
         serve_store(identity)
         if handler.know_store:
@@ -127,6 +130,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             metrics=metrics,
             heartbeat=heartbeat,
             circuit=circuit,
+            commit=commit,
             name=process_name(),
         )
         latency = TimeInSystem(metrics.time_in_system_seconds)

@@ -8,6 +8,7 @@ from fmq.handler import Handler
 from fmq.outcome import RetryPolicy
 from fmq.service.http.health import Heartbeat
 from fmq.service.metrics import ProcessorMetrics
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.store.roles import Store
 from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.claiming import Claiming
@@ -43,6 +44,7 @@ def make_worker(
     clock: Clock = SYSTEM_CLOCK,
     rng: random.Random | None = None,
     circuit: CircuitReport | None = None,
+    commit: CommitWatch | None = None,
     name: str = "",
 ) -> tuple[Worker, Runner]:
     """A worker and its runner, which is not started. ``name`` is kept with failed attempts."""
@@ -52,7 +54,7 @@ def make_worker(
     handler = reading(handler, decode=decoder, admitted=settings.admitted, room=Room(most_bytes))
     concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
     runner = make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout)
-    gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures)
+    gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures, commit=commit or CommitWatch(clock, heartbeat))
     metrics.store_writable.set_function(lambda: gate.is_well)
     queues = Queues(
         store=store,
