@@ -46,7 +46,7 @@ def config(
     if as_toml:
         if wrong:
             raise SettingsError("\n".join(["Invalid settings:", *(f"  {one}" for one in wrong)]))
-        click.echo(to_file(reading), nl=False)
+        click.echo(to_file(reading, environ), nl=False)
         return 0
     found = {
         name: [one for one in inventory.effective(section, reading) if not changed or one.origin != "default"]

@@ -14,8 +14,8 @@ from fmq.service.environment import Reading, Source
 from fmq.service.settings import HandlerSettings, SettingsModel, detail, is_secret
 
 
-def to_file(reading: Reading) -> str:
-    """The text of a configuration file with the valid settings of ``reading`` that are not defaults.
+def to_file(reading: Reading, environ: Mapping[str, str]) -> str:
+    """The text of a configuration file with the valid settings of ``reading``, which read ``environ``, that are not defaults.
 
     A secret is not written, but where its file is.
     """
@@ -23,7 +23,7 @@ def to_file(reading: Reading) -> str:
     notes: dict[str, list[str]] = {}
     for section in inventory.in_use(reading).values():
         for model in section.models if section.route is None else ():
-            settings: Any = reading.read(model)
+            settings = inventory.read(model, environ)
             for name, field in model.model_fields.items():
                 source, place = reading.source(model, name), home(model, name)
                 if source is None or place is None:

@@ -1,4 +1,4 @@
-"""On which line of a TOML text each value stands. TOML readers do not tell, so each statement is read by itself."""
+"""On which line of a TOML text each value stands. TOML readers do not tell, so each statement is read on its own."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
