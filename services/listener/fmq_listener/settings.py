@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import field_validator
 
 from fmq.service.broker import BrokerSettings
-from fmq.service.settings import Names, setting
+from fmq.service.settings import Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import TopicFilter
 from fmq_listener.filters import overlapping, parse_all
@@ -23,11 +23,13 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
 
     table: ClassVar = "listener"
 
-    topics: Names = setting(
-        (),
-        about="Topic filters, separated by commas. Arguments of the command take precedence.",
-        expected="one topic filter or more, such as dstdb or sensors/+/temp,alerts/# or $share/group/dstdb",
-        place="listener.topics",
+    topics: Names = placed(
+        setting(
+            (),
+            about="Topic filters, separated by commas. Arguments of the command take precedence.",
+            expected="one topic filter or more, such as dstdb or sensors/+/temp,alerts/# or $share/group/dstdb",
+        ),
+        "listener.topics",
     )
     client_id: str | None = setting(
         None,

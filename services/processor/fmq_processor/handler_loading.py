@@ -1,6 +1,6 @@
 """Loads the chosen handler, and its settings together with the processor's."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,11 @@ from fmq.cli.main import settings_options
 from fmq.errors import HandlerError
 from fmq.handler import Definition, Handler, find_handler
 from fmq.service.config.places import ROUTE
-from fmq.service.environment import Reading, settings_error
+from fmq.service.environment import Arguments, Reading, settings_error
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
+from fmq_processor.typed.adapting import adapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Choice:
 
     def make(self, registry: CollectorRegistry) -> Handler:
         """Create the handler, which registers its metrics in ``registry``. Raises HandlerError, SettingsError."""
-        handler = self.definition.make(self.settings, registry)
+        handler = adapted(self.definition.make(self.settings, registry))
         if self.settings is not None:
             calls = self.processor.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
             wrong = self.settings.misfits(calls=calls, seconds=self.processor.handler_timeout)
@@ -55,6 +56,29 @@ def known_settings(references: Iterable[str]) -> dict[str, type[HandlerSettings]
                 if own is not None:
                     found[reference] = own
     return found
+
+
+def choose(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    arguments: Arguments = None,
+    before_import: Callable[[ProcessorSettings], None] = lambda _: None,
+) -> tuple[ProcessorSettings, Choice]:
+    """The processor's settings and one handler: as the configuration file's first route for it has them, if there is one.
+
+    ``arguments`` are those of ``fmq.service.environment.load``. Raises SettingsError with all problems of flags, environment,
+    file and handler.
+    """
+    reading = Reading(flags, environ, arguments)
+    named = named_handler(reading)
+    routes = [one.get("handler") for one in reading.file.routes]
+    choice = read_choice(reading, routes.index(named) if named in routes else None, before_import=before_import)
+    reading.refuse_other_flags(f"not a setting of the handler {named!r}")
+    reading.refuse_strangers(variables=True, handlers_are_known=choice is not None and len(routes) <= 1)
+    if choice is None or reading.problems:
+        raise reading.error()
+    return choice.processor, choice
 
 
 def read_choice(

@@ -9,7 +9,7 @@ from fmq.service.environment import Arguments, Reading
 from fmq.service.settings import HandlerSettings, SettingsModel, detail, variable
 from fmq.text import plain
 from fmq.topics import covers, parse
-from fmq_processor.handler_loading import Choice, named_handler, read_choice
+from fmq_processor.handler_loading import Choice, choose, named_handler, read_choice
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.settings import ProcessorSettings
 
@@ -47,27 +47,22 @@ def load_routes(
     ``before_import`` is called once, with the settings of the process if they are valid, since a user's module may log when it
     is imported. Raises SettingsError with all problems of flags, environment, file and handlers.
     """
-    reading = Reading(flags, environ, arguments)
-    routes: list[Route] = []
-    if reading.file.routes:
-        # The listener's too. What a route serves stands in the route.
-        reading = Reading(flags, {name: value for name, value in environ.items() if name != _TOPICS}, arguments)
-        settings = reading.read(ProcessorSettings)
-        if settings is not None:
-            before_import(settings)
-        routes = _from_file(reading)
-        named = [named_handler(reading, number) for number in range(len(reading.file.routes))]
-    else:
-        choice = read_choice(reading, before_import=before_import)
-        settings = choice.processor if choice else None
-        routes = [Route(MAIN, choice.processor, choice)] if choice else []
-        named = [named_handler(reading)]
-    is_loaded = len(routes) == max(1, len(reading.file.routes))
-    reading.refuse_other_flags(f"not a setting of the handler {' or '.join(map(repr, dict.fromkeys(named)))}")
-    reading.refuse_strangers(variables=True, handlers_are_known=is_loaded)
-    if settings is None or not is_loaded or reading.problems:
+    if not Reading(flags, environ, arguments).file.routes:
+        settings, choice = choose(flags, environ, arguments=arguments, before_import=before_import)
+        return settings, (Route(MAIN, settings, choice),)
+    # FMQ_TOPICS is the listener's too. What a route serves stands in the route.
+    reading = Reading(flags, {name: value for name, value in environ.items() if name != _TOPICS}, arguments)
+    whole = reading.read(ProcessorSettings)
+    if whole is not None:
+        before_import(whole)
+    numbers = range(len(reading.file.routes))
+    routes = _from_file(reading)
+    named = dict.fromkeys(named_handler(reading, number) for number in numbers)
+    reading.refuse_other_flags(f"not a setting of the handler {' or '.join(map(repr, named))}")
+    reading.refuse_strangers(variables=True, handlers_are_known=len(routes) == len(numbers))
+    if whole is None or reading.problems:
         raise reading.error()
-    return settings, tuple(routes)
+    return whole, tuple(routes)
 
 
 def _from_file(reading: Reading) -> list[Route]:

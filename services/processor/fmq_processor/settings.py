@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 
 from fmq.quantities import show
-from fmq.service.settings import Names, setting
+from fmq.service.settings import Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
 from fmq_processor.handlers import BUILTIN
@@ -20,11 +20,13 @@ class ProcessorSettings(RetentionSettings):
 
     table: ClassVar = "processor"
 
-    topics: Names = setting(
-        (),
-        about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
-        expected="sensors/+/temp,alerts/#",
-        place="processor.queues",
+    topics: Names = placed(
+        setting(
+            (),
+            about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
+            expected="sensors/+/temp,alerts/#",
+        ),
+        "processor.queues",
     )
     batch: int = setting(
         10,
@@ -158,11 +160,13 @@ class ProcessorSettings(RetentionSettings):
         ge=0,
         le=31_536_000,
     )
-    upkeep: bool = setting(
-        False,
-        about="Apply retention and release space: for a store that no listener writes to, such as the target of the queue "
-        "handler. A listener always does this for its own store.",
-        expected="true or false",
+    upkeep: bool = placed(
+        setting(
+            False,
+            about="Apply retention and release space: for a store that no listener writes to, such as the target of the queue "
+            "handler. A listener always does this for its own store.",
+            expected="true or false",
+        ),
         of_process=True,
     )
     ordered: bool = setting(
@@ -174,7 +178,7 @@ class ProcessorSettings(RetentionSettings):
 
     decode: str = setting(
         "none",
-        about="How to decode the payload to message.body before the handler runs. none: do not decode; "
+        about="How to decode the payload to message.body before the handler runs. none: do not decode, except for a handler with typed payloads; "
         "auto: by the MQTT 5 content type; or steps of gzip, zlib, json, msgpack, text. "
         "A payload that can't be decoded becomes a dead letter at once.",
         expected="none, auto, or steps such as json or gzip,json",

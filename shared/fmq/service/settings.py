@@ -28,25 +28,24 @@ def setting(
     expected: str,
     is_capability: bool = False,
     unit: Unit | None = None,
-    place: str | None = None,
-    of_process: bool = False,
     **limits: Any,  # noqa: ANN401 - as pydantic's Field
 ) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
 
     A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
-    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so. ``place`` is its table
-    and key in a configuration file, if it is not where ``fmq.service.config.places`` expects it; empty: it is in none.
+    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
+    """
+    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability, "unit": unit}
+    return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
+
+
+def placed(field: Any, place: str | None = None, *, of_process: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """The ``field`` of ``setting()`` with another ``place`` in a configuration file: table and key. Empty: it is in none.
+
     ``of_process`` marks a setting of a processor that a route can't have for itself.
     """
-    extra: dict[str, Any] = {
-        "expected": expected,
-        "is_capability": is_capability,
-        "unit": unit,
-        "place": place,
-        "of_process": of_process,
-    }
-    return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
+    field.json_schema_extra |= {"place": place, "of_process": of_process}
+    return field
 
 
 def _split(value: object) -> object:
@@ -93,20 +92,24 @@ class StoreSettings(SettingsModel):
 
     table: ClassVar = "store"
 
-    config: str | None = setting(
-        None,
-        about="Configuration file. Default: fmq.toml in the working directory, if there is one.",
-        expected="the path of a TOML file, such as /etc/fmq/fmq.toml",
-        place="",
-        min_length=1,
+    config: str | None = placed(
+        setting(
+            None,
+            about="Configuration file. Default: fmq.toml in the working directory, if there is one.",
+            expected="the path of a TOML file, such as /etc/fmq/fmq.toml",
+            min_length=1,
+        ),
+        "",
     )
-    queue_url: str = setting(
-        "sqlite:///mqtt_queue.db",
-        about="URL of the store. Of SQLite, three slashes start a relative path, four an absolute path. Of PostgreSQL, "
-        "several hosts may stand between commas.",
-        expected="sqlite:///mqtt_queue.db, sqlite:////data/mqtt_queue.db or postgresql://fmq@db.example.com/fmq",
-        place="store.url",
-        pattern=r"^[a-z]+://.+$",
+    queue_url: str = placed(
+        setting(
+            "sqlite:///mqtt_queue.db",
+            about="URL of the store. Of SQLite, three slashes start a relative path, four an absolute path. Of PostgreSQL, "
+            "several hosts may stand between commas.",
+            expected="sqlite:///mqtt_queue.db, sqlite:////data/mqtt_queue.db or postgresql://fmq@db.example.com/fmq",
+            pattern=r"^[a-z]+://.+$",
+        ),
+        "store.url",
     )
     synchronous: Durability | None = setting(
         None,
@@ -187,8 +190,13 @@ class ServiceSettings(StoreSettings):
 class Settings(ServiceSettings):
     """Settings of the services that move messages."""
 
-    topics: Names = setting(
-        (), about="Topic filters, separated by commas.", expected="sensors/+/temp,alerts/#", place=""
+    topics: Names = placed(
+        setting(
+            (),
+            about="Topic filters, separated by commas.",
+            expected="sensors/+/temp,alerts/#",
+        ),
+        "",
     )
     tracing: Annotated[Literal["off", "otel"], AfterValidator(only_if_installed)] = setting(
         "off",
@@ -203,7 +211,7 @@ def variable(name: str) -> str:
 
 
 def detail(field: FieldInfo, name: str) -> Any:  # noqa: ANN401 - each detail has its own type
-    """An argument of the field's ``setting()``; None if it was not made by one."""
+    """What the field's ``setting()`` and ``placed()`` say; None if they do not."""
     extra = field.json_schema_extra
     return extra.get(name) if isinstance(extra, dict) else None
 

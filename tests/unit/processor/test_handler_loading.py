@@ -17,10 +17,9 @@ from fmq.cli.main import SettingsCommand
 from fmq.errors import SettingsError
 from fmq.handler import find_handler
 from fmq.service.settings import HandlerSettings, setting
-from fmq_processor.handler_loading import handler_options
+from fmq_processor.handler_loading import choose, handler_options
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
-from support.choosing import choose
 
 MODULE = """
 from prometheus_client import Counter

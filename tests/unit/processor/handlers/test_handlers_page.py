@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fmq_processor.handler_loading import choose
 from fmq_processor.handlers import BUILTIN
-from support.choosing import choose
 
 PAGE = Path(__file__).parents[4] / "docs" / "handlers.md"
 

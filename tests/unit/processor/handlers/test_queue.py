@@ -14,9 +14,9 @@ from fmq.message import Message, Properties, serve_store
 from fmq.outcome import Unavailable
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
+from fmq_processor.handler_loading import choose
 from fmq_processor.handlers.queue.handler import QueueHandler
 from fmq_processor.handlers.queue.settings import QueueSettings
-from support.choosing import choose
 from support.counting import counted, counters
 from support.disk import installed
 

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from fmq.errors import SettingsError
 from fmq.service.environment import load
+from fmq_processor.handler_loading import choose
 from fmq_processor.handlers.webhook.settings import WebhookSettings
-from support.choosing import choose
 
 KEY = "whsec_" + "A" * 32
 SECRET = {"secrets": "whsec_c2VjcmV0", "secret_headers": '{"Webhook-Id": "hunter2"}'}
