@@ -29,7 +29,7 @@ def log_config(path: str | None) -> None:
     except ConfigFileError:
         return  # it was read a moment ago
     if file.name:
-        _log.info("Settings come from %s too. A change of the file counts from the next start", file.name)
+        _log.info("Read settings from %s", file.name)
     for remark in exposed(file):
         _log.warning("%s", remark)
 

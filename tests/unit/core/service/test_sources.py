@@ -206,7 +206,7 @@ def test_secrets_that_everybody_can_read(caplog: pytest.LogCaptureFixture) -> No
         "fmq.toml:6: webhook.secrets",
     ]
     log_config(None)
-    assert "Settings come from fmq.toml too" in caplog.text
+    assert "Read settings from fmq.toml" in caplog.text
     assert caplog.text.count("WARNING") == 3
     assert "hunter2" not in caplog.text
     caplog.clear()
