@@ -10,10 +10,12 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.common.parameters import SPAN
 from fmq.cli.main import EXIT_FAULT, exit_code, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
@@ -35,9 +37,10 @@ from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
-from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.handler_loading import Choice, handler_options
 from fmq_processor.help import ProcessCommand
 from fmq_processor.reloading import arguments_without_reload, serve_reloading
+from fmq_processor.routes import load_routes
 from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
@@ -61,9 +64,9 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 )
 @click.option(
     "--drain-wait",
-    type=click.FloatRange(min=0, max=31_536_000),
-    help="With --drain, longest wait for retries, delayed messages and a handler's target that is down, in seconds after the last "
-    "handled message. Default: 0.",
+    type=SPAN,
+    help="With --drain, longest wait for retries, delayed messages and a handler's target that is down, such as 5m, counted from the "
+    "last handled message. Default: 0.",
 )
 @click.option(
     "--reload",
@@ -97,12 +100,12 @@ def process(
     called = {name: _CALLED[name] for name in given}
     if reload:
         return serve_reloading(arguments_without_reload())
-    settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
+    settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown, patience=(drain_wait or 0.0) if drain else None)
+        code = _serve(settings, routes[0].choice, shutdown, patience=(drain_wait or 0.0) if drain else None)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -118,6 +121,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         subject=shorten(",".join(settings.queues)),
         context=current_fields,
     )
+    log_config(settings.config)
 
 
 def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, *, patience: float | None) -> int:

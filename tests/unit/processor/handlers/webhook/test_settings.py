@@ -48,7 +48,7 @@ def settings(**given: str) -> WebhookSettings:
         ({"secrets": "  "}, "it is empty"),
         ({"method": "GET"}, "POST, PUT or PATCH"),
         ({"body": "xml"}, "raw, json, cloudevents or cloudevents-binary"),
-        ({"timeout": "0"}, "seconds above 0"),
+        ({"timeout": "0"}, "time above 0"),
         ({"url": "http://host/", "ca_file": "ca.pem"}, "does not start with https://"),
         ({"cert_file": "cert.pem"}, "belong together"),
         ({"key_file": "key.pem"}, "belong together"),
@@ -88,7 +88,7 @@ def test_secrets_and_headers_from_files(tmp_path: Path) -> None:
     ("given", "seconds", "told"),
     [
         ({}, 30.0, None),
-        ({"timeout": "30"}, 30.0, "FMQ_WEBHOOK_TIMEOUT=30: calls end after FMQ_HANDLER_TIMEOUT=30 s"),
+        ({"timeout": "30"}, 30.0, "FMQ_WEBHOOK_TIMEOUT=30s: calls end after FMQ_HANDLER_TIMEOUT=30s"),
         ({"timeout": "300"}, 0.0, None),
     ],
 )
@@ -103,5 +103,5 @@ def test_timeouts_that_do_not_fit_are_refused_at_the_start() -> None:
     """Before anything is opened."""
     environ = {"FMQ_HANDLER": "webhook", "FMQ_WEBHOOK_URL": "http://x/", "FMQ_WEBHOOK_TIMEOUT": "60"}
     _, choice = choose({}, environ)
-    with pytest.raises(SettingsError, match="calls end after FMQ_HANDLER_TIMEOUT=30 s"):
+    with pytest.raises(SettingsError, match="calls end after FMQ_HANDLER_TIMEOUT=30s"):
         choice.make(CollectorRegistry())
