@@ -342,8 +342,8 @@ def test_drain_ends_when_nothing_is_due(queue: Store, processes: Processes) -> N
     process = processes.start("process", QUEUE, "--drain", FMQ_BATCH=10)
     assert process.wait() == 0
     assert (queue.stats(QUEUE).done, queue.stats(QUEUE).pending) == (250, 1)
-    assert process.said("1 messages of dstdb wait for later; the next one is due in 3")
-    assert process.said("Drained: nothing is due in 1 queues")
+    assert process.said("Queue dstdb: 1 message waiting for later; the next one is due in 3")
+    assert process.said("Drained: nothing is due in 1 queue")
 
 
 def test_a_drain_in_which_a_message_dies_has_its_own_exit_code(queue: Store, processes: Processes) -> None:

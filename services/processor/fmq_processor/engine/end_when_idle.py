@@ -8,6 +8,7 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
+from fmq.cli.common.output import counted
 from fmq.clock import Clock
 from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.service.lifecycle import Shutdown
@@ -71,11 +72,11 @@ class EndWhenIdle:
         down = {name for worker in self._workers if _probe_at(worker) is not None for name in worker.claiming.served}
         left = [self._is_left(name, is_down=name in down) for name in self._served()]
         if died:
-            _log.error("%d messages moved to dead letters; fmq dead list shows them", died)
+            _log.error("%s moved to dead letters; fmq dead list shows them", counted(died, "message"))
         if not self._is_over:
             _log.error("Stopped before the queues were drained")
         elif not any(left):
-            _log.info("Drained: nothing is due in %d queues", len(left))
+            _log.info("Drained: nothing is due in %s", counted(len(left), "queue"))
         return self._is_over and not died and not any(left)
 
     def _is_idle(self) -> bool:
@@ -130,24 +131,21 @@ class EndWhenIdle:
             return False
         queue = shorten(name)
         if stats.claimed:
-            _log.info("%d messages of %s are lent to other processors", stats.claimed, queue)
+            _log.info("Queue %s: %s lent to other processors", queue, counted(stats.claimed, "message"))
         if stats.paused:
             if due > 0:
-                _log.error("%d messages of %s are due, but the queue is paused: %s", due, queue, stats.paused.reason)
+                due_text, reason = counted(due, "message"), stats.paused.reason
+                _log.error("Queue %s: %s due, but the queue is paused: %s", queue, due_text, reason)
             return due > 0
         if stats.pending and is_down:
-            _log.error("%d messages of %s are left, since the handler's target is down", stats.pending, queue)
+            text = "Queue %s: %s left, since the handler's target is down"
+            _log.error(text, queue, counted(stats.pending, "message"))
             return True
         seconds = self._next_due(name)
         if stats.pending and seconds < math.inf:
             at = datetime.fromtimestamp(self._clock.wall() + seconds, UTC).isoformat(timespec="seconds")
-            _log.info(
-                "%d messages of %s wait for later; the next one is due in %.1f s, at %s",
-                stats.pending,
-                queue,
-                seconds,
-                at,
-            )
+            text = "Queue %s: %s waiting for later; the next one is due in %.1f s, at %s"
+            _log.info(text, queue, counted(stats.pending, "message"), seconds, at)
         return False
 
     def _served(self) -> Sequence[str]:

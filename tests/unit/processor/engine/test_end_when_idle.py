@@ -77,8 +77,8 @@ def test_retries_that_wait_for_later_are_named(tmp_path: Path, caplog: pytest.Lo
         bench.until_over()
         assert bench.drain.report()
         assert bench.states() == (2, 0, 0, 0)
-    (line,) = messages_of(caplog.records, "wait for later")
-    assert "2 messages of dstdb wait for later; the next one is due in 40.0 s, at " in line.getMessage()
+    (line,) = messages_of(caplog.records, "waiting for later")
+    assert "Queue dstdb: 2 messages waiting for later; the next one is due in 40.0 s, at " in line.getMessage()
 
 
 def test_it_waits_for_what_is_due_within_the_patience(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_dead_letter_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFix
         bench.until_over()
         assert bench.states() == (0, 0, 2, 1)
         assert not bench.drain.report()
-    assert messages_of(caplog.records, "1 messages moved to dead letters")
+    assert messages_of(caplog.records, "1 message moved to dead letters")
 
 
 def test_an_open_circuit_ends_it_with_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ def test_an_open_circuit_ends_it_with_a_failure(tmp_path: Path, caplog: pytest.L
         bench.until_over()
         assert not bench.drain.report()
         assert bench.states() == (5, 0, 0, 0)
-    assert messages_of(caplog.records, "5 messages of dstdb are left, since the handler's target is down")
+    assert messages_of(caplog.records, "Queue dstdb: 5 messages left, since the handler's target is down")
 
 
 def test_with_patience_a_target_that_is_down_is_tried_until_it_is_back(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_paused_queue_is_not_waited_for(tmp_path: Path, patience: float, caplo
         assert bench.states() == (1, 0, 0, 0)
         assert bench.states("other") == (0, 0, 1, 0)
         assert not bench.drain.report()
-    assert messages_of(caplog.records, "1 messages of dstdb are due, but the queue is paused: repairs")
+    assert messages_of(caplog.records, "Queue dstdb: 1 message due, but the queue is paused: repairs")
 
 
 def test_messages_of_other_processors_are_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -180,7 +180,7 @@ def test_messages_of_other_processors_are_not_waited_for(tmp_path: Path, caplog:
         bench.until_over()
         assert bench.states() == (0, 1, 1, 0)
         assert bench.drain.report()
-    assert messages_of(caplog.records, "1 messages of dstdb are lent to other processors")
+    assert messages_of(caplog.records, "Queue dstdb: 1 message lent to other processors")
 
 
 def test_an_unavailable_store_is_waited_for(tmp_path: Path) -> None:
