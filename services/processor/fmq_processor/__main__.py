@@ -30,12 +30,14 @@ from fmq.store.options import Durability
 from fmq.store.roles import Store
 from fmq.text import without_password
 from fmq_processor.assembly import make_worker
+from fmq_processor.draining import Drain
 from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
 from fmq_processor.help import ProcessCommand
+from fmq_processor.reloading import arguments_without_reload, serve_reloading
 from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
@@ -51,9 +53,27 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
 @click.argument("sleep_argument", required=False, metavar="[SLEEP]]]")
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="End when no message is due, with exit code 0. Messages that wait for a retry are left for the next run.",
+)
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="For development: start again when a Python file in the working directory or the file of settings changes.",
+)
 @settings_options(ProcessorSettings)
 @handler_options
-def process(topic: str | None, batch_argument: str | None, sleep_argument: str | None, **flags: object) -> int:
+def process(
+    topic: str | None,
+    batch_argument: str | None,
+    sleep_argument: str | None,
+    *,
+    drain: bool,
+    reload: bool,
+    **flags: object,
+) -> int:
     """Pass queued messages to a handler, BATCH at a time.
 
     TOPIC is a topic filter as given to the listener. Without it, fmq serves the queues in FMQ_TOPICS, or all queues, in turn.
@@ -65,12 +85,14 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
         if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     called = {name: _CALLED[name] for name in given}
+    if reload:
+        return serve_reloading(arguments_without_reload())
     settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown)
+        code = _serve(settings, choice, shutdown, drain=drain)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -88,8 +110,8 @@ def _configure_log(settings: ProcessorSettings) -> None:
     )
 
 
-def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> int:
-    """Run a processor until ``shutdown``. Returns its exit code."""
+def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, *, drain: bool) -> int:
+    """Run a processor until ``shutdown``, with ``drain`` until nothing is due. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
     show_process(registry, service="processor")
@@ -165,6 +187,13 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             handler=handler.name,
             http_port=server.port,
         )
+
+        if drain:
+            looking = stack.enter_context(_open(settings, shutdown, check=False))
+            patience = settings.circuit_maximum
+            stack.enter_context(
+                Drain(looking, settings.queues, shutdown, is_down=lambda: circuit.note != "closed", patience=patience)
+            )
 
         def on_ready() -> None:
             readiness.handler_is_ready()

@@ -27,6 +27,7 @@ from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.guards.pausing import Pausing
 from fmq_processor.guards.store_gate import Gate
+from fmq_processor.prepare.decoding import make_decoder
 from fmq_processor.prepare.memory import Room
 from fmq_processor.prepare.reading import reading
 from fmq_processor.runners.factory import make_runner
@@ -49,7 +50,7 @@ def make_worker(
 ) -> tuple[Worker, Runner]:
     """A worker and its runner, which is not started. ``name`` is kept with failed attempts."""
     rng = rng or random.Random()
-    decoder = settings.decoder
+    decoder = settings.decoder or make_decoder(handler.implied_decode, most_bytes=settings.decode_bytes)
     most_bytes = max(1, settings.batch_bytes // (2 if decoder else 1))  # half for messages, half for values
     handler = reading(handler, decode=decoder, admitted=settings.admitted, room=Room(most_bytes))
     concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
