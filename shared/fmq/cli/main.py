@@ -97,6 +97,9 @@ def run(command: click.Command) -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(EXIT_SIGNAL + signal.SIGINT)
+    except click.UsageError as error:
+        _complain(_usage(error))
+        sys.exit(EXIT_SETTINGS)
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
@@ -111,6 +114,13 @@ def run(command: click.Command) -> NoReturn:
             _complain(f"fmq: {error.strerror}\n")
         sys.exit(EXIT_FAULT)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _usage(error: click.UsageError) -> str:
+    """What was wrong with the arguments, and where the right ones are shown."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+        return f"{error.format_message()}\n" if error.ctx is not None else f"fmq: {error.format_message()}\n"
+    return f"fmq: {error.format_message()}\nSee `{error.ctx.command_path} --help`\n"
 
 
 def _complain(text: str) -> None:

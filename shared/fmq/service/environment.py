@@ -77,7 +77,7 @@ class Reading:
                     values[name] = SecretFile(path, f"{key}_FILE", partial(_check_again, model, values, name))
                 except (OSError, ValueError) as error:
                     problems.append(
-                        f"{key}_FILE={path!r}: can't be read ({error}); expected the path of a text file with the secret"
+                        f"{key}_FILE={path!r}: can't be read ({getattr(error, 'strerror', None) or error}); expected the path of a text file with the secret"
                     )
         settings: _S | None = None
         try:

@@ -119,7 +119,6 @@ def test_a_place_of_another_list(url: str, sort: str, place: str) -> None:
         "peek empty --json",
         "check --json --max-pending 1 --max-age 5 --warn-pending 0",
         "doctor --json --skip broker",
-        "try log --payload x --json",
     ],
 )
 def test_json_fits_its_schema(url: str, words: str) -> None:
