@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from io import StringIO
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
@@ -23,6 +24,7 @@ from fmq.errors import (
     UnknownMessage,
     UnknownQueue,
 )
+from fmq.extras import missing_command, missing_part
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
 from fmq.service.settings import SettingsModel
@@ -53,10 +55,29 @@ class _Group(SettingsGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = _found().get(cmd_name)
-        return entry.load() if entry else super().get_command(ctx, cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            return cast("click.Command", entry.load())
+        except ImportError as error:
+            if (missing := missing_part(error)) is None:
+                raise
+            raise click.UsageError(f"The command {cmd_name} can't be used: {missing}") from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        missing = missing_command(args[0])
+        if missing is not None and args[0] not in _found():
+            raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        found = {name: command for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))}
+        found: dict[str, click.Command] = {}
+        for name in self.list_commands(ctx):
+            with suppress(click.UsageError):  # a part of it is not installed
+                if command := self.get_command(ctx, name):
+                    found[name] = command
         known = {name for names in _COMMANDS.values() for name in names}
         width = max(map(len, found), default=0)
         for title, names in {**_COMMANDS, _OTHERS: sorted(found.keys() - known)}.items():

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from fmq.service.extras import only_if_installed
+from fmq.extras import only_if_installed
 from fmq.store.options import Durability, StoreOptions
 from fmq.text import only_origin, without_password
 

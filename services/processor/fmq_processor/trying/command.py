@@ -29,7 +29,7 @@ from fmq_processor.help import TryCommand
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
-EXIT_RETRY, EXIT_DEAD, EXIT_SKIPPED = 10, 11, 12
+EXIT_RETRY, EXIT_DEAD, EXIT_SKIPPED = 5, 6, 7
 _SETTINGS = {
     "queue_url",
     "handler_timeout",
@@ -77,7 +77,7 @@ def try_(
     HANDLER is a built-in or package.module:function; default: FMQ_HANDLER. It really does its work. A stored message stays as it
     is, and is tried as if for the first time.
 
-    Exit codes: 0 done, 10 retry, 11 dead letter, 12 skipped by the filter or expired; 1 the handler can't be set up,
+    Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
     2 invalid settings, 3 the store can't be used, 4 no such message.
     """
     settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=_log_to_people(quiet=as_json))
