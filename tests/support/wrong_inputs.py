@@ -186,6 +186,13 @@ WRONG_INPUTS = (
         blocked=("opentelemetry",),
     ),
     WrongInput(
+        "a missing extra of a handler",
+        "fmq process --handler webhook --webhook-url http://127.0.0.1:1",
+        2,
+        ("'webhook'", "not installed", "pip install"),
+        blocked=("aiohttp",),
+    ),
+    WrongInput(
         "a handler without its required setting",
         "fmq process --handler webhook",
         2,
