@@ -96,14 +96,15 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
-@click.group(cls=_Group)
+@click.group(
+    cls=_Group,
+    epilog="`fmq COMMAND --help` explains a command. Exit codes: 0 success, 1 failure or a check that found something, 2 invalid "
+    "settings or arguments, 3 the store can't be used as it is, 4 no such queue or message, 128 and more: stopped by a signal "
+    "(130: Ctrl-C).",
+)
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
-    """A durable buffer between an MQTT broker and slow or unreliable handlers.
-
-    Exit codes: 0 success, 1 failure or a check that found something, 2 invalid settings or arguments, 3 the store can't be
-    used as it is, 4 no such queue or message, 128 and more: stopped by a signal (130: Ctrl-C).
-    """
+    """A durable buffer between an MQTT broker and slow or unreliable handlers."""
 
 
 def run(command: click.Command) -> NoReturn:
