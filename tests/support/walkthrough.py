@@ -180,10 +180,11 @@ class Walk:
         """Wait until a running command has shown these lines, which may come after others."""
         wanted = re.compile(r"(?:[^\n]*\n)*?" + pattern(shown))
         try:
-            end = wait_for(lambda: _end(wanted, terminal.output()), _DEADLINE, what="the shown lines")
+            wait_for(lambda: wanted.match(terminal.output()), _DEADLINE, what="the shown lines")
         except AssertionError:
             raise AssertionError(_difference(shown, terminal.output())) from None
-        terminal.take(end)
+        match = wanted.match(terminal.output())
+        terminal.take(match.end() if match else 0)
 
     @staticmethod
     def _finish(terminal: Terminal, command: Command, step: Step, exit_code: int) -> None:
@@ -192,11 +193,6 @@ class Walk:
         assert code == exit_code, f"{command.text}: exit code {code}\n{output}"
         if command.shown and not re.fullmatch(pattern(command.shown), output):
             raise AssertionError(_difference(command.shown, output))
-
-
-def _end(wanted: re.Pattern[str], text: str) -> int:
-    match = wanted.match(text)
-    return match.end() if match else 0
 
 
 def _difference(shown: tuple[str, ...], output: str) -> str:
