@@ -64,13 +64,16 @@ def walk(tmp_path: Path, network: Network) -> Iterator[Walk]:
 @pytest.fixture
 def walk_on_new_machine(network: Network) -> Iterator[Walk]:
     """In an empty folder of a new Debian, as root."""
-    machine = subprocess.Popen(
+    with subprocess.Popen(
         [_HERE / "new-machine", ROOT / "dist"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert machine.stdout
-    assert machine.stdin
-    root = machine.stdout.readline().strip()
-    assert root, "the new machine could not be made"
+    ) as machine:
+        assert machine.stdout
+        root = machine.stdout.readline().strip()
+        assert root, "the new machine could not be made"
+        yield from _in(root, network)
+
+
+def _in(root: str, network: Network) -> Iterator[Walk]:
     environ = {
         "HOME": "/root",
         "LANG": "C.UTF-8",
@@ -92,5 +95,3 @@ def walk_on_new_machine(network: Network) -> Iterator[Walk]:
 
     with until_the_end:
         yield Walk(Path(root, "root/fmq"), open_terminal, set_up_machine=start_broker)
-    machine.stdin.close()
-    machine.wait(60)
