@@ -2,16 +2,15 @@
 
 import logging
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import NoReturn
 
 import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
-from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
@@ -26,15 +25,15 @@ from fmq.service.upkeep import Upkeep
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
-from fmq_processor.assembly import make_worker
+from fmq_processor.assembly import Served, make_supervisor
 from fmq_processor.engine.latency import TimeInSystem
-from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
-from fmq_processor.handler_loading import Choice, choose, handler_options
-from fmq_processor.runners.hooks import set_up, tear_down
-from fmq_processor.runners.protocol import Runner
+from fmq_processor.handler_loading import handler_options
+from fmq_processor.route_handlers import Handlers
+from fmq_processor.routes import Route, load_routes
 from fmq_processor.settings import ProcessorSettings
+from fmq_processor.standing import Standing
 
 _log = logging.getLogger(__name__)
 _USUAL_PORT = 9465
@@ -60,12 +59,12 @@ def process(topic: str | None, batch_argument: str | None, sleep_argument: str |
         if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     called = {name: _CALLED[name] for name in given}
-    settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
+    settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown)
+        code = _serve(settings, routes, shutdown)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -82,14 +81,14 @@ def _configure_log(settings: ProcessorSettings) -> None:
     )
 
 
-def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> int:
+def _serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdown) -> int:
     """Run a processor until ``shutdown``. Returns its exit code."""
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
     show_process(registry, service="processor")
-    handler = choice.make(registry)
+    handlers = Handlers(routes, registry)
     heartbeat = Heartbeat()
-    shown = shorten(", ".join(settings.queues)) or "all queues"
+    shown = _shown(routes)
     with ExitStack() as stack:
         stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         reporter = Reporter(
@@ -97,7 +96,7 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
             heartbeat=heartbeat,
             shutdown=shutdown,
             grace=settings.grace_seconds,
-            status=lambda: f"handling messages of {shown} by {handler.name}",
+            status=lambda: f"handling messages of {shown} by {handlers.names}",
         )
         stack.enter_context(reporter)
         if settings.tracing == "otel":
@@ -106,64 +105,59 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
 
             tracer, end_tracing = start_tracing("processor")
             stack.callback(end_tracing)
-            handler = traced(handler, tracer, metrics.handle_seconds)
+            handlers.decorate(lambda handler: traced(handler, tracer, metrics.handle_seconds))
         store = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         backend_of(settings.queue_url).protect(settings.queue_url)
         # A connection serves one thread, so scrapes and readiness checks have their own.
         registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
-        circuit = CircuitReport(metrics)
-        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), circuit)
         identity = until_available(shutdown)(store.identity)
         serve_store(identity)
-        if handler.know_store:
-            handler.know_store(identity)
-        worker, runner = make_worker(
-            settings,
-            handler=handler,
-            store=store,
-            metrics=metrics,
-            heartbeat=heartbeat,
-            circuit=circuit,
-            name=process_name(),
-        )
+        handlers.know_store(identity)
+        circuits = {route.name: CircuitReport(metrics, route.name) for route in routes}
+        served = [
+            Served(
+                name=route.name,
+                settings=route.settings,
+                handler=handlers.first(route),
+                again=partial(handlers.again, route),
+                circuit=circuits[route.name],
+            )
+            for route in routes
+        ]
+        supervisor = make_supervisor(served, store=store, metrics=metrics, heartbeat=heartbeat, name=process_name())
+        standing = Standing(routes, handlers, supervisor, circuits)
+        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), standing.checks)
         latency = TimeInSystem(metrics.time_in_system_seconds)
-
-        def state() -> Mapping[str, object]:
-            return {
-                "queues": list(settings.queues),
-                "handler": handler.name,
-                "circuit": circuit.note,
-                "in_hand": worker.holds,
-                "time_in_system": latency.last_minute(),
-            }
-
         kept = stack.enter_context(_open(settings, shutdown, check=False))
         retention = settings.retention if settings.upkeep else None
-        stack.enter_context(Upkeep(kept, retention, shutdown, presence=Presence("processor", heartbeat, state)))
+        presence = Presence(
+            "processor", heartbeat, lambda: {**standing.state(), "time_in_system": latency.last_minute()}
+        )
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence))
         server = serve_health(
             settings,
             usual_port=_USUAL_PORT,
             registry=registry,
             heartbeat=heartbeat,
             ready=readiness.checks,
-            notes=readiness.notes,
+            notes=standing.notes,
             shutdown=shutdown,
         )
         stack.callback(server.close)
         _log.info(
             "Starting processor for topic: %s",
             shown,
-            extra={"handler": handler.name, "http_port": server.port},
+            extra={"handler": handlers.names, "http_port": server.port},
         )
-
-        def on_ready() -> None:
-            readiness.handler_is_ready()
-            reporter.ready()
-
-        fine = _work(settings, handler, worker, runner, shutdown, heartbeat, on_ready)
-        fine = fine and shutdown.failure is None
+        standing.log_routes()
+        supervisor.start()
+        trouble = supervisor.run(shutdown, reporter.ready)
+        shutdown.request()  # the rest has a limited time, whatever ended the work
+        torn_down = supervisor.tear_down(settings.grace_seconds - settings.grace_for_handlers)
+        _log.info("Stopped")
+        fine = trouble is None and torn_down and shutdown.failure is None
     code = 0 if fine else EXIT_FAULT
-    if not runner.stop(_STOP_SECONDS):
+    if not supervisor.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang; ending without them")
         logging.shutdown()
@@ -171,40 +165,11 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown) -> i
     return code
 
 
-def _work(
-    settings: ProcessorSettings,
-    handler: Handler,
-    worker: Worker,
-    runner: Runner,
-    shutdown: Shutdown,
-    heartbeat: Heartbeat,
-    on_ready: Callable[[], None],
-) -> bool:
-    """Set the handler up, work, tear it down. Returns whether everything succeeded."""
-
-    def not_stopped_for(seconds: float) -> Callable[[], bool]:
-        stopped_at: list[float] = []
-
-        def keep_waiting() -> bool:
-            heartbeat.beat()
-            if shutdown.requested and not stopped_at:
-                stopped_at.append(time.monotonic())
-            return not stopped_at or time.monotonic() - stopped_at[0] < seconds
-
-        return keep_waiting
-
-    runner.start()
-    if not set_up(runner, handler.setup, keep_waiting=not_stopped_for(settings.grace_for_handlers)):
-        _log.error("The handler's setup did not end in time")
-        return False
-    on_ready()
-    trouble = worker.run(shutdown)
-    shutdown.request()  # the rest has a limited time, whatever ended the work
-    torn_down = tear_down(
-        runner, handler.teardown, keep_waiting=not_stopped_for(settings.grace_seconds - settings.grace_for_handlers)
-    )
-    _log.info("Stopped")
-    return trouble is None and torn_down
+def _shown(routes: Sequence[Route]) -> str:
+    """The queues of all routes, for people."""
+    if not all(route.settings.queues for route in routes):
+        return "all queues"
+    return shorten(", ".join(dict.fromkeys(queue for route in routes for queue in route.settings.queues)))
 
 
 def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Store:

@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Hashable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from fmq.service.streams import ignore_closed_output
 from fmq.text import plain
 
 _MOST_KEYS = 100
+ROUTE: ContextVar[str] = ContextVar("fmq_route", default="")
+"""The route that a log line is about, if a processor has several."""
 
 
 def configure(*, service: str, level: str, style: Literal["json", "text"], subject: str = "") -> None:
@@ -26,10 +29,17 @@ def configure(*, service: str, level: str, style: Literal["json", "text"], subje
     ignore_closed_output()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_json_formatter(service) if style == "json" else _TextFormatter(service, subject))
+    handler.addFilter(_name_route)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
+
+
+def _name_route(record: logging.LogRecord) -> bool:
+    if route := ROUTE.get():
+        record.route = route
+    return True
 
 
 def _json_formatter(service: str) -> logging.Formatter:
@@ -52,7 +62,8 @@ class _TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         at = time.strftime("%Y-%m-%d %H:%M:%S", datetime.fromtimestamp(record.created, UTC).astimezone().timetuple())
         level = "" if record.levelno == logging.INFO else f"{record.levelname}: "
-        return f"[{at}] [{self._prefix}] {level}{plain(record.message)}"
+        route = getattr(record, "route", "")
+        return f"[{at}] [{self._prefix}] {f'[{plain(route)}] ' if route else ''}{level}{plain(record.message)}"
 
     def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - as logging has it
         """Indented, so that no text of an exception looks like a log line."""

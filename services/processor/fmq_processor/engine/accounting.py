@@ -12,7 +12,7 @@ from fmq.service.log import shorten
 from fmq.service.metrics import ProcessorMetrics, observe_many
 from fmq_processor.engine.outbox import Committed
 from fmq_processor.engine.summary import Summary
-from fmq_processor.engine.verdict import FAILED, Kind, Verdict
+from fmq_processor.engine.verdict import COUNTED, FAILED, Kind, Verdict
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Finished, Job
 
@@ -29,6 +29,7 @@ class Accounting:
         self,
         metrics: ProcessorMetrics,
         *,
+        route: str,
         summary: Summary,
         limit: DeadLetterLimit,
         clock: Clock,
@@ -36,6 +37,8 @@ class Accounting:
     ) -> None:
         """``on_delay`` receives each delay after which a message is due again."""
         self._metrics = metrics
+        self._outcomes = {kind: metrics.route_processed.labels(route, kind) for kind in COUNTED}
+        self._handle_seconds = metrics.route_handle_seconds.labels(route)
         self.summary = summary
         self._limit = limit
         self._clock = clock
@@ -55,6 +58,7 @@ class Accounting:
                     waited[queue].append(max(0.0, began_at - claim.message.received_at))
         for queue, seconds in handled.items():
             observe_many(self._metrics.handle_seconds.labels(queue), seconds)
+            observe_many(self._handle_seconds, seconds)
         for queue, seconds in waited.items():
             observe_many(self._metrics.wait_seconds.labels(queue), seconds)
 
@@ -78,25 +82,27 @@ class Accounting:
             elif kind is Kind.POSTPONED:
                 self._on_delay(_delay(settlement))
             elif kind is not Kind.GIVEN_BACK:
-                self._metrics.processed.labels(claim.message.queue, kind).inc()
-                self.summary.count(kind)
+                self._count(claim.message.queue, kind)
         self._done(done)
+
+    def _count(self, queue: str, kind: Kind, count: int = 1) -> None:
+        self._metrics.processed.labels(queue, kind).inc(count)
+        self._outcomes[kind].inc(count)
+        self.summary.count(kind, count)
 
     def _done(self, received: dict[str, list[float]]) -> None:
         now = self._clock.wall()
         for queue, times in received.items():
-            self._metrics.processed.labels(queue, Kind.DONE).inc(len(times))
+            self._count(queue, Kind.DONE, len(times))
             observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in times])
             self._metrics.last_done.labels(queue).set(now)
-            self.summary.count(Kind.DONE, len(times))
             self._limit.done(queue, len(times))
 
     def _failed(self, verdict: Verdict) -> None:
         claim, settlement, kind, reason = verdict
         message, metrics = claim.message, self._metrics
         metrics.failures.labels(message.queue).inc()
-        metrics.processed.labels(message.queue, kind).inc()
-        self.summary.count(kind)
+        self._count(message.queue, kind)
         known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
         match settlement:
             case Dead(cause=cause):

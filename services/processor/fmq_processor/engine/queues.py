@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from fmq.clock import Clock
-from fmq.errors import StoreUnavailable, UnknownQueue
+from fmq.errors import UnknownQueue
 from fmq.message import Claim
 from fmq.service.log import shorten
 from fmq.store.roles import Lending
 from fmq.topics import QUARANTINE
+from fmq_processor.engine.changes import Changes
 from fmq_processor.guards.store_gate import Gate
 from fmq_processor.job import size_of
 
@@ -29,6 +30,7 @@ class Queues:
         store: Lending,
         gate: Gate,
         clock: Clock,
+        changes: Changes,
         wanted: Sequence[str] = (),
         sleep: float = 1.0,
         lease: float = 60.0,
@@ -39,6 +41,8 @@ class Queues:
         self._store = store
         self._gate = gate
         self._clock = clock
+        self._changes = changes
+        self._changes_seen = -1
         self._wanted = tuple(dict.fromkeys(wanted))
         self._sleep = max(sleep, SHORTEST_SLEEP)
         self._lease = lease
@@ -58,10 +62,8 @@ class Queues:
 
     def due(self) -> bool:
         """Whether there may be something to claim."""
-        try:
-            changed = self._store.wait(0)
-        except StoreUnavailable:
-            changed = True  # the next claim meets the same fault, and the gate reports it
+        seen, self._changes_seen = self._changes_seen, self._changes.count()
+        changed = seen != self._changes_seen
         return changed or self._clock.steady() >= self._look_at
 
     def look_within(self, seconds: float) -> None:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     """Not tried: the processor stops, pauses or has lost interest."""
 
 
+COUNTED = frozenset({Kind.DONE, Kind.SKIPPED, Kind.EXPIRED, Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 FAILED = frozenset({Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 
 Verdict = tuple[Claim, Settlement, Kind, str]
