@@ -50,9 +50,11 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	@$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/user_project
 	$(BIN)/lint-imports --no-cache | tail -n 18
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python docs/make_web_api.py --check
+	$(BIN)/python docs/make_python_api.py --check
 
 .PHONY: fmt
 fmt: install ## Format the code and update the reference pages.
@@ -60,6 +62,7 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_web_api.py
+	$(BIN)/python docs/make_python_api.py
 
 .PHONY: coverage
 coverage: install ## Run the tests and report their coverage of the code.

@@ -5,11 +5,12 @@ module that defines it.
 """
 
 from fmq.message import Message, Properties
-from fmq.outcome import Dead, Done, Outcome, Reject, Retry, RetryLater, Unavailable, batch_handler
+from fmq.outcome import Cause, Dead, Done, Outcome, Reject, Retry, RetryLater, Unavailable, batch_handler
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "Cause",
     "Dead",
     "Done",
     "Message",

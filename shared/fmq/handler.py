@@ -1,7 +1,7 @@
 """Definition and loading of handlers.
 
 A handler is a function ``handle(message)``, an async function, or one marked with ``fmq.batch_handler`` that takes
-a list; or a class with a method ``handle`` of any of these kinds. ``setup()`` and ``teardown()``, in the
+a list; or a class with a method ``handle`` of any of these kinds. ``fmq_processor.typed`` says what other parameters may be. ``setup()`` and ``teardown()``, in the
 same module or as methods of the class, run once before the first and after the last message; both may be async.
 
 A class that names its settings, ``Settings = OwnSettings`` (a subclass of ``fmq.service.settings.HandlerSettings``), is made
@@ -29,7 +29,10 @@ __all__ = ["Definition", "Handler", "HandlerSettings", "find_handler", "setting"
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A loaded handler. ``is_batch``: it takes a list of messages; ``is_async``: it is awaited."""
+    """A loaded handler. ``is_batch``: it takes a list of messages; ``is_async``: it is awaited.
+
+    ``fmq_processor.typed`` adapts one that takes something else than messages.
+    """
 
     name: str
     handle: Callable[[Any], Any]
@@ -39,6 +42,8 @@ class Handler:
     teardown: Callable[[], Any] | None = None
     know_store: Callable[[UUID], None] | None = None
     """Takes ``Queue.identity()``, before ``setup``."""
+    implied_decode: str = "none"
+    """How to decode payloads if FMQ_DECODE=none: a handler that takes values needs them decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,6 @@ class Definition:
             holder, found = found, found.handle
         if not callable(found):
             raise HandlerError(f"the handler {self.name!r} is neither a function nor a class with a method 'handle'")
-        _require_one_argument(self.name, found)
         return Handler(
             name=self.name,
             handle=found,
@@ -123,20 +127,3 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
 def _callable(holder: object, name: str) -> Callable[..., Any] | None:
     found = getattr(holder, name, None)
     return found if callable(found) else None
-
-
-def _require_one_argument(name: str, handle: Callable[..., Any]) -> None:
-    """Raise HandlerError if ``handle`` can't be called as a handler is, or if a call would run none of its code."""
-    if inspect.isgeneratorfunction(handle) or inspect.isasyncgenfunction(handle):
-        raise HandlerError(f"the handler {name!r} is a generator, of which nothing would run: use return, not yield")
-    try:
-        signature = inspect.signature(handle)
-    except (TypeError, ValueError):  # some functions written in C don't say
-        return
-    try:
-        signature.bind(object())
-    except TypeError as error:
-        raise HandlerError(
-            f"the handler {name!r} can't be called with one argument, the message (a batch handler: the list of messages): "
-            f"{error}; its signature is {signature}"
-        ) from None

@@ -33,7 +33,7 @@ class Cause(StrEnum):
     BAD_RESULT = "bad_result"
     """The handler returned a value without a meaning."""
     UNREADABLE = "unreadable"
-    """The payload can't be decoded, or the filter fails on it."""
+    """The payload can't be decoded or does not fit the handler's type, or the filter fails on it."""
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
     """The lease ran out in every attempt."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.message import Incoming
+from fmq.message import Incoming, Terms
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
 from support.counting import counted, counters, query
@@ -333,3 +333,31 @@ def test_it_serves_every_queue_there_is(tmp_path: Path, queue: Store, processes:
         wait_for(partial(_is_done, queue, name), what=name)
     assert process.terminate() == 0
     assert seen(tmp_path) == ["x"] * 3
+
+
+def test_drain_ends_when_nothing_is_due(queue: Store, processes: Processes) -> None:
+    """With exit code 0 and a line that names what is left for the next run; also with nothing to do."""
+    put(queue, 250)
+    queue.put([Incoming(QUEUE, QUEUE, b"late", time.time())], terms={0: Terms(delay=3600)})
+    process = processes.start("process", QUEUE, "--drain", FMQ_BATCH=10)
+    assert process.wait() == 0
+    assert (queue.stats(QUEUE).done, queue.stats(QUEUE).pending) == (250, 1)
+    (line,) = process.said("Nothing is due any more, stopping; left: 1 waiting in dstdb, the next due in ")
+    assert line["level"] == "INFO"
+
+
+def test_reload_starts_a_changed_handler(tmp_path: Path, queue: Store, processes: Processes) -> None:
+    """Messages after the change are handled by the new code, and SIGTERM ends both processes."""
+    module = tmp_path / "changing.py"
+    code = "from pathlib import Path\ndef handle(message):\n    with Path('seen').open('a') as out: print({!r}, file=out)\n"
+    module.write_text(code.format("old"))
+    process = processes.start("process", QUEUE, "--reload", FMQ_HANDLER="changing:handle", FMQ_SLEEP=0.1)
+    put(queue, 1)
+    wait_for(lambda: seen(tmp_path) == ["old"], what="the first code")
+    module.write_text(code.format("new code"))
+    process.wait_to_say("Starting processor", times=2)
+    put(queue, 1)
+    wait_for(lambda: seen(tmp_path) == ["old", "new", "code"], what="the new code")
+    assert "fmq: changing.py changed; starting the processor again" in process.text
+    assert process.terminate() == 0
+    assert len(process.said("Stopped")) == 2

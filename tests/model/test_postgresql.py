@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import settings
 
+from model.movers import MovedStore
 from model.operators import OperatedStore
 from model.services import SETTINGS
 
@@ -13,5 +14,11 @@ class PostgresStore(OperatedStore):
     scheme = "postgresql"
 
 
-PostgresStore.TestCase.settings = settings(SETTINGS, max_examples=15)  # each call takes a round trip
+class MovedPostgresStore(MovedStore):
+    scheme = "postgresql"
+
+
+# Each call takes a round trip.
+PostgresStore.TestCase.settings = MovedPostgresStore.TestCase.settings = settings(SETTINGS, max_examples=15)
 TestPostgres = PostgresStore.TestCase
+TestMovedPostgres = MovedPostgresStore.TestCase

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from model.movers import MovedStore
 from model.operators import OperatedStore
 from model.reference import QUEUES, Row
 from model.services import SETTINGS
@@ -52,3 +53,11 @@ class SqliteStore(OperatedStore):
 
 SqliteStore.TestCase.settings = SETTINGS
 TestSqlite = SqliteStore.TestCase
+
+
+class MovedSqliteStore(MovedStore):
+    scheme = "sqlite"
+
+
+MovedSqliteStore.TestCase.settings = SETTINGS
+TestMovedSqlite = MovedSqliteStore.TestCase

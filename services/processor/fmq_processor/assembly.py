@@ -11,6 +11,7 @@ from fmq.handler import Handler
 from fmq.outcome import RetryPolicy
 from fmq.service.http.health import Heartbeat
 from fmq.service.metrics import ProcessorMetrics
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.store.roles import Store
 from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.changes import Changes
@@ -32,8 +33,10 @@ from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.guards.pausing import Pausing
 from fmq_processor.guards.store_gate import Gate
+from fmq_processor.prepare.decoding import Decode, make_decoder
 from fmq_processor.prepare.memory import Room
 from fmq_processor.prepare.reading import reading
+from fmq_processor.routes import MAIN
 from fmq_processor.runners.factory import make_runner
 from fmq_processor.runners.protocol import Bell, Runner
 from fmq_processor.settings import ProcessorSettings
@@ -72,11 +75,12 @@ def make_supervisor(
     heartbeat: Heartbeat,
     clock: Clock = SYSTEM_CLOCK,
     rng: random.Random | None = None,
+    commit: CommitWatch | None = None,
     name: str = "",
 ) -> Supervisor:
     """All routes of a processor, which are not started. ``name`` is kept with failed attempts."""
     rng = rng or random.Random()
-    gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures)
+    gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures, commit=commit or CommitWatch(clock, heartbeat))
     metrics.store_writable.set_function(lambda: gate.is_well)
     bell = Bell()
     shared = _Shared(
@@ -93,6 +97,22 @@ def make_supervisor(
     lanes = [_make_lane(route, shared, is_alone=is_alone) for route in routes]
     grace = max(route.settings.grace_for_handlers for route in routes)
     return Supervisor(lanes, bell=bell, heartbeat=heartbeat, clock=clock, grace=grace)
+
+
+def make_alone(
+    settings: ProcessorSettings,
+    *,
+    handler: Handler,
+    store: Store,
+    metrics: ProcessorMetrics,
+    heartbeat: Heartbeat,
+    clock: Clock = SYSTEM_CLOCK,
+    rng: random.Random | None = None,
+) -> Supervisor:
+    """A processor with one handler, for a caller who gives it its turns."""
+    circuit = CircuitReport(metrics, MAIN)
+    route = Served(name=MAIN, settings=settings, handler=handler, again=lambda: handler, circuit=circuit)
+    return make_supervisor([route], store=store, metrics=metrics, heartbeat=heartbeat, clock=clock, rng=rng)
 
 
 def _make_lane(route: Served, shared: _Shared, *, is_alone: bool) -> Lane:
@@ -117,14 +137,20 @@ def _make_lane(route: Served, shared: _Shared, *, is_alone: bool) -> Lane:
     )
 
 
-def _most_bytes(settings: ProcessorSettings) -> int:
-    return max(1, settings.batch_bytes // (2 if settings.decoder else 1))  # half for messages, half for values
+def _decoder(settings: ProcessorSettings, handler: Handler) -> Decode | None:
+    return settings.decoder or make_decoder(handler.implied_decode, most_bytes=settings.decode_bytes)
+
+
+def _most_bytes(settings: ProcessorSettings, handler: Handler) -> int:
+    return max(
+        1, settings.batch_bytes // (2 if _decoder(settings, handler) else 1)
+    )  # half for messages, half for values
 
 
 def _make_runner(settings: ProcessorSettings, handler: Handler, bell: Bell) -> tuple[Handler, Runner]:
     """The handler with decoding and filter, and its runner, which is not started."""
-    room = Room(_most_bytes(settings))
-    handler = reading(handler, decode=settings.decoder, admitted=settings.admitted, room=room)
+    room = Room(_most_bytes(settings, handler))
+    handler = reading(handler, decode=_decoder(settings, handler), admitted=settings.admitted, room=room)
     concurrency = settings.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
     return handler, make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout, bell=bell)
 
@@ -164,7 +190,7 @@ def _make_worker(route: Served, runner: Runner, shared: _Shared) -> Worker:
     limits = Limits(
         batch=settings.batch,
         concurrency=settings.calls_at_once(is_async=is_async, is_batch=is_batch),
-        most_bytes=_most_bytes(settings),
+        most_bytes=_most_bytes(settings, route.handler),
         is_batch=is_batch,
         lease=settings.lease_seconds,
         timeout=settings.handler_timeout,

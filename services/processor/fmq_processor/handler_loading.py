@@ -14,6 +14,7 @@ from fmq.service.environment import Arguments, Reading, settings_error
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
+from fmq_processor.typed.adapting import adapted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Choice:
 
     def make(self, registry: CollectorRegistry) -> Handler:
         """Create the handler, which registers its metrics in ``registry``. Raises HandlerError, SettingsError."""
-        handler = self.definition.make(self.settings, registry)
+        handler = adapted(self.definition.make(self.settings, registry))
         if self.settings is not None:
             calls = self.processor.calls_at_once(is_async=handler.is_async, is_batch=handler.is_batch)
             wrong = self.settings.misfits(calls=calls, seconds=self.processor.handler_timeout)

@@ -153,7 +153,7 @@ class ProcessorSettings(RetentionSettings):
 
     decode: str = setting(
         "none",
-        about="How to decode the payload to message.body before the handler runs. none: do not decode; "
+        about="How to decode the payload to message.body before the handler runs. none: do not decode, except for a handler with typed payloads; "
         "auto: by the MQTT 5 content type; or steps of gzip, zlib, json, msgpack, text. "
         "A payload that can't be decoded becomes a dead letter at once.",
         expected="none, auto, or steps such as json or gzip,json",

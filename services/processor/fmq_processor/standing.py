@@ -41,13 +41,23 @@ class Standing:
         """Additional text. An open circuit breaker makes a processor neither unready nor due for a restart."""
         return {self._title("circuit", lane): self._circuits[lane.name].note for lane in self._supervisor.lanes}
 
+    @property
+    def is_down(self) -> bool:
+        """Whether a circuit is open."""
+        return any(report.note != _CLOSED for report in self._circuits.values())
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues of all routes. Empty: all queues."""
+        queues = [route.settings.queues for route in self._routes]
+        return list(dict.fromkeys(queue for some in queues for queue in some)) if all(queues) else []
+
     def state(self) -> Mapping[str, object]:
         """The state of the processor in the store's list of services, as JSON."""
-        queues = [route.settings.queues for route in self._routes]
         notes = [(name, report.note) for name, report in self._circuits.items()]
         of_open = [note if len(notes) == 1 else f"{name}: {note}" for name, note in notes if note != _CLOSED]
         return {
-            "queues": list(dict.fromkeys(queue for some in queues for queue in some)) if all(queues) else [],
+            "queues": self.queues,
             "handler": self._handlers.names,
             "circuit": "; ".join(of_open) or _CLOSED,
             "in_hand": self._supervisor.holds,

@@ -13,11 +13,11 @@ from fmq.message import Incoming
 from fmq.service.http.health import Heartbeat
 from fmq.service.lifecycle import Shutdown
 from fmq.service.metrics import ListenerMetrics
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.service.retrying import retrying
 from fmq.store.roles import Store
 from fmq.topics import QUARANTINE
 from fmq_listener.intake.admission import Admission, Admitted
-from fmq_listener.intake.commit_watch import CommitWatch
 from fmq_listener.intake.disk_reserve import Room
 from fmq_listener.intake.notices import Notices
 from fmq_listener.intake.summary import Summary

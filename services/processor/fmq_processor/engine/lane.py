@@ -175,7 +175,7 @@ class Lane:
                 _log.info("Route %s has a new handler", self.name)
 
     def _tearing_down(self) -> Iterator[None]:
-        """Tear the old handler down, so that the new one meets nothing of it. A hanging tear-down is left, too."""
+        """Tear the old handler down before the new one is set up. A tear-down that hangs is left behind, too."""
         future = begin(self.worker.runner, self._handler.teardown)
         end = self._clock.steady() + _TEARDOWN_SECONDS
         while not future.done() and self._clock.steady() < end:

@@ -5,20 +5,22 @@ from collections.abc import Callable
 
 from fmq.errors import QueueError
 from fmq.service.http.health import Checks
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.store import roles
 
 
 class Readiness:
     """Whether the store can be written and the handlers are set up. Uses its own connection, for any thread."""
 
-    def __init__(self, store: roles.Upkeep, handlers: Callable[[], Checks]) -> None:
+    def __init__(self, store: roles.Upkeep, commit: CommitWatch, handlers: Callable[[], Checks]) -> None:
         """``handlers`` returns the checks of the handlers."""
         self._store = store
+        self._commit = commit
         self._handlers = handlers
         self._lock = threading.Lock()
 
     def checks(self) -> Checks:
-        return {"store": self._problem(), **self._handlers()}
+        return {"store": self._problem() or self._commit.problem, **self._handlers()}
 
     def _problem(self) -> str | None:
         try:

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from fmq.backoff import Backoff
 from fmq.clock import Clock
 from fmq.errors import StoreUnavailable
+from fmq.service.reporting.commit_watch import CommitWatch
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -18,8 +19,18 @@ _T = TypeVar("_T")
 class Gate:
     """All calls of a worker to the store go through it."""
 
-    def __init__(self, *, clock: Clock, rng: random.Random, failures: Counter, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        failures: Counter,
+        commit: CommitWatch,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """``commit`` watches the calls that write."""
         self._clock = clock
+        self._commit = commit
         self._rng = rng
         self._failures = failures
         self._backoff = backoff or Backoff(initial=0.1, maximum=5.0)
@@ -48,7 +59,11 @@ class Gate:
         if not self.is_open:
             return None
         try:
-            result = call()
+            if writes:
+                with self._commit:
+                    result = call()
+            else:
+                result = call()
         except StoreUnavailable as error:
             self._failed += 1
             self._failures.inc()

@@ -12,7 +12,7 @@ from typing import Any
 from fmq.handler import Handler
 from fmq.message import Message, with_body
 from fmq_processor.job import spread
-from fmq_processor.prepare.decoding import Decode, Undecodable
+from fmq_processor.prepare.decoding import NONE, Decode, Undecodable
 from fmq_processor.prepare.filtering import Filter, Unfilterable
 from fmq_processor.prepare.memory import NoRoom, Room, Share
 
@@ -48,7 +48,7 @@ def reading(handler: Handler, *, decode: Decode | None, admitted: Filter | None,
     """
     if not decode and not admitted:
         return handler
-    read = _reader(decode, admitted)
+    read = _reader(decode, admitted, is_typed=handler.implied_decode != NONE)
     around = {
         (False, False): _around_plain,
         (True, False): _around_async,
@@ -58,7 +58,7 @@ def reading(handler: Handler, *, decode: Decode | None, admitted: Filter | None,
     return replace(handler, handle=around(handler.handle, read, room))
 
 
-def _reader(decode: Decode | None, admitted: Filter | None) -> _Read:
+def _reader(decode: Decode | None, admitted: Filter | None, *, is_typed: bool) -> _Read:
     def read(message: Message, share: Share) -> _Found:
         before = share.begin()
         once: list[Message] = []
@@ -66,6 +66,8 @@ def _reader(decode: Decode | None, admitted: Filter | None) -> _Read:
         def decoded() -> Message:
             if not once:
                 once.append(with_body(message, decode(message, share)) if decode else message)
+                if is_typed:  # the value of the handler's type takes about as much again
+                    share.take(share.held - before)
             return once[0]
 
         try:

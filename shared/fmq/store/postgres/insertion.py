@@ -15,17 +15,17 @@ _AT_ONCE_BYTES = 16 * 1024 * 1024
 _INPUT = """
     WITH input AS MATERIALIZED (
         SELECT nextval('fmq_id_{q}') AS id, given.* FROM unnest(
-            %(topics)b::text[], %(payloads)b::bytea[], %(received)b::float8[], %(qos)b::bigint[], %(retain)b::bool[],
-            %(properties)b::text[], %(sizes)b::bigint[], %(delays)b::float8[], %(reasons)b::text[]
-        ) AS given (topic, payload, received_at, qos, retain, properties, size, delay, reason)
+            %(topics)b::text[], %(payloads)b::bytea[], %(received)b::float8[], %(qos)b::bigint[], %(sizes)b::bigint[],
+            %(retain)b::bool[], %(properties)b::text[], %(delays)b::float8[], %(reasons)b::text[]
+        ) AS given (topic, payload, received_at, qos, size, retain, properties, delay, reason)
     ),
     stored AS (
         INSERT INTO fmq_msg_{q} (id, received_at, stored_at, size, qos, retain, topic, properties, payload)
-        SELECT id, received_at, {now}, size, qos, retain, topic, properties, payload FROM input
+        SELECT id, received_at, {now}, size, qos, coalesce(retain, false), topic, properties, payload FROM input
     ),
     waiting AS (
         INSERT INTO fmq_due_{q} (id, due_at, size, topic)
-        SELECT id, {now} + delay, size, {short} FROM input WHERE reason IS NULL
+        SELECT id, {now} + coalesce(delay, 0), size, {short} FROM input WHERE reason IS NULL
     ),
     dead AS (
         INSERT INTO fmq_dead_{q} (id, at, failed, reason) SELECT id, {now}, 0, reason FROM input WHERE reason IS NOT NULL
@@ -169,12 +169,17 @@ def _columns(part: Sequence[tuple[Incoming, float]]) -> dict[str, object]:
         "payloads": list(payloads),
         "received": [float(one) for one in received],
         "qos": list(qos),
-        "retain": list(retain),
-        "properties": [encode_properties(one) for one in properties],
         "sizes": [_held_bytes(message) for message, _ in part],
-        "delays": [float(max(delay, 0)) for _, delay in part],
-        "reasons": [None if one is None else storable(one) for one in reasons],
+        # Most often there is nothing in these columns.
+        "retain": list(retain) if any(retain) else None,
+        "properties": None if _all_none(properties) else [encode_properties(one) for one in properties],
+        "delays": [float(max(delay, 0)) for _, delay in part] if any(delay for _, delay in part) else None,
+        "reasons": None if _all_none(reasons) else [None if one is None else storable(one) for one in reasons],
     }
+
+
+def _all_none(values: Sequence[object]) -> bool:
+    return values.count(None) == len(values)
 
 
 def _held_bytes(message: Incoming) -> int:

@@ -6,10 +6,11 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 
 # The start of the statement. Unlike clock_timestamp() it is the same in the whole statement, so an index can be searched for
 # it. Where a lock comes first, it is a statement of its own.
-_SERVER = "extract(epoch FROM statement_timestamp())::float8"
-NOW = f"coalesce(%(now)s::float8, {_SERVER})"
+_SERVER = "date_part('epoch', statement_timestamp())"
+# A subquery is evaluated once, an expression for every row.
+NOW = f"(SELECT coalesce(%(now)s::float8, {_SERVER}))"
 """SQL: the store's time in seconds. Leases, delays and retention are measured in it."""
-WALL = f"coalesce(%(wall)s::float8, {_SERVER})"
+WALL = f"(SELECT coalesce(%(wall)s::float8, {_SERVER}))"
 """SQL: Unix time in seconds, for people. The same, except with an injected clock."""
 
 

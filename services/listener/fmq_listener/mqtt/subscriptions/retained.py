@@ -6,7 +6,7 @@ Every connection subscribes to all filters. In MQTT 5 that brings no retained me
 if it repeats what its queue has got last of its topic; it is acknowledged, and counted as a duplicate. A copy that differs is
 stored: the broker may have lost the subscription for a while. A SUBSCRIBE brings one copy of a topic. What comes after it with
 the RETAIN flag, which no other delivery should have (section 3.3.1.3), is a new message of a broker that keeps the flag.
-A message with DUP is no copy: the session delivers it again, because the broker has not read its acknowledgement (section 4.4).
+A message with DUP is not such a copy: the session delivers it again, because the broker has not read its acknowledgement (4.4).
 """
 
 import json

@@ -12,49 +12,55 @@ _FLAGS = """
             ordered IS NOT DISTINCT FROM %(ordered)s AND paused_at IS NULL AS lends FROM fmq_queue WHERE number = {q}
     ),"""
 _LONGEST_DUE = """
-    due AS MATERIALIZED (
-        SELECT id, due_at, token, size FROM fmq_due_{q} WHERE due_at <= {now} AND (SELECT lends FROM flags)
+    candidate AS MATERIALIZED (
+        SELECT id, ctid AS place, size, token IS NOT NULL AS expired, CASE WHEN token IS NULL THEN due_at ELSE leased END AS since
+        FROM fmq_due_{q}
+        WHERE due_at <= {now} AND (token IS NULL OR leased <= {now}) AND (SELECT lends FROM flags)
         ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    ),
-    candidate AS (
-        SELECT id, token IS NOT NULL AS expired, size, row_number() OVER (ORDER BY due_at, id) AS n FROM due
     ),"""
 # A step from topic to topic, past all messages behind the first one of each, so that the cost grows with the topics that wait and
 # not with the backlog. It starts after the topic where the last claim ended, and goes round. A topic is left out while any of its
 # messages is lent: also when the one that is lent is not the first any more, since an operator has requeued an older one.
 _HEADS = """
-    busy AS MATERIALIZED (SELECT topic FROM fmq_due_{q} WHERE token IS NOT NULL AND due_at > {now}),
-    walk (topic, id, due_at, token, size, round, n) AS (
-        SELECT %(after)s::text COLLATE "C", 0::bigint, 'infinity'::float8, NULL::bigint, 0::bigint, false, 0::bigint
+    busy AS MATERIALIZED (SELECT topic FROM fmq_due_{q} WHERE token IS NOT NULL AND leased > {now}),
+    walk (topic, id, due_at, token, size, place, round, n) AS (
+        SELECT %(after)s::text COLLATE "C", 0::bigint, 'infinity'::float8, NULL::bigint, 0::bigint, '(0,0)'::tid, false, 0::bigint
         WHERE (SELECT lends FROM flags)
         UNION ALL
         SELECT next.*, walk.n + 1 FROM walk, LATERAL (
-            (SELECT topic, id, due_at, token, size, walk.round FROM fmq_due_{q}
+            (SELECT topic, id, due_at, token, size, ctid, walk.round FROM fmq_due_{q}
             WHERE topic > walk.topic AND (NOT walk.round OR topic <= %(after)s::text) ORDER BY topic, id LIMIT 1)
             UNION ALL
-            (SELECT topic, id, due_at, token, size, true FROM fmq_due_{q}
+            (SELECT topic, id, due_at, token, size, ctid, true FROM fmq_due_{q}
             WHERE NOT walk.round AND topic <= %(after)s::text ORDER BY topic, id LIMIT 1)
             LIMIT 1
         ) AS next
     ),
     candidate AS MATERIALIZED (
-        SELECT id, token IS NOT NULL AS expired, size, n FROM walk
+        SELECT id, place, size, token IS NOT NULL AS expired, n AS since FROM walk
         WHERE due_at <= {now} AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.topic = walk.topic) LIMIT %(limit)s
     ),"""
-# A suspect comes alone, or the ones before it. Of the others those that fit, and one at least.
+# A claim passes over what others hold. A suspect comes alone, or the ones before it. Of the others those that fit, and one at least. Most often that is all of them.
 _LEND = """
+    whole AS MATERIALIZED (
+        SELECT count(*) FILTER (WHERE expired) = 0 AND sum(size) <= %(most_bytes)s AS fits FROM candidate
+    ),
     chosen AS (
-        SELECT id, expired FROM (
-            SELECT id, expired, row_number() OVER (ORDER BY n) AS place, sum(size) OVER (ORDER BY n) AS held,
-                min(n) FILTER (WHERE expired) OVER () AS suspect, min(n) OVER () AS first, n FROM candidate
-        ) AS ranked
-        WHERE CASE WHEN suspect = first THEN place = 1
-            ELSE (suspect IS NULL OR n < suspect) AND (place = 1 OR held <= %(most_bytes)s) END
+        SELECT id, place, expired FROM candidate WHERE (SELECT fits FROM whole)
+        UNION ALL
+        SELECT id, place, expired FROM (
+            SELECT *, min(rank) FILTER (WHERE expired) OVER () AS suspect FROM (
+                SELECT id, place, expired, row_number() OVER line AS rank, sum(size) OVER line AS held
+                FROM candidate WHERE (SELECT fits FROM whole) IS NOT TRUE WINDOW line AS (ORDER BY since, id)
+            ) AS ranked
+        ) AS known
+        WHERE CASE WHEN suspect = 1 THEN rank = 1
+            ELSE (suspect IS NULL OR rank < suspect) AND (rank = 1 OR held <= %(most_bytes)s) END
     ),
     lent AS (
-        UPDATE fmq_due_{q} AS due SET due_at = {now} + %(lease)s, token = %(token)s,
+        UPDATE fmq_due_{q} AS due SET leased = {now} + %(lease)s, token = %(token)s,
             failed = CASE WHEN expired THEN least(failed, 2147483646) + 1 ELSE failed END
-        FROM chosen WHERE due.id = chosen.id AND due.due_at <= {now}
+        FROM chosen WHERE due.ctid = chosen.place AND due.id = chosen.id
         RETURNING due.id, due.failed, chosen.expired, due.topic
     ),
     lapse AS (SELECT id, %(cause)s::text AS cause, %(reason)s::text AS reason, ''::text AS worker FROM lent WHERE expired),"""
@@ -70,7 +76,7 @@ _READ = f"""
 CLAIM = _FLAGS + _LONGEST_DUE + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
 CLAIM_IN_ORDER = _FLAGS + _HEADS + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
 GIVE_BACK = (
-    "WITH back AS (UPDATE fmq_due_{q} SET token = NULL, settled = NULL, due_at = 0 WHERE token = %(token)s RETURNING id), "
+    "WITH back AS (UPDATE fmq_due_{q} SET token = NULL, settled = NULL WHERE token = %(token)s RETURNING id), "
     + counting("pending=count(*); claimed=-count(*)", "back")
     + " SELECT count(*) FROM back"
 )

@@ -7,7 +7,7 @@ from fmq.store.postgres.server.session import Ask
 from fmq.store.postgres.statements import statement
 
 _MODE = "SELECT ordered FROM fmq_queue WHERE number = {q}"
-_HELD = "SELECT count(*) FROM fmq_due_{q} WHERE token IS NOT NULL AND due_at > {now}"
+_HELD = "SELECT count(*) FROM fmq_due_{q} WHERE token IS NOT NULL AND leased > {now}"
 
 
 class DeliveryOrder:

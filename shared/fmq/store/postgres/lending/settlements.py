@@ -21,8 +21,8 @@ _Groups = Sequence[tuple[str, int, _Group]]
 _DOUBTS_KEPT = 100_000
 _EXTEND = f"""
     WITH held AS (SELECT * FROM {HELD} AS held (id, token))
-    UPDATE fmq_due_{{q}} AS due SET due_at = {{now}} + %(lease)s FROM held WHERE due.id = held.id AND due.token = held.token
-    RETURNING due.id, due.token, due.due_at
+    UPDATE fmq_due_{{q}} AS due SET leased = {{now}} + %(lease)s FROM held WHERE due.id = held.id AND due.token = held.token
+    RETURNING due.id, due.token, due.leased
 """
 _DONE = (
     f"""
@@ -50,7 +50,7 @@ _ANY = (
         RETURNING due.id, due.failed, due.token, held.kind, held.reason, held.cause
     ),
     kept AS (
-        UPDATE fmq_due_{q} AS due SET token = NULL, settled = held.token, due_at = coalesce({now} + held.delay, 0),
+        UPDATE fmq_due_{q} AS due SET token = NULL, settled = held.token, due_at = coalesce({now} + held.delay, due.due_at),
             failed = CASE WHEN held.kind = 'retry' THEN least(due.failed, 2147483646) + 1 ELSE due.failed END,
             reason = CASE WHEN held.kind = 'retry' THEN held.reason ELSE due.reason END
         FROM held WHERE due.id = held.id AND due.token = held.token AND held.kind IN ('back', 'retry')

@@ -36,8 +36,8 @@ _PLACE = (
         SELECT id, received_at, coalesce(stored_at, {now}), size, qos, retain, topic, properties, payload FROM given
     ),
     waiting AS (
-        INSERT INTO fmq_due_{q} (id, due_at, token, failed, size, topic, reason)
-        SELECT id, CASE state WHEN 'claimed' THEN {now} ELSE coalesce(due_at, {now}) END,
+        INSERT INTO fmq_due_{q} (id, due_at, leased, token, failed, size, topic, reason)
+        SELECT id, CASE state WHEN 'claimed' THEN {now} ELSE coalesce(due_at, {now}) END, {now},
             CASE state WHEN 'claimed' THEN %(nobody)s END, failed, size, {short}, nullif(reason, '')
         FROM given WHERE state IN ('pending', 'claimed')
     ),

@@ -19,7 +19,7 @@ NO_LIMIT = 2**62
 # Long values are read only of the messages that fit.
 _SIZES = f"SELECT message.id, message.size FROM fmq_msg_{{q}} AS message WHERE {THESE} ORDER BY message.id"
 _STORED = f"""
-    SELECT done.at, dead.at, due.token, due.due_at, message.stored_at, coalesce(due.reason, dead.reason, ''),
+    SELECT done.at, dead.at, due.token, CASE WHEN due.token IS NULL THEN due.due_at ELSE due.leased END, message.stored_at, coalesce(due.reason, dead.reason, ''),
         coalesce(due.failed, done.failed, dead.failed, 0), {MESSAGE_COLUMNS}
     FROM {ALL} WHERE {THESE} ORDER BY message.id
 """
@@ -31,7 +31,7 @@ _LOCK = f"SELECT id FROM {{table}} AS message WHERE {THESE} {{and}} ORDER BY id 
 _FREE = {
     State.PENDING: _LOCK.replace("{table}", "fmq_due_{q}").replace("{and}", "AND token IS NULL"),
     State.CLAIMED: _LOCK.replace("{table}", "fmq_due_{q}").replace(
-        "{and}", "AND token IS NOT NULL AND due_at <= {now}"
+        "{and}", "AND token IS NOT NULL AND leased <= {now}"
     ),
     State.DONE: _LOCK.replace("{table}", "fmq_done_{q}").replace("{and}", ""),
     State.DEAD: _LOCK.replace("{table}", "fmq_dead_{q}").replace("{and}", ""),
@@ -143,6 +143,5 @@ def _where(
     if done_at is not None:
         return {"state": State.DONE, "settled_at": done_at + shift}
     state = State.PENDING if token is None else State.CLAIMED
-    # A message that was given back is due since 0: at its old position.
-    due = due_at or stored_at
+    due = stored_at if due_at is None else due_at
     return {"state": state, "stored_at": stored_at + shift, "due_at": due + shift, "reason": reason}

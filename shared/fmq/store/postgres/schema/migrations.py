@@ -111,12 +111,14 @@ MIGRATIONS: tuple[str, ...] = (
                 id      bigint PRIMARY KEY,
                 due_at  double precision NOT NULL,
                 token   bigint,
+                leased  double precision,
                 settled bigint,
                 failed  integer NOT NULL DEFAULT 0 CHECK (failed >= 0),
                 size    bigint NOT NULL,
                 topic   text COLLATE "C" NOT NULL,
                 reason  text
             ) WITH (
+                fillfactor = 50,
                 autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0,
                 autovacuum_analyze_scale_factor = 0.5
             );

@@ -3,6 +3,9 @@
 import psycopg
 import pytest
 
+from fmq.clock import SYSTEM_CLOCK
+from fmq.service.http.health import Heartbeat
+from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.store.backends import open_store
 from fmq.store.postgres.server.target import target_of
 from fmq.store.postgres.server.unreachable import refuses_login, why_unreachable
@@ -78,7 +81,7 @@ def test_readiness() -> None:
     with Postgres() as server:
         url = server.demand_password("careful", "hush")
         with open_store(url) as store:
-            readiness = Readiness(store, dict)
+            readiness = Readiness(store, CommitWatch(SYSTEM_CLOCK, Heartbeat()), dict)
 
             def told() -> str:
                 words = readiness.checks()["store"] or "ok"

@@ -3,7 +3,7 @@
 import pytest
 
 from fmq.service.http.health import Heartbeat
-from fmq_listener.intake.commit_watch import CommitWatch
+from fmq.service.reporting.commit_watch import CommitWatch
 from support.clock import FakeClock
 
 

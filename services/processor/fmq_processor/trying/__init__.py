@@ -1,0 +1,1 @@
+"""Runs a handler with the real engine, outside a service: for `fmq try` and ``fmq.testing``."""

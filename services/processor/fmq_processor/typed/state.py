@@ -1,0 +1,135 @@
+"""What a handler's ``setup()`` made, from the first message to the last."""
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from functools import wraps
+from types import NoneType
+from typing import Any
+
+from fmq.errors import HandlerError
+from fmq_processor.typed.annotations import MISSING, Unresolved, annotation_of, yielded_by
+
+_Hook = Callable[..., Any] | None
+
+
+class State:
+    """Runs the user's ``setup`` and ``teardown``, and keeps what ``setup`` returned or yielded as ``value``."""
+
+    def __init__(self, name: str, setup: _Hook, teardown: _Hook, *, is_async: bool) -> None:
+        """``name`` and ``is_async`` are those of the handler. Raises HandlerError if the hooks don't fit together."""
+        self.value: Any = None
+        self.unclear = ""
+        """Why the type of the value is unknown. Empty if it is known, or if there is none."""
+        self._type: Any = MISSING
+        self._setup = setup
+        self._teardown = teardown
+        self._generator: Any = None
+        self._yields = inspect.isgeneratorfunction(setup) or inspect.isasyncgenfunction(setup)
+        if inspect.isasyncgenfunction(setup) and not is_async:
+            raise HandlerError(f"the handler {name!r} is not async, so its setup() can't be an async generator")
+        if self._yields and teardown is not None:
+            raise HandlerError(
+                f"the handler {name!r} has a teardown() and a setup() that yields: move the code of teardown() after the yield"
+            )
+        if setup is not None:
+            self._learn_type(setup)
+
+    def is_of(self, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+        """Whether a parameter with this annotation takes the state."""
+        return self._type not in (MISSING, None, NoneType) and bool(annotation == self._type)
+
+    @property
+    def hint(self) -> str:
+        """How a parameter becomes one that takes the state."""
+        return self.unclear or "a parameter takes what setup() made if it has the type that setup() says it returns"
+
+    @property
+    def setup(self) -> Callable[[], Any] | None:
+        """The hook to run first. Plain or async, as the user's."""
+        if self._setup is None:
+            return None
+        make = self._setup
+
+        @wraps(make)
+        def set_up() -> Any:  # noqa: ANN401 - nothing, or a coroutine
+            made = make()
+            if inspect.isgenerator(made):
+                self._generator = made
+                self.value = _first(made)
+            elif inspect.isasyncgen(made):
+                self._generator = made
+                return self._keep(_first_async(made))
+            elif inspect.isawaitable(made):
+                return self._keep(made)
+            else:
+                self.value = made
+            return None
+
+        return set_up
+
+    @property
+    def teardown(self) -> Callable[[], Any] | None:
+        """The hook to run last. Plain or async, as the user's."""
+        if self._yields:
+            return self._finish
+        end = self._teardown
+        if end is None or not _takes_value(end):
+            return end
+        return wraps(end)(lambda: end(self.value))
+
+    def _finish(self) -> Any:  # noqa: ANN401 - nothing, or a coroutine
+        if inspect.isasyncgen(self._generator):
+            return _last_async(self._generator)
+        return _last(self._generator)
+
+    async def _keep(self, made: Any) -> None:  # noqa: ANN401 - something to await
+        self.value = await made
+
+    def _learn_type(self, setup: Callable[..., Any]) -> None:
+        try:
+            annotation = annotation_of(setup, "return")
+        except Unresolved as error:
+            self.unclear = f"the return type of setup() is not known at run time: {error}"
+            return
+        self._type = yielded_by(annotation) if self._yields else annotation
+        if self._type is MISSING:
+            self.unclear = "annotate what setup() returns ('-> None' if nothing)"
+
+
+def _takes_value(teardown: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(teardown).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C don't say
+        return False
+    needed = [one for one in parameters if one.default is MISSING]
+    return any(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in needed)
+
+
+def _first(generator: Generator[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the user yields
+    try:
+        return next(generator)
+    except StopIteration:
+        raise RuntimeError("setup() ended without a yield") from None
+
+
+def _last(generator: Generator[Any, Any, Any]) -> None:
+    try:
+        next(generator)
+    except StopIteration:
+        return
+    raise RuntimeError("setup() yields more than once")
+
+
+async def _first_async(generator: AsyncGenerator[Any, Any]) -> Any:  # noqa: ANN401 - as above
+    try:
+        return await anext(generator)
+    except StopAsyncIteration:
+        raise RuntimeError("setup() ended without a yield") from None
+
+
+async def _last_async(generator: AsyncGenerator[Any, Any]) -> None:
+    try:
+        await anext(generator)
+    except StopAsyncIteration:
+        return
+    raise RuntimeError("setup() yields more than once")

@@ -1,0 +1,127 @@
+"""`fmq try`."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fmq.cli.main import fmq_command
+from fmq.message import Incoming
+from fmq.store.backends import open_store
+
+MODULE = """
+import logging
+from dataclasses import dataclass
+import fmq
+
+@dataclass
+class Reading:
+    temperature: float
+
+def setup() -> list[str]:
+    return ["made by setup"]
+
+def handle(message: fmq.Message, reading: Reading, made: list[str]):
+    print("printed by the handler")
+    logging.getLogger("mine").info("got %s of %s from %s", reading.temperature, message.properties.user("site"), made)
+    if reading.temperature > 100:
+        raise fmq.Retry(after=60, reason="too hot")
+    if reading.temperature < 0:
+        raise NameError("a mistake")
+"""
+WARM = '{"temperature": 20.5}'
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "tried_module.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("FMQ_HANDLER", "tried_module:handle")
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    names = ("fmq", "fmq_processor", "fmq_processor.handlers", "fmq_processor.engine.mistakes")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    root.handlers[:], root.level = before[0], before[1]
+    logging.captureWarnings(False)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def try_(*arguments: str, given: bytes | None = None) -> Result:
+    return CliRunner().invoke(fmq_command, ["try", *arguments], input=given, standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--payload", WARM], 0, "Done in "),
+        (["--payload", '{"temperature": 101}'], 4, "Retry in 60.0 s, after "),
+        (["--payload", '{"temperature": -1}', "--max-retries", "0"], 5, "NameError: a mistake"),
+        (["--payload", "{}"], 5, "body.temperature: missing"),
+        (["--payload", WARM, "--decode", "json", "--filter", "qos == `2`"], 6, "Skipped: the filter"),
+        (["--payload", WARM, "--qos", "2", "--decode", "json", "--filter", "qos == `2`"], 0, "Done in "),
+        (["log", "--payload", "hello"], 0, "Done in "),
+    ],
+)
+def test_the_exit_code_and_a_sentence_say_the_outcome(arguments: list[str], code: int, told: str) -> None:
+    """A code of its own for each outcome."""
+    result = try_(*arguments)
+    assert result.return_value == code, result.output
+    assert told in result.stdout
+    assert "printed by the handler" not in result.stdout
+
+
+def test_a_handlers_prints_and_logs_go_to_standard_error() -> None:
+    """Payload from a file, with a user property; set-up runs before."""
+    Path("payload.json").write_text(WARM)
+    result = try_("--payload", "@payload.json", "--user", "site=plant-7")
+    assert result.return_value == 0
+    assert "printed by the handler" in result.stderr
+    assert "got 20.5 of plant-7 from ['made by setup']" in result.stderr
+
+
+def test_json_is_one_object_with_the_logs() -> None:
+    """For programs; the payload comes from standard input."""
+    result = try_("--payload", "-", "--json", given=b'{"temperature": 101}')
+    found = json.loads(result.stdout)
+    assert found.pop("seconds") >= 0
+    assert found.pop("logs") == [
+        {"level": "INFO", "logger": "mine", "message": "got 101.0 of None from ['made by setup']"}
+    ]
+    assert found == {"outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
+    assert result.return_value == 4
+
+
+def test_a_stored_message_is_tried_and_stays_as_it_is() -> None:
+    """Also a dead letter, as for its first attempt; nothing is stored."""
+    with open_store("sqlite:///mqtt_queue.db") as store:
+        store.declare("q")
+        store.put([Incoming("q", "t", WARM.encode(), 1.0, reason="was broken")])
+        result = try_("--queue", "q", "--message", "1")
+        assert result.return_value == 0, result.output
+        assert [letter.reason for letter in store.dead_letters("q")] == ["was broken"]
+        assert (store.stats("q").stored, store.stats("q").done) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Give --payload TEXT"),
+        (["--payload", "@missing"], "'missing' can't be read (No such file or directory)"),
+        (["--payload", "x", "--user", "site"], "expected NAME=VALUE"),
+        (["--message", "1"], "--message needs --queue"),
+        (["--message", "1", "--queue", "q", "--payload", "x"], "no --payload"),
+        (["tried_module:nothing", "--payload", "x"], "has no 'nothing'"),
+        (["--payload", "x", "--decode", "jsn"], "'jsn' is not a decoder"),
+        (["--message", "1", "--queue", "q"], "there is no database"),
+    ],
+)
+def test_wrong_calls_are_errors(arguments: list[str], told: str) -> None:
+    """With what is expected."""
+    error = try_(*arguments).exception
+    assert told in (getattr(error, "message", None) or str(error))

@@ -1,0 +1,1 @@
+"""A plant's handlers."""
