@@ -19,9 +19,9 @@ def _claimed(queue: Store, limit: int = 9, **options: object) -> list[str]:
     return [claim.message.text for claim in queue.claim("q", limit, lease=60, **options)]  # type: ignore[arg-type]
 
 
-def _park(queue: Store, texts: str, route: str, delay: float = MINUTES, **options: bool) -> None:
+def _park(queue: Store, texts: str, route: str, delay: float = MINUTES, *, ordered: bool = False) -> None:
     """Claim until the messages ``texts`` are found, set them aside, and give the others back."""
-    claims = queue.claim("q", 99, lease=60, **options)
+    claims = queue.claim("q", 99, lease=60, ordered=ordered)
     assert not queue.settle(
         [(one, GiveBack(delay, route) if one.message.text in texts else GiveBack()) for one in claims]
     )

@@ -59,6 +59,7 @@ class BenchRoute:
             handler=handler,
             again=again,
             circuit=CircuitReport(metrics, self.name),
+            topics=self.topics,
         )
 
 

@@ -37,6 +37,8 @@ from fmq_processor.prepare.decoding import Decode, make_decoder
 from fmq_processor.prepare.memory import Room
 from fmq_processor.prepare.reading import reading
 from fmq_processor.routes import MAIN
+from fmq_processor.routing.exchange import Exchange
+from fmq_processor.routing.owners import Claimant, Owners
 from fmq_processor.runners.factory import make_runner
 from fmq_processor.runners.protocol import Bell, Runner
 from fmq_processor.settings import ProcessorSettings
@@ -51,6 +53,7 @@ class Served:
     handler: Handler
     again: Callable[[], Handler]
     circuit: CircuitReport
+    topics: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,9 @@ class _Shared:
     metrics: ProcessorMetrics
     clock: Clock
     rng: random.Random
+    exchange: Exchange
+    lease: float
+    """Of claims from shared queues, in seconds: enough for all routes."""
     worker: str
 
 
@@ -83,6 +89,8 @@ def make_supervisor(
     gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures, commit=commit or CommitWatch(clock, heartbeat))
     metrics.store_writable.set_function(lambda: gate.is_well)
     bell = Bell()
+    owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
+    exchange = Exchange(owners, clock)
     shared = _Shared(
         store=store,
         gate=gate,
@@ -91,10 +99,13 @@ def make_supervisor(
         metrics=metrics,
         clock=clock,
         rng=rng,
+        exchange=exchange,
+        lease=max(route.settings.lease_seconds for route in routes),
         worker=name,
     )
     is_alone = len(routes) == 1
-    lanes = [_make_lane(route, shared, is_alone=is_alone) for route in routes]
+    lanes = [_make_lane(route, number, shared, is_alone=is_alone) for number, route in enumerate(routes)]
+    exchange.takers = lanes
     grace = max(route.settings.grace_for_handlers for route in routes)
     return Supervisor(lanes, bell=bell, heartbeat=heartbeat, clock=clock, grace=grace)
 
@@ -115,14 +126,14 @@ def make_alone(
     return make_supervisor([route], store=store, metrics=metrics, heartbeat=heartbeat, clock=clock, rng=rng)
 
 
-def _make_lane(route: Served, shared: _Shared, *, is_alone: bool) -> Lane:
+def _make_lane(route: Served, number: int, shared: _Shared, *, is_alone: bool) -> Lane:
     settings, clock, metrics = route.settings, shared.clock, shared.metrics
     metrics.start_route_at_zero(route.name)
     # One route is not named in log lines, and its process is restarted if its calls hang.
     context = copy_context() if is_alone else route_context(route.name)
     again = None if is_alone else lambda: _make_runner(settings, route.again(), shared.bell)
     handler, runner = context.run(_make_runner, settings, route.handler, shared.bell)
-    worker = _make_worker(route, runner, shared)
+    worker = _make_worker(route, number, runner, shared)
     metrics.route_in_progress.labels(route.name).set_function(lambda: worker.holds)
     return Lane(
         route.name,
@@ -155,7 +166,7 @@ def _make_runner(settings: ProcessorSettings, handler: Handler, bell: Bell) -> t
     return handler, make_runner(handler, concurrency=concurrency, timeout=settings.handler_timeout, bell=bell)
 
 
-def _make_worker(route: Served, runner: Runner, shared: _Shared) -> Worker:
+def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) -> Worker:
     settings, store, gate, metrics = route.settings, shared.store, shared.gate, shared.metrics
     clock, rng = shared.clock, shared.rng
     is_async, is_batch = route.handler.is_async, route.handler.is_batch
@@ -167,8 +178,11 @@ def _make_worker(route: Served, runner: Runner, shared: _Shared) -> Worker:
         wanted=settings.queues,
         sleep=settings.sleep,
         lease=settings.lease_seconds,
+        shared_lease=shared.lease,
         ordered=settings.ordered,
         on_new=lambda name: metrics.start_at_zero([name]),
+        route=route.name,
+        is_shared=shared.exchange.is_shared,
     )
     breaker = Breaker(
         failures=settings.circuit_failures,
@@ -208,7 +222,13 @@ def _make_worker(route: Served, runner: Runner, shared: _Shared) -> Worker:
     )
     in_hand = InHand(metrics.in_progress)
     accounting = Accounting(
-        metrics, route=route.name, summary=Summary(clock=clock), limit=limit, clock=clock, on_delay=queues.look_within
+        metrics,
+        route=route.name,
+        summary=Summary(clock=clock),
+        limit=limit,
+        clock=clock,
+        on_delay=queues.look_within,
+        on_parked=shared.exchange.set_aside,
     )
     return Worker(
         claiming=Claiming(queues=queues, gate=gate, breaker=breaker, pausing=pausing, limits=limits),
@@ -221,4 +241,6 @@ def _make_worker(route: Served, runner: Runner, shared: _Shared) -> Worker:
         accounting=accounting,
         limits=limits,
         clock=clock,
+        exchange=shared.exchange,
+        number=number,
     )

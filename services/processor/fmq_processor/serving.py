@@ -81,6 +81,7 @@ def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdo
                 handler=handlers.first(route),
                 again=partial(handlers.again, route),
                 circuit=circuits[route.name],
+                topics=route.topics,
             )
             for route in routes
         ]

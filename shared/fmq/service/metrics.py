@@ -176,6 +176,18 @@ class ProcessorMetrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.route_parked = Counter(
+            "fmq_route_parked",
+            "Messages set aside for a route that had no room when another route of the same queue claimed them.",
+            ["route"],
+            registry=registry,
+        )
+        self.unrouted = Counter(
+            "fmq_unrouted",
+            "Times that a message matched no route, and was left in its queue for at least five minutes.",
+            ["queue"],
+            registry=registry,
+        )
         self.route_replacements = Counter(
             "fmq_route_replacements",
             "Times that a route got a new handler because calls of the old one hung. A processor with one route ends instead.",
@@ -194,7 +206,13 @@ class ProcessorMetrics:
             for cause in Cause:
                 self.retries.labels(queue, cause)
                 self.dead_lettered.labels(queue, cause)
-            for metric in (self.failures, self.dead_letter_pauses, self.timeouts, self.stale_settlements):
+            for metric in (
+                self.failures,
+                self.dead_letter_pauses,
+                self.timeouts,
+                self.stale_settlements,
+                self.unrouted,
+            ):
                 metric.labels(queue)
             self.in_progress.labels(queue)
 
@@ -202,7 +220,13 @@ class ProcessorMetrics:
         """Create the series of a route at 0."""
         for outcome in OUTCOMES:
             self.route_processed.labels(route, outcome)
-        for metric in (self.circuit_open, self.circuit_openings, self.circuit_probes, self.route_replacements):
+        for metric in (
+            self.circuit_open,
+            self.circuit_openings,
+            self.circuit_probes,
+            self.route_parked,
+            self.route_replacements,
+        ):
             metric.labels(route)
         self.route_handle_seconds.labels(route)
 

@@ -15,6 +15,7 @@ from fmq_processor.engine.summary import Summary
 from fmq_processor.engine.verdict import COUNTED, FAILED, Kind, Verdict
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Finished, Job
+from fmq_processor.routing.parking import NOBODY
 
 _log = logging.getLogger(__name__)
 _DONE = Kind.DONE  # looked up for each message
@@ -34,8 +35,12 @@ class Accounting:
         limit: DeadLetterLimit,
         clock: Clock,
         on_delay: Callable[[float], None],
+        on_parked: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``on_delay`` receives each delay after which a message is due again."""
+        """``on_delay`` receives each delay after which a message is due again.
+
+        ``on_parked`` receives the name of each route that messages were set aside for.
+        """
         self._metrics = metrics
         self._outcomes = {kind: metrics.route_processed.labels(route, kind) for kind in COUNTED}
         self._handle_seconds = metrics.route_handle_seconds.labels(route)
@@ -43,6 +48,7 @@ class Accounting:
         self._limit = limit
         self._clock = clock
         self._on_delay = on_delay
+        self._on_parked = on_parked
 
     def ended(self, calls: Sequence[Finished]) -> None:
         """Observe how long calls took, and how long their messages waited for them."""
@@ -72,6 +78,7 @@ class Accounting:
         for queue, count in Counter(claim.message.queue for claim in commit.stale).items():
             self._metrics.stale_settlements.labels(queue).inc(count)
         done: dict[str, list[float]] = defaultdict(list)
+        parked: Counter[tuple[str, str]] = Counter()
         for verdict in commit.effective:
             claim, settlement, kind, _ = verdict
             if kind is _DONE:
@@ -79,11 +86,19 @@ class Accounting:
                 done[message.queue].append(message.received_at)
             elif kind in FAILED:
                 self._failed(verdict)
+            elif kind is Kind.PARKED:
+                parked[claim.message.queue, _route(settlement)] += 1
             elif kind is Kind.POSTPONED:
                 self._on_delay(_delay(settlement))
             elif kind is not Kind.GIVEN_BACK:
                 self._count(claim.message.queue, kind)
         self._done(done)
+        for (queue, route), count in parked.items():
+            if route == NOBODY:
+                self._metrics.unrouted.labels(queue).inc(count)
+            else:
+                self._metrics.route_parked.labels(route).inc(count)
+                self._on_parked(route)
 
     def _count(self, queue: str, kind: Kind, count: int = 1) -> None:
         self._metrics.processed.labels(queue, kind).inc(count)
@@ -123,6 +138,10 @@ class Accounting:
             _log.warning("Message %d of %s moved to dead letters: %s", claim.message.id, queue, first_line, extra=known)
         elif self.summary.dead == _DEAD_LINES + 1:
             _log.warning("More messages moved to dead letters. The next summary counts them; fmq dead list shows them")
+
+
+def _route(settlement: Settlement) -> str:
+    return (settlement.route or NOBODY) if isinstance(settlement, GiveBack) else NOBODY
 
 
 def _delay(settlement: Settlement) -> float:

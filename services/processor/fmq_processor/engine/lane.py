@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 
@@ -10,6 +10,7 @@ from fmq.backoff import Backoff
 from fmq.clock import Clock
 from fmq.errors import FmqError
 from fmq.handler import Handler
+from fmq.message import Claim
 from fmq.service.log import ROUTE
 from fmq_processor.engine.worker import Worker
 from fmq_processor.runners.hooks import begin, has_torn_down, require_setup
@@ -56,6 +57,7 @@ class Lane:
         self._retired: list[Runner] = []
         self._task: Iterator[None] | None = None
         self._teardown: Future[None] | None = None
+        self._is_draining = False
         self.is_ready = False
         """Whether the handler is set up, so that messages may be claimed for it."""
         self.is_starting = False
@@ -81,8 +83,19 @@ class Lane:
         """Do everything once. Raises what the first set-up raised, StoreRefused, and WrongOrder."""
         self._context.run(self._step)
 
+    def take_over(self, claims: Sequence[Claim]) -> int:
+        """See Taker."""
+        if self._task is not None or not self.is_ready or self._is_draining:
+            return 0
+        return self._context.run(self.worker.take_over, claims)
+
+    def look_now(self) -> None:
+        """See Taker."""
+        self.worker.look_now()
+
     def begin_drain(self) -> None:
         """Claim nothing more."""
+        self._is_draining = True
         if not self.is_starting:
             self._task = None  # a replacement is not waited for
         self._context.run(self.worker.begin_drain)

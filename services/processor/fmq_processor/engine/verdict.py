@@ -20,6 +20,8 @@ class Kind(StrEnum):
     DEAD = "dead"
     POSTPONED = "postponed"
     """Not tried: decoded values of other messages take the memory."""
+    PARKED = "parked"
+    """Not tried: it belongs to another route, which has no room, or to none."""
     GIVEN_BACK = "given back"
     """Not tried: the processor stops, pauses or has lost interest."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fmq.clock import Clock
 from fmq.message import Claim
-from fmq.outcome import Cause, Retry
+from fmq.outcome import Cause, GiveBack, Retry
 from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.claiming import Claiming
 from fmq_processor.engine.in_hand import InHand
@@ -14,6 +14,7 @@ from fmq_processor.engine.leases import Leases
 from fmq_processor.engine.limits import Limits
 from fmq_processor.engine.settling import Settling
 from fmq_processor.job import Finished, Job
+from fmq_processor.routing.exchange import Exchange
 from fmq_processor.runners.protocol import Runner, Trouble
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,10 @@ class Worker:
         accounting: Accounting,
         limits: Limits,
         clock: Clock,
+        exchange: Exchange,
+        number: int = 0,
     ) -> None:
+        """``number`` is that of the worker's route in ``exchange``."""
         self._claiming = claiming
         self._in_hand = in_hand
         self._leases = leases
@@ -45,6 +49,8 @@ class Worker:
         self._accounting = accounting
         self._limits = limits
         self._clock = clock
+        self._exchange = exchange
+        self._number = number
 
     @property
     def holds(self) -> int:
@@ -67,6 +73,25 @@ class Worker:
         self._leases.extend_if_due(self._drop_lost)
         self._claim()
         self._accounting.summary.log_if_due()
+
+    def take_over(self, claims: Sequence[Claim]) -> int:
+        """See Taker."""
+        if self._in_hand.suspect or self._claiming.is_down:
+            return 0
+        left = self._limits.most_bytes - self._in_hand.bytes
+        count = 0
+        for claim in claims[: self._room()]:
+            if left <= 0:
+                break
+            left -= claim.message.held_bytes
+            count += 1
+        if count:
+            self._hand_out(claims[:count])
+        return count
+
+    def look_now(self) -> None:
+        """See Taker."""
+        self._claiming.look_now()
 
     def begin_drain(self) -> None:
         """Give back what has not started. Claim nothing more: only ``drain_step`` follows, and ``end_drain``."""
@@ -154,7 +179,26 @@ class Worker:
             return
         room = self._limits.capacity - self._in_hand.messages
         for claims in self._claiming.take(room, self._limits.most_bytes - self._in_hand.bytes):
-            self._hand_out(claims)
+            if self._exchange.is_shared(claims[0].message.queue):
+                self._hand_out_own(claims)
+            else:
+                self._hand_out(claims)
+
+    def _hand_out_own(self, claims: Sequence[Claim]) -> None:
+        """Hand out the messages of this route, up to the room for them, and set aside those for which no route has room."""
+        queue = claims[0].message.queue
+        found = self._exchange.sort(self._number, claims, self._room())
+        self._claiming.found(queue, len(found.own))
+        for route, others in found.aside.items():
+            self._in_hand.claimed(others)
+            self._settling.set_aside(others, GiveBack(self._exchange.delay(route, len(others)), route))
+        if found.own:
+            self._hand_out(found.own)
+
+    def _room(self) -> int:
+        """The number of messages that one claim may have."""
+        room = 1 if self._claiming.is_down else self._limits.capacity - self._in_hand.messages
+        return max(0, min(room, self._limits.batch) if self._limits.is_batch else room)
 
     def _start_suspect(self) -> None:
         """Start the suspect once nothing else is in hand."""

@@ -86,10 +86,8 @@ class Claims:
 
     def _rows(self, name: str, values: Mapping[str, object], *, ordered: bool) -> Rows:
         number = self._queues.number(name)
-        if ordered:
-            template = CLAIM_IN_ORDER
-        else:
-            template = CLAIM if values["route"] is None else CLAIM_FOR_ROUTE
+        in_turn = CLAIM if values["route"] is None else CLAIM_FOR_ROUTE
+        template = CLAIM_IN_ORDER if ordered else in_turn
         # The lock first and then a new statement, which sees what the last holder of the lock has committed.
         return self._queues.session.transaction(
             [
