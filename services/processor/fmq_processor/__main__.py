@@ -6,13 +6,15 @@ from typing import NoReturn
 
 import click
 
-from fmq.cli.main import SettingsCommand, exit_code, run, settings_options
+from fmq.cli.main import exit_code, run, settings_options
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
 from fmq.service.threads import limit_exit, supervise_others
 from fmq_processor.handler_loading import handler_options
+from fmq_processor.help import ProcessCommand
 from fmq_processor.reloading import arguments_without_reload, serve_reloading
 from fmq_processor.routes import load_routes
+from fmq_processor.runners.current import current_fields
 from fmq_processor.serving import serve
 from fmq_processor.settings import ProcessorSettings
 
@@ -20,10 +22,10 @@ _log = logging.getLogger(__name__)
 _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 
 
-@click.command("process", cls=SettingsCommand)
+@click.command("process", cls=ProcessCommand, short_help="Pass queued messages to a handler.")
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
-@click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
+@click.argument("sleep_argument", required=False, metavar="[SLEEP]]]")
 @click.option(
     "--drain",
     is_flag=True,
@@ -77,6 +79,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         level=settings.log_level,
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
+        context=current_fields,
     )
 
 

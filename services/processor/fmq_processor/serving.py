@@ -13,7 +13,7 @@ from fmq.clock import SYSTEM_CLOCK
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import shorten
+from fmq.service.log import announce, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
 from fmq.service.reporting.commit_watch import CommitWatch
@@ -25,6 +25,7 @@ from fmq.service.upkeep import Upkeep
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
+from fmq.text import without_password
 from fmq_processor.assembly import Served, make_supervisor
 from fmq_processor.draining import Drain
 from fmq_processor.engine.latency import TimeInSystem
@@ -108,8 +109,12 @@ def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdo
             shutdown=shutdown,
         )
         stack.callback(server.close)
-        _log.info(
-            "Starting processor for topic: %s", shown, extra={"handler": handlers.names, "http_port": server.port}
+        announce(
+            _log,
+            f"Starting processor for topic: {shown}",
+            store=without_password(settings.queue_url),
+            handler=handlers.names,
+            http_port=server.port,
         )
         standing.log_routes()
         if drain:
