@@ -7,7 +7,7 @@ from fmq.clock import Clock
 NOBODY = ""
 """Stands for the route of a message that no route wants."""
 SECONDS = 300.0
-"""How long a message is set aside at least. Afterwards whoever claims it decides again, perhaps by other routes."""
+"""How long a message is set aside at least. Afterwards any claim gets it, and decides again."""
 _PER_SECOND = 1_000.0
 _PER_SECOND_FOR_NOBODY = 100.0
 
