@@ -128,23 +128,6 @@ class Reading:
             if source is not None:
                 called[name] = source.called
                 problems += self._take(model, name, source, values)
-        for name, field in model.model_fields.items():
-            key = variable(name)
-            if name in self._flags:
-                values[name], shown[name] = self._flags[name], self._called(name)
-            elif self._environ.get(key, "") != "":
-                values[name], shown[name] = self._environ[key], key
-                if why := _broken_value(self._environ[key], is_secret=is_secret(field)):
-                    problems.append(f"{key} {why}")
-                    del values[name]
-            elif is_secret(field) and self._environ.get(f"{key}_FILE", "") != "":
-                path, shown[name] = self._environ[f"{key}_FILE"], f"{key}_FILE"
-                try:
-                    values[name] = SecretFile(path, f"{key}_FILE", partial(_check_again, model, values, name))
-                except (OSError, ValueError) as error:
-                    problems.append(
-                        f"{key}_FILE={path!r}: can't be read ({getattr(error, 'strerror', None) or error}); expected the path of a text file with the secret"
-                    )
         settings: _S | None = None
         try:
             settings = model.model_validate(values)
@@ -169,7 +152,7 @@ class Reading:
                 values[name] = SecretFile(str(source.value), source.called, partial(_check_again, model, values, name))
             except (OSError, ValueError) as error:
                 return [
-                    f"{source.called}={source.value!r}: can't be read ({error}); expected the path of a text file with the secret"
+                    f"{source.called}={source.value!r}: can't be read ({getattr(error, 'strerror', None) or error}); expected the path of a text file with the secret"
                 ]
             return []
         why = broken_value(self._environ[source.origin], is_secret=secret) if source.origin in self._environ else None
