@@ -34,7 +34,7 @@ def test_processes_share_a_rate(fmq: Processes, queue: Store, tmp_path: Path) ->
     wait_for(lambda: len({pid for _, pid in calls()}) == 3, 60, what="all processors")
     begun = calls()[-1][0]
     wait_for(lambda: calls()[-1][0] > begun + SECONDS, 60, what="the last call")
-    assert "fmq_rate_limited_seconds_total 0.0" not in started[0].get("metrics")
+    assert 'fmq_rate_limited_seconds_total{route="main"} 0.0' not in started[0].get("metrics")
     ready = json.loads(started[0].get("readyz"))
     assert (ready["status"], ready["notes"]["rate"][:4]) == ("ok", "40/s")
     times = [at for at, _ in calls()]

@@ -1,6 +1,5 @@
 """`fmq init`: what it writes, and what it leaves alone."""
 
-import os
 import re
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     (folder / "fmq.toml").write_text("mine")
     (folder / "tests").write_text("not a folder")
-    os.symlink("nowhere", folder / "Dockerfile")
+    (folder / "Dockerfile").symlink_to("nowhere")
     result = init("plant")
     assert isinstance(result.exception, SettingsError)
     told = str(result.exception).splitlines()

@@ -1,6 +1,6 @@
 """Whether messages may be claimed now, and how many: the guards have their say here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from fmq.message import Claim
 from fmq_processor.engine.limits import Limits
@@ -62,9 +62,10 @@ class Claiming:
         """When the next probe is due, in steady seconds, if the circuit is open."""
         return self._breaker.probe_at if self._breaker.is_open else None
 
-    def notes(self) -> Mapping[str, str]:
-        """What to show to people, from any thread: the rate limit, if there is one."""
-        return {"rate": self._rate.note} if self._rate else {}
+    @property
+    def rate_note(self) -> str:
+        """The rate limit, for people, from any thread. Empty: there is none."""
+        return self._rate.note if self._rate else ""
 
     def look_again(self) -> None:
         """Look at all queues at once."""
@@ -73,6 +74,32 @@ class Claiming:
     def look_within(self, seconds: float) -> None:
         """Look for messages again in ``seconds`` at the latest."""
         self._queues.look_within(seconds)
+
+    def look_now(self) -> None:
+        """Look for messages in the next turn."""
+        self._queues.look_now()
+        if self._rate:
+            self._rate.look_now()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the circuit is open, so that nothing but a probe may be claimed."""
+        return self._breaker.is_open
+
+    def found(self, queue: str, own: int, *, of: int) -> None:
+        """Note how many messages of a claim ``of`` that number from a shared queue belong to this route."""
+        self._queues.found(queue, own)
+        if self._rate:
+            self._rate.unused(of - own)
+
+    def permitted(self, queue: str, count: int) -> int:
+        """How many of ``count`` messages of ``queue``, which another route has claimed, the rate allows now."""
+        return self._rate.permitted(queue, count) if self._rate else count
+
+    def taken_over(self, count: int) -> None:
+        """Note that messages were taken over."""
+        if self._rate:
+            self._rate.used(count)
 
     def should_give_back(self) -> bool:
         """Whether the circuit has just opened or a queue was just paused: nothing more should start."""

@@ -61,6 +61,7 @@ class RateLimit:
         self,
         limit: Limit,
         *,
+        route: str,
         shown: str,
         key: str,
         store: PacedStore,
@@ -68,14 +69,14 @@ class RateLimit:
         clock: Clock,
         metrics: ProcessorMetrics,
     ) -> None:
-        """Processors with the same ``key`` share the limit, which people see as ``shown``."""
+        """Processors with the same ``key`` share the limit, which people see as ``shown``. ``route`` is the name for metrics."""
         self._shown = shown
         self._store = store
         self._bucket = Bucket(store, key, per_second=limit.per_second, depth=limit.depth)
         self._limit = limit
         self._gate = gate
         self._clock = clock
-        self._metrics = metrics
+        self._seconds = metrics.rate_limited_seconds.labels(route)
         self._held = 0
         self._held_until = 0.0
         self._ask_at = 0.0
@@ -94,17 +95,41 @@ class RateLimit:
         return f"{self._shown}; messages wait for it" if self._denied else self._shown
 
     def claim(
-        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+        self,
+        name: str,
+        limit: int,
+        *,
+        lease: float,
+        ordered: bool = False,
+        most_bytes: int | None = None,
+        route: str | None = None,
     ) -> Sequence[Claim]:
         """As ``Lending.claim``, but no more messages than there are permits for."""
-        permits = self._permits(name, limit)
+        permits = self._permits(name, limit, is_shared=route is not None)
         if not permits:
             return ()
-        claims = self._store.claim(name, permits, lease=lease, ordered=ordered, most_bytes=most_bytes)
-        self._held -= len(claims)
+        claims = self._store.claim(name, permits, lease=lease, ordered=ordered, most_bytes=most_bytes, route=route)
+        self.used(len(claims))
         if claims:
             self._next_guess.pop(name, None)
         return claims
+
+    def permitted(self, name: str, count: int) -> int:
+        """How many of ``count`` messages, which somebody else has claimed, may be handled now."""
+        now = self._clock.steady()
+        if not self._held or now >= self._held_until:
+            if now < self._ask_at:
+                return 0
+            self._gate.attempt(lambda: self._take(name, count, now))
+        return min(count, self._held)
+
+    def used(self, count: int) -> None:
+        """Note that messages are about to be handled."""
+        self._held -= count
+
+    def look_now(self) -> None:
+        """Ask for permits in the next claim, though the counters may not say that anything is due."""
+        self._next_guess.clear()
 
     def unused(self, count: int) -> None:
         """Note that claimed messages did not reach the handler."""
@@ -116,7 +141,7 @@ class RateLimit:
         """Give back permits that were not used in time, and count how long messages wait."""
         now = self._clock.steady()
         if self._denied:
-            self._metrics.rate_limited_seconds.inc(max(0.0, min(now, self._ask_at) - self._stepped_at))
+            self._seconds.inc(max(0.0, min(now, self._ask_at) - self._stepped_at))
         self._stepped_at = now
         if self._held and now >= self._held_until:
             self.close()
@@ -130,7 +155,7 @@ class RateLimit:
         count, self._held = self._held, 0
         self._bucket.give_back(count)
 
-    def _permits(self, name: str, limit: int) -> int:
+    def _permits(self, name: str, limit: int, *, is_shared: bool) -> int:
         """How many messages of a queue may be claimed now, up to ``limit``."""
         now = self._clock.steady()
         if self._held and now < self._held_until:
@@ -140,21 +165,27 @@ class RateLimit:
         if self._held:
             self._give_back()
         self._denied.discard(name)
-        wanted = min(limit, self._perhaps_due(name, now))
-        if not wanted:
-            return 0
+        wanted = min(limit, self._perhaps_due(name, now, is_shared=is_shared))
+        if wanted:
+            self._take(name, wanted, now)
+        return self._held
+
+    def _take(self, name: str, wanted: int, now: float) -> None:
+        """Take permits for up to ``wanted`` messages of a queue."""
+        if self._held:
+            self._give_back()
         taken = self._bucket.take(least=min(wanted, self._limit.block), most=wanted)
-        if not taken.permits:
+        if taken.permits:
+            self._held, self._held_until = taken.permits, now + self._limit.kept
+        else:
             self._denied.add(name)
             self._ask_at = now + min(taken.wait, _ASK_SECONDS)
-            return 0
-        self._held, self._held_until = taken.permits, now + self._limit.kept
-        return taken.permits
 
-    def _perhaps_due(self, name: str, now: float) -> int:
+    def _perhaps_due(self, name: str, now: float, *, is_shared: bool) -> int:
         """How many messages of a queue may be due. To take permits for none is a write, which makes all processors look again.
 
-        Where that is not known (leases that may have run out, many delayed messages), it is guessed once a second.
+        Where that is not known (leases that may have run out, many delayed messages, messages that are set aside for a route),
+        it is guessed once a second.
         """
         stats = self._store.stats(name)
         if stats.paused or not (stats.pending or stats.claimed):
@@ -162,7 +193,7 @@ class RateLimit:
         delayed = self._store.retrying(name, most=_COUNTED) if stats.pending else 0
         if delayed < min(stats.pending, _COUNTED):
             return stats.pending - delayed
-        if now < self._next_guess.get(name, 0.0) or not (stats.claimed or delayed == _COUNTED):
+        if now < self._next_guess.get(name, 0.0) or not (stats.claimed or delayed == _COUNTED or is_shared):
             return 0
         self._next_guess[name] = now + _ASK_SECONDS
-        return 1 if stats.pending <= _COUNTED else stats.pending
+        return max(1, stats.pending) if is_shared or stats.pending > _COUNTED else 1

@@ -9,7 +9,9 @@ from fmq.errors import FmqError
 from fmq_processor.project.writing import make_files, package_name, write_files
 
 
-@click.command(short_help="Write a project for your own handlers.", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    short_help="Write a project for your own handlers.", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="Name of the project and its Python package. Default: the name of FOLDER.")
 def init(folder: Path, name: str | None) -> None:

@@ -25,7 +25,9 @@ def package_name(text: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise SettingsError(f"Invalid project name {text!r}: expected letters and digits, such as --name plant")
     if name in _TAKEN or name.startswith("fmq_"):
-        raise SettingsError(f"Invalid project name {text!r}: Python has a module {name}. Choose another one with --name")
+        raise SettingsError(
+            f"Invalid project name {text!r}: Python has a module {name}. Choose another one with --name"
+        )
     return name
 
 

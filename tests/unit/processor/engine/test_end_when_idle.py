@@ -1,6 +1,7 @@
 """``fmq process --drain``: a processor that ends when nothing is due, on a real store, with a clock moved by hand."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from fmq import Message, Reject, Retry, Unavailable
 from fmq.message import Incoming, Terms
 from fmq_processor.engine.end_when_idle import EndWhenIdle
-from support.workbench import QUEUE, Workbench, messages_of
+from support.workbench import QUEUE, BenchRoute, RoutesBench, messages_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +19,21 @@ def _no_idle_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fmq_processor.engine.worker._IDLE_TICK", 0.0)
 
 
-class Draining(Workbench):
-    """A worker that is to end when it is idle. ``patience`` in seconds."""
+class Draining(RoutesBench):
+    """Workers that have to end when they are idle: of ``routes``, or one. ``patience`` in seconds."""
 
-    def __init__(self, folder: Path, handle: Any, *, patience: float = 0.0, **settings: Any) -> None:  # noqa: ANN401 - as the base
-        super().__init__(folder, handle, **settings)
+    def __init__(
+        self,
+        folder: Path,
+        handle: Any = None,  # noqa: ANN401 - as the base class has it
+        *,
+        routes: Sequence[BenchRoute] = (),
+        patience: float = 0.0,
+        **settings: Any,  # noqa: ANN401 - as above
+    ) -> None:
+        super().__init__(folder, *(routes or [BenchRoute("main", handle, settings)]))
         self.drain = EndWhenIdle(
-            [self.worker],
+            [lane.worker for lane in self.worker.lanes],
             store=self.queue,
             metrics=self.metrics,
             shutdown=self.shutdown,
@@ -201,3 +210,34 @@ def test_a_signal_before_the_end_is_a_failure(tmp_path: Path, caplog: pytest.Log
         bench.shutdown.request()
         assert not bench.drain.report()
     assert messages_of(caplog.records, "Stopped before the queues were drained")
+
+
+def test_all_routes_are_drained(tmp_path: Path) -> None:
+    """Also what one of them has set aside for another one, which had no room."""
+    seen: list[str] = []
+    routes = [
+        BenchRoute(
+            name, lambda message: seen.append(message.topic), {"topics": (QUEUE,), "batch": 3}, topics=(f"{name}/#",)
+        )
+        for name in ("a", "b")
+    ]
+    with Draining(tmp_path, routes=routes) as bench:
+        bench.put(*[b"x"] * 60, topic="b/1")
+        bench.put(*[b"x"] * 30, topic="a/1")
+        bench.until_over()
+        assert bench.states() == (0, 0, 90, 0)
+        assert bench.drain.report()
+    assert (seen.count("a/1"), seen.count("b/1")) == (30, 60)
+
+
+def test_messages_wait_for_a_rate_and_are_drained(tmp_path: Path) -> None:
+    """They are due, only not at once."""
+    with Draining(tmp_path, lambda _: None, rate_limit="1/s") as bench:
+        bench.put(b"x", b"y", b"z")
+        assert not bench.rounds(50)
+        for _ in range(20):
+            bench.clock.advance(0.25)
+            if bench.rounds(50):
+                break
+        assert bench.shutdown.requested
+        assert bench.states() == (0, 0, 3, 0)

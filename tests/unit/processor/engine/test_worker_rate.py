@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fmq import Message, Retry, batch_handler
-from support.workbench import Workbench
+from support.workbench import QUEUE, BenchRoute, RoutesBench, Workbench
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +84,29 @@ def test_an_end_gives_permits_back(tmp_path: Path) -> None:
         bench.worker.drain()
         note = next(iter(bench.other.notes("rate: ").values()))
         assert float(note) <= bench.other.now() - 3600 + 0.1
+
+
+@pytest.mark.parametrize("limited_first", [True, False])
+def test_routes_that_share_a_queue_have_their_own_rates(tmp_path: Path, *, limited_first: bool) -> None:
+    """A route without a limit is not held up, and what it claims for the other one waits for that one's rate."""
+    slow: list[float] = []
+    fast: list[float] = []
+    limited = BenchRoute(
+        "limited",
+        lambda _: slow.append(bench.clock.steady()),
+        {"topics": (QUEUE,), "rate_limit": "4/s"},
+        topics=("a/#",),
+    )
+    free = BenchRoute("free", lambda _: fast.append(bench.clock.steady()), {"topics": (QUEUE,)}, topics=("b/#",))
+    with RoutesBench(tmp_path, *((limited, free) if limited_first else (free, limited))) as bench:
+        for _ in range(15):
+            bench.put(*[b"x"] * 10, topic="a/1")
+            bench.put(*[b"x"] * 20, topic="b/1")
+        bench.turn_until(lambda: len(fast) == 300)
+        begun = bench.clock.steady()
+        _let_pass(bench, 20)
+        assert len(slow) == pytest.approx(80, abs=6)
+        assert len([at for at in slow if at < begun + 1]) <= 8
+        assert bench.stats().claimed == 0
+        _let_pass(bench, 25)
+        assert bench.states() == (0, 0, 450, 0)

@@ -45,7 +45,9 @@ class Rig:
         store = self.connect()
         gate = Gate(clock=self.clock, rng=random.Random(1), failures=self.metrics.store_failures, commit=self.watch)
         limit = Limit.of(parse_rate(rate), burst, batch=batch, is_batch=is_batch)
-        return RateLimit(limit, shown=rate, key="mine", store=store, gate=gate, clock=self.clock, metrics=self.metrics)
+        return RateLimit(
+            limit, route="main", shown=rate, key="mine", store=store, gate=gate, clock=self.clock, metrics=self.metrics
+        )
 
     def put(self, count: int) -> None:
         self.store.put([Incoming(Q, Q, b"x", self.clock.wall()) for _ in range(count)])
@@ -55,7 +57,7 @@ class Rig:
 
     @property
     def limited_seconds(self) -> float:
-        return self.registry.get_sample_value("fmq_rate_limited_seconds_total") or 0.0
+        return self.registry.get_sample_value("fmq_rate_limited_seconds_total", {"route": "main"}) or 0.0
 
 
 @pytest.fixture
