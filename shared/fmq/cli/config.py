@@ -7,7 +7,9 @@ from importlib.resources import files
 import click
 
 from fmq.cli.common.as_file import to_file
-from fmq.cli.common.output import print_table, say
+from fmq.cli.common.output import say
+from fmq.cli.common.table import print_table
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_SETTINGS
 from fmq.errors import SettingsError
 from fmq.service import inventory
@@ -16,7 +18,7 @@ from fmq.service.environment import Reading
 from fmq.service.settings import variable
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show the effective settings, and where each comes from.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--config", "path", metavar="FILE", help="Configuration file. [FMQ_CONFIG]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

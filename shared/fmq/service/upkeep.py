@@ -10,7 +10,7 @@ from fmq.errors import QueueError, StoreRefused
 from fmq.quantities import PATTERNS
 from fmq.service.lifecycle import Shutdown
 from fmq.service.reporting.presence import Presence
-from fmq.service.settings import Settings, setting
+from fmq.service.settings import Headings, Settings, setting
 from fmq.service.threads import SupervisedThread
 from fmq.store import roles
 from fmq.store.options import Retention
@@ -54,6 +54,8 @@ class RetentionSettings(Settings):
         unit="seconds",
         expected="a time, 0 or more, or forever",
     )
+
+    headings: ClassVar[Headings] = {"Retention": ("retention_seconds", "dead_retention_seconds")}
 
     @property
     def retention(self) -> Retention:
