@@ -50,7 +50,7 @@ def unknown_keys(file: ConfigFile, own: Collection[Place] | None) -> Iterator[st
     ``own`` are places in routes that the user's handlers read, such as ``("shop", "url")``. None: not known, so every table
     of a route is allowed.
     """
-    tables: dict[str, Any] = schema()["properties"]
+    tables: dict[str, Any] = schema()["properties"] if file.tables else {}
     for name, value in file.tables.items():
         if name not in tables:
             meant = _meant_at_the_top(name, value)
