@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from fmq.cli.main import exit_code, run, settings_options
+from fmq.service.config.exposure import log_config
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
 from fmq.service.threads import limit_exit, supervise_others
@@ -81,6 +82,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         subject=shorten(",".join(settings.queues)),
         context=current_fields,
     )
+    log_config(settings.config)
 
 
 def main() -> NoReturn:
