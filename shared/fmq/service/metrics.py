@@ -229,6 +229,7 @@ class ProcessorMetrics:
         ):
             metric.labels(route)
         self.route_handle_seconds.labels(route)
+        self.route_in_progress.labels(route)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:

@@ -1,7 +1,7 @@
 """Passes claimed messages to the routes that they belong to.
 
 A route claims from a queue before it knows whose messages these are. Another route takes its own at once if it has room. Otherwise
-they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0030).
+they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0031).
 """
 
 import logging
