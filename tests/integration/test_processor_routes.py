@@ -76,7 +76,7 @@ def _fill(store: Store, at: float) -> None:
 
 
 def test_four_routes(folder: Path) -> None:
-    """Two work as if they were alone; circuits, retries and replaced handlers are told by route; all end together."""
+    """Two work as if they were alone; circuits, counts and replaced handlers are those of each route; all end together."""
     database = folder / "queue.db"
     with open_store(f"sqlite:///{database}") as store, Processes(folder) as processes:
         _fill(store, 1_800_000_000.0)
