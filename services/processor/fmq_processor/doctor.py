@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry
 
 from fmq.errors import HandlerError, SettingsError
 from fmq.finding import Finding, ok, problem, warning
-from fmq.handler import Handler
 from fmq.service import inventory
 from fmq_processor.routes import Route, load_routes
 from fmq_processor.settings import ProcessorSettings
@@ -22,23 +21,15 @@ def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield from _problems(error, told)
         return
     for route in routes:
-        try:
-            handler = route.choice.make(CollectorRegistry())
-        except (HandlerError, SettingsError) as error:
-            yield from _problems(error, told)
-        else:
-            yield from _describe(handler, route if len(routes) > 1 else None)
+        yield from _check(route, "" if len(routes) == 1 else f"route {route.name}: ", told)
 
 
-def _problems(error: Exception, told: Sequence[str]) -> Iterator[Finding]:
-    for line in str(error).splitlines():
-        if line not in told and not line.endswith(":"):
-            advice = "A handler is a built-in or package.module:function, importable from here."
-            yield problem("handler", line.strip(), advice)
-
-
-def _describe(handler: Handler, route: Route | None) -> Iterator[Finding]:
-    prefix = f"route {route.name}: " if route else ""
+def _check(route: Route, prefix: str, told: Sequence[str]) -> Iterator[Finding]:
+    try:
+        handler = route.choice.make(CollectorRegistry())
+    except (HandlerError, SettingsError) as error:
+        yield from _problems(error, told, prefix)
+        return
     if uses := _own_sqlite(handler.name):
         yield warning(
             "handler",
@@ -48,6 +39,13 @@ def _describe(handler: Handler, route: Route | None) -> Iterator[Finding]:
     kind = "async" if handler.is_async else "plain"
     text = f"{prefix}{handler.name} can be loaded ({kind}{', takes batches' if handler.is_batch else ''})"
     yield ok("handler", text)
+
+
+def _problems(error: Exception, told: Sequence[str], prefix: str = "") -> Iterator[Finding]:
+    for line in str(error).splitlines():
+        if line not in told and not line.endswith(":"):
+            advice = "A handler is a built-in or package.module:function, importable from here."
+            yield problem("handler", f"{prefix}{line.strip()}", advice)
 
 
 def _own_sqlite(name: str) -> str | None:
