@@ -21,22 +21,22 @@ _GOOD, _BAD = ("good/1", "good/2"), ("bad/hang", "bad/fail")
 _HANDLERS = {"bad/hang": "hang", "bad/fail": "fail"}
 _WAYS = ("queues of their own", "one queue")
 _RATE, _DELAY = "{}, {}: throughput", "{}, {}: latency"
-_ALONE, _BESIDE = "two routes", "two routes beside a hanging and a failing one"
+_ALONE, _TOGETHER = "two routes", "two routes, a hanging and a failing one"
 TABLES = (
     Table(
         "routes",
         "Routes",
-        f"Two routes of one `fmq process`, with handlers that do nothing and batches of 100, alone and beside one whose calls hang "
+        f"Two routes of one `fmq process`, with handlers that do nothing and batches of 100, alone and next to one whose calls hang "
         f"and one whose target is down. With queues of their own, and as topics of one queue. The bad ones have {_BACKLOG:,} "
         f"messages, which came first. {_COUNT:,} messages for each good route, committed at once.",
-        tuple(_RATE.format(way, who) for way in _WAYS for who in (_BESIDE, _ALONE)),
+        tuple(_RATE.format(way, who) for way in _WAYS for who in (_TOGETHER, _ALONE)),
     ),
     Table(
         "routes_latency",
         "Latency of routes",
         f"The same processes when nothing else is due: {_TIMED} messages, one every 10 to 30 ms, from the commit to the handler. "
         "Medians.",
-        tuple(_DELAY.format(way, who) for way in _WAYS for who in (_BESIDE, _ALONE)),
+        tuple(_DELAY.format(way, who) for way in _WAYS for who in (_TOGETHER, _ALONE)),
         unit="ms",
         less_is_better=True,
     ),
@@ -45,12 +45,12 @@ TABLES = (
 
 def _goals(way: str) -> tuple[Goal, Goal]:
     rate, delay = (
-        (_RATE.format(way, who) for who in (_BESIDE, _ALONE)),
-        (_DELAY.format(way, who) for who in (_ALONE, _BESIDE)),
+        (_RATE.format(way, who) for who in (_TOGETHER, _ALONE)),
+        (_DELAY.format(way, who) for who in (_ALONE, _TOGETHER)),
     )
     return (
-        Goal(f"{way}: throughput beside bad routes / alone", next(rate), next(rate), least=0.9),
-        Goal(f"{way}: latency alone / beside bad routes", next(delay), next(delay), least=0.9),
+        Goal(f"{way}: throughput with bad routes / alone", next(rate), next(rate), least=0.9),
+        Goal(f"{way}: latency alone / with bad routes", next(delay), next(delay), least=0.9),
     )
 
 
@@ -60,14 +60,14 @@ GOALS = tuple(goal for way in _WAYS for goal in _goals(way))
 def measure(turn: Round) -> Figures:
     """Messages a second, and milliseconds."""
     figures: Figures = {}
-    for way, who in turn.in_turn([(way, who) for way in _WAYS for who in (_BESIDE, _ALONE)]):
+    for way, who in turn.in_turn([(way, who) for way in _WAYS for who in (_TOGETHER, _ALONE)]):
         figures |= _run(turn, way, who)
     return figures
 
 
 def _run(turn: Round, way: str, who: str) -> Figures:
     folder = Path(mkdtemp(dir=turn.folder))
-    bad = _BAD if who == _BESIDE else ()
+    bad = _BAD if who == _TOGETHER else ()
     is_shared = way == _WAYS[1]
     (folder / "fmq.toml").write_text(_file([*bad, *_GOOD], is_shared=is_shared), encoding="utf-8")
     (folder / "delays").touch()
