@@ -30,6 +30,11 @@ class Taker(Protocol):
         """Look for messages in the next turn: some were set aside for this route."""
         ...
 
+    @property
+    def runs_suspect(self) -> bool:
+        """Whether it handles a message that may have killed its worker."""
+        ...
+
 
 class Sorted:
     """Messages that another route has claimed, or that are too many for their own: by the route to set them aside for."""
@@ -75,6 +80,10 @@ class Exchange:
         if NOBODY in found.aside:
             self._warn(found.aside[NOBODY][0])
         return found
+
+    def runs_suspect(self, route: int) -> bool:
+        """Whether a route other than ``route`` handles a suspect, which might end the process."""
+        return any(taker.runs_suspect for number, taker in enumerate(self.takers) if number != route)
 
     def delay(self, route: str, count: int) -> float:
         """For how many seconds to set ``count`` messages aside for ``route``."""
