@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from fmq.cli.main import fmq_command
 from fmq.message import Incoming
+from fmq.outcome import Dead, RetryLater
 from fmq.store.backends import open_store
 
 MODULE = """
@@ -101,7 +102,10 @@ def test_a_stored_message_is_tried_and_stays_as_it_is() -> None:
     """Also a dead letter, as for its first attempt; nothing is stored."""
     with open_store("sqlite:///mqtt_queue.db") as store:
         store.declare("q")
-        store.put([Incoming("q", "t", WARM.encode(), 1.0, reason="was broken")])
+        store.put([Incoming("q", "t", WARM.encode(), 1.0)])
+        for _ in range(4):
+            store.settle([(store.claim("q", 1, lease=60)[0], RetryLater(0.0))])
+        store.settle([(store.claim("q", 1, lease=60)[0], Dead("was broken"))])
         result = try_("--queue", "q", "--message", "1")
         assert result.return_value == 0, result.output
         assert [letter.reason for letter in store.dead_letters("q")] == ["was broken"]
