@@ -11,17 +11,17 @@ WORKERS ?= 4
 # By name: each worker would otherwise load all plugins, and rewrite the asserts of their whole packages on a clean checkout.
 PLUGINS := -p xdist.plugin -p pytest_timeout -p _hypothesis_pytestplugin -p schemathesis.pytest.plugin
 PYTEST := PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(PLUGINS) -n $(WORKERS) --dist worksteal
-DISTRIBUTIONS := shared services/listener services/processor services/web services/demo
-CHECKED := shared services tests examples docs k8s monitoring
+DISTRIBUTIONS := shared services/listener services/processor services/web services/demo packaging/fmq-mqtt
+CHECKED := shared services packaging tests examples docs k8s monitoring
 
 .PHONY: help
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: install
-install: $(VENV)/.installed ## Create .venv with everything: the five packages, tests and checks, at locked versions.
+install: $(VENV)/.installed ## Create .venv with everything: the six packages, tests and checks, at locked versions.
 
-$(VENV)/.installed: requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
+$(VENV)/.installed: requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml) packaging/project_urls.py
 	@command -v $(PYTHON) >/dev/null || { echo "fmq needs Python 3.11 or later, but $(PYTHON) was not found. On Debian: apt-get install python3 python3-venv" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fmq needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.13" >&2; exit 1; }
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) can't create virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -54,7 +54,9 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/lint-imports --no-cache | tail -n 18
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python docs/make_web_api.py --check
+	$(BIN)/python docs/make_cli.py --check
 	$(BIN)/python docs/make_python_api.py --check
+	$(BIN)/python docs/make_cli_schema.py --check
 
 .PHONY: fmt
 fmt: install ## Format the code and update the reference pages.
@@ -62,7 +64,9 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_web_api.py
+	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_python_api.py
+	$(BIN)/python docs/make_cli_schema.py
 
 .PHONY: coverage
 coverage: install ## Run the tests and report their coverage of the code.
@@ -135,6 +139,31 @@ audit: .venv-supply/.installed ## Check the locked packages for known vulnerabil
 	.venv-supply/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/supply.txt
 	touch $@
 
+.PHONY: dist
+dist: $(VENV)/.dist ## Build the wheels in dist/ twice, compare and check them (PROJECT_URL=https://… puts its address in).
+	@PROJECT_URL=$(PROJECT_URL) packaging/make_dist $(BIN)
+
+.PHONY: test-install
+test-install: dist ## Install the wheels with pip, pipx and uv, each in a new environment (needs access to PyPI; 2 minutes).
+	@$(BIN)/pytest -n 3 tests/install --timeout 600
+
+.PHONY: test-tutorial
+test-tutorial: dist ## Run README and tutorial line by line, with the wheels, in an empty folder (as root; needs access to PyPI; 2 minutes).
+	@tests/support/system-packages mosquitto mosquitto_pub ip
+	$(BIN)/pytest tests/tutorial --timeout 900 -rP
+
+$(VENV)/.dist: $(VENV)/.installed requirements/dist.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dist.txt
+	touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs ## Build the documentation site in build/site/html, and check its links.
+	@$(BIN)/python docs/site/make_site.py
+
+$(VENV)/.docs: $(VENV)/.installed requirements/docs.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	touch $@
+
 HOURS ?= 4
 .PHONY: soak
 soak: install ## Repeat chaos with a new seed each time: make soak HOURS=12.
@@ -179,7 +208,7 @@ profile: install ## Show where a listener and a processor spend their time.
 
 .PHONY: lock
 lock: install ## Update the locked requirements (requirements/*.in to *.txt).
-	@for name in build core listener processor web demo otel dev containers brokers k8s supply; do
+	@for name in build core listener processor web demo otel dev dist docs containers brokers k8s supply; do
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done

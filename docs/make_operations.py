@@ -16,7 +16,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from fmq.cli.main import fmq_command
+from fmq.cli.main import exit_code, fmq_command
 from fmq.errors import FmqError
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead, Done
@@ -125,7 +125,7 @@ class _Stage:
         text = result.output
         code = result.return_value if isinstance(result.return_value, int) else 0
         if isinstance(result.exception, FmqError):
-            text, code = f"{text}fmq: {result.exception}\n", 1
+            text, code = f"{text}fmq: {result.exception}\n", exit_code(result.exception)
         elif result.exception is not None:
             raise result.exception
         for broker in self._brokers.values():

@@ -20,6 +20,18 @@ class HandlerError(FmqError):
     """The handler can't be loaded."""
 
 
+class UnknownMessage(FmqError):
+    """No message has that id."""
+
+
+class Stopped(FmqError):
+    """A signal ended a command before it was done."""
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 class QueueError(FmqError):
     """The queue's store refused an operation."""
 

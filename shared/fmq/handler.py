@@ -22,6 +22,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from fmq.errors import HandlerError, SettingsError
+from fmq.extras import missing_part
 from fmq.service.settings import HandlerSettings, setting
 
 __all__ = ["Definition", "Handler", "HandlerSettings", "find_handler", "setting"]
@@ -112,7 +113,9 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise HandlerError(f"the handler {reference!r} can't be imported: {type(error).__name__}: {error}") from error
+        missing = missing_part(error) if reference in builtin and isinstance(error, ImportError) else None
+        why = missing or f"{type(error).__name__}: {error}"
+        raise HandlerError(f"the handler {reference!r} can't be imported: {why}") from error
     found: Any = module
     for part in attribute.split("."):
         try:

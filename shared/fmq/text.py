@@ -1,5 +1,6 @@
 """Makes text from outside safe to show: without control characters and without secrets."""
 
+import json
 import re
 
 _ONLY_A_USER = re.compile(r"""['"]?[\w.+-]+://[^:@/?#]*@[^@]*""", re.DOTALL)
@@ -24,6 +25,13 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same, but keeps line feeds, for fmq's own texts of several lines."""
     return "\n".join(plain(line) for line in text.split("\n"))
+
+
+def printable_json(text: str) -> str:
+    """JSON with the same meaning, in which every character that is not printable is escaped as JSON escapes it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def only_origin(url: str) -> str:

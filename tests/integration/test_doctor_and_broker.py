@@ -34,7 +34,7 @@ def command(fmq: Processes, **settings: object) -> dict[str, tuple[str, str]]:
     """The same from the command as a whole, in a process of its own."""
     process = fmq.start("doctor", "--json", "--skip", "store", **settings)
     process.wait()
-    return {one["about"]: (one["level"], one["text"]) for one in map(json.loads, process.text.splitlines())}
+    return {one["about"]: (one["level"], one["text"]) for one in json.loads(process.text)["findings"]}
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

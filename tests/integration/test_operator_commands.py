@@ -128,7 +128,11 @@ def test_watching_into_a_pipe(url: str, fmq: Processes) -> None:
     process = fmq.start("status", "--watch", "--json", "--interval", "0.1", "--count", "3", FMQ_QUEUE_URL=url)
     assert process.wait() == 0
     looks = [json.loads(line) for line in process.text.splitlines()]
-    assert [len(look["rates"]) for look in looks] == [0, 2, 2]
+    assert [[one["rates"] is not None for one in look["queues"]] for look in looks] == [
+        [False] * 2,
+        [True] * 2,
+        [True] * 2,
+    ]
     plain = fmq.start("status", "--watch", "--interval", "0.1", "--count", "2", FMQ_QUEUE_URL=url)
     assert plain.wait() == 0
     assert "\x1b" not in plain.text
@@ -165,3 +169,17 @@ def test_completion_in_bash(url: str) -> None:
     environ = {**os.environ, "FMQ_QUEUE_URL": url}
     told = subprocess.run(["bash", "-c", program], env=environ, capture_output=True, text=True, check=True, timeout=30)
     assert told.stdout.split() == ["alarms"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_far_a_command_got(url: str, fmq: Processes, number: signal.Signals, code: int) -> None:
+    """The number that it prints is the number of messages that have gone."""
+    process = fmq.start("queue", "purge", "sensors/#", "--rate", "50", "--yes", FMQ_QUEUE_URL=url)
+    with open_store(url) as store:
+        wait_for(lambda: store.stats("sensors/#").pending < _COUNT, what="the first messages to go")
+        process.signal(number)
+        assert process.wait() == code
+        gone = _COUNT - store.stats("sensors/#").pending
+    assert f"Stopped by {number.name}. Purged {gone:,} message" in process.text
+    assert 0 < gone < _COUNT
+    assert "Traceback" not in process.text

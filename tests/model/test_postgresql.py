@@ -4,14 +4,21 @@ import pytest
 from hypothesis import settings
 
 from model.movers import MovedStore
+from model.operators import OperatedStore
 from model.services import SETTINGS
 
 pytestmark = pytest.mark.postgres
 
 
-class PostgresStore(MovedStore):
+class PostgresStore(OperatedStore):
     scheme = "postgresql"
 
 
-PostgresStore.TestCase.settings = settings(SETTINGS, max_examples=15)  # each call takes a round trip
+class MovedPostgresStore(MovedStore):
+    scheme = "postgresql"
+
+
+# Each call takes a round trip.
+PostgresStore.TestCase.settings = MovedPostgresStore.TestCase.settings = settings(SETTINGS, max_examples=15)
 TestPostgres = PostgresStore.TestCase
+TestMovedPostgres = MovedPostgresStore.TestCase

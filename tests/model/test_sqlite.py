@@ -4,12 +4,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from model.movers import MovedStore
+from model.operators import OperatedStore
 from model.reference import QUEUES, Row
 from model.services import SETTINGS
 from support.backends import SqliteUnderTest
 
 
-class SqliteStore(MovedStore):
+class SqliteStore(OperatedStore):
     """With an operator's own SQL on the guide's columns, which other backends do not have."""
 
     scheme = "sqlite"
@@ -52,3 +53,11 @@ class SqliteStore(MovedStore):
 
 SqliteStore.TestCase.settings = SETTINGS
 TestSqlite = SqliteStore.TestCase
+
+
+class MovedSqliteStore(MovedStore):
+    scheme = "sqlite"
+
+
+MovedSqliteStore.TestCase.settings = SETTINGS
+TestMovedSqlite = MovedSqliteStore.TestCase

@@ -64,7 +64,7 @@ def texts(root: Path = ROOT) -> Iterator[Text]:
     listed = subprocess.run(["git", "ls-files"], cwd=root, check=True, capture_output=True, text=True).stdout
     for name in listed.splitlines():
         path = root / name
-        if name in _SKIPPED or not path.is_file():
+        if name in _SKIPPED or not path.is_file() or path.is_symlink():
             continue
         scope = name.split("/")[0] if "/" in name else "top"
         if path.suffix == ".md":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
 from fmq.service.broker import BrokerSettings
@@ -20,7 +21,7 @@ from fmq_demo.screen import make_console
 _SECONDS_WITHOUT_TERMINAL = 10.0
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show everything at work, with simulated sensors.")
 @click.option(
     "--rate",
     default=300.0,

@@ -9,10 +9,11 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure, shorten
+from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ListenerMetrics
 from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
@@ -22,6 +23,7 @@ from fmq.service.threads import StopGuard, supervise_others
 from fmq.service.upkeep import Upkeep
 from fmq.store.backends import open_store
 from fmq.store.options import Durability
+from fmq.text import without_password
 from fmq_listener.assembly import make_listener
 from fmq_listener.intake.ingest import OnStored
 from fmq_listener.intake.leave import leave
@@ -32,7 +34,7 @@ _log = logging.getLogger("fmq_listener")
 _USUAL_PORT = 9464
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Store messages of topic filters, then acknowledge them.")
 @click.argument("topics", nargs=-1, metavar="TOPIC…")
 @click.option(
     "--leave",
@@ -50,7 +52,8 @@ def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
     settings = read_settings(ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"})
     shown = shorten(", ".join(settings.topics))
     configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
-    _log.info("Starting listener for topic: %s", shown)
+    store = without_password(settings.queue_url)
+    announce(_log, f"Starting listener for topic: {shown}", store=store, broker=settings.broker)
     return serve(settings, leaving=leaving)
 
 

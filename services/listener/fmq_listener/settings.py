@@ -1,11 +1,11 @@
 """Listener settings, in addition to the common ones."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
 from fmq.service.broker import BrokerSettings
-from fmq.service.settings import Names, setting
+from fmq.service.settings import Headings, Names, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import TopicFilter
 from fmq_listener.filters import overlapping, parse_all
@@ -131,6 +131,23 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
         gt=0,
         le=86_400,
     )
+
+    headings: ClassVar[Headings] = {
+        "Broker": (
+            "client_id",
+            "session_expiry_seconds",
+            "leave_seconds",
+            "keepalive_seconds",
+            "inflight",
+            "inflight_bytes",
+            "max_packet_bytes",
+            "broker_stats",
+            "connect_attempts",
+            "reconnect_max_seconds",
+        ),
+        "Duplicates and delays": ("duplicates", "duplicate_key", "duplicate_seconds", "delay_max_seconds"),
+        "Store": ("disk_reserve_bytes",),
+    }
 
     @field_validator("duplicate_key")
     @classmethod

@@ -10,13 +10,13 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
-from fmq.cli.main import EXIT_FAULT, SettingsCommand, exit_code, run, settings_options
+from fmq.cli.main import EXIT_FAULT, exit_code, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure, shorten
+from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.collectors import StoreCollector, show_process
 from fmq.service.reporting.commit_watch import CommitWatch
@@ -28,6 +28,7 @@ from fmq.service.upkeep import Upkeep
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability
 from fmq.store.roles import Store
+from fmq.text import without_password
 from fmq_processor.assembly import make_worker
 from fmq_processor.draining import Drain
 from fmq_processor.engine.latency import TimeInSystem
@@ -35,7 +36,9 @@ from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.help import ProcessCommand
 from fmq_processor.reloading import arguments_without_reload, serve_reloading
+from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
 from fmq_processor.settings import ProcessorSettings
@@ -46,10 +49,10 @@ _STOP_SECONDS = 1.0
 _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 
 
-@click.command("process", cls=SettingsCommand)
+@click.command("process", cls=ProcessCommand, short_help="Pass queued messages to a handler.")
 @click.argument("topic", required=False, metavar="[TOPIC")
 @click.argument("batch_argument", required=False, metavar="[BATCH")
-@click.argument("sleep_argument", required=False, metavar="[SLEEP]]")
+@click.argument("sleep_argument", required=False, metavar="[SLEEP]]]")
 @click.option(
     "--drain",
     is_flag=True,
@@ -103,6 +106,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         level=settings.log_level,
         style=settings.log_format,
         subject=shorten(",".join(settings.queues)),
+        context=current_fields,
     )
 
 
@@ -176,10 +180,12 @@ def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, *, d
             shutdown=shutdown,
         )
         stack.callback(server.close)
-        _log.info(
-            "Starting processor for topic: %s",
-            shown,
-            extra={"handler": handler.name, "http_port": server.port},
+        announce(
+            _log,
+            f"Starting processor for topic: {shown}",
+            store=without_password(settings.queue_url),
+            handler=handler.name,
+            http_port=server.port,
         )
 
         if drain:

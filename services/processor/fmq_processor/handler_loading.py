@@ -13,6 +13,7 @@ from fmq.handler import Definition, Handler, find_handler
 from fmq.service.environment import Arguments, Reading, settings_error
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import BUILTIN, SETTINGS
+from fmq_processor.help import heading_of_handler
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.typed.adapting import adapted
 
@@ -39,7 +40,7 @@ class Choice:
 def handler_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator that adds the flags of all built-in handlers to a command."""
     for name, model in reversed(list(SETTINGS.items())):
-        function = settings_options(model, heading=f"Options of --handler {name}")(function)
+        function = settings_options(model, heading=heading_of_handler(name))(function)
     return function
 
 

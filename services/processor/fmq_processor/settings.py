@@ -1,8 +1,10 @@
 """Processor settings, in addition to the common ones."""
 
+from typing import ClassVar
+
 from pydantic import ValidationInfo, field_validator
 
-from fmq.service.settings import setting
+from fmq.service.settings import Headings, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
 from fmq_processor.handlers import BUILTIN
@@ -171,6 +173,25 @@ class ProcessorSettings(RetentionSettings):
         "function: topic_matches(topic, 'sensors/+/temp').",
         expected="an expression such as body.kind == 'alarm' && user.site == 'plant-7'",
     )
+
+    headings: ClassVar[Headings] = {
+        "Delivery": (
+            "batch",
+            "batch_bytes",
+            "sleep",
+            "handler",
+            "concurrency",
+            "lease_seconds",
+            "handler_timeout",
+            "expiry",
+            "ordered",
+        ),
+        "Retries": ("max_retries", "backoff_initial", "backoff_maximum"),
+        "Circuit breaker": ("circuit_failures", "circuit_initial", "circuit_maximum"),
+        "Dead letters": ("dead_letter_limit", "dead_letter_share", "dead_letter_resume_seconds"),
+        "Decoding": ("decode", "decode_bytes", "filter"),
+        "Retention": ("upkeep",),
+    }
 
     # Validators of fields, not of the model: those run only when every field is valid, so that the user would see some
     # mistakes only after correcting the others.

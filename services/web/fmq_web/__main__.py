@@ -10,15 +10,17 @@ from typing import NoReturn
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.help import SettingsGroup
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
-from fmq.service.log import configure
+from fmq.service.log import announce, configure
 from fmq.service.reporting.collectors import show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.threads import StopGuard, supervise_others
+from fmq.text import without_password
 from fmq_web.access.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, PasswordHash
 from fmq_web.access.role import Role
 from fmq_web.access.tokens import new_token, show_digest
@@ -28,11 +30,12 @@ from fmq_web.settings import WebSettings
 _log = logging.getLogger("fmq_web")
 _USUAL_PORT = 9467
 _STORE_SECONDS = 5.0
-_HELP = {"help_option_names": ["-h", "--help"]}
 _ROLE = click.Choice([Role.READ.value, Role.OPERATE.value])
 
 
-@click.group(invoke_without_command=True, context_settings=_HELP)
+@click.group(
+    cls=SettingsGroup, invoke_without_command=True, short_help="Serve a web page to see and repair the queues."
+)
 @settings_options(WebSettings, but=("check_integrity",))
 @click.pass_context
 def web(context: click.Context, /, **flags: object) -> int:
@@ -94,7 +97,8 @@ def _serve(settings: WebSettings, shutdown: Shutdown) -> int:
             status=lambda: f"serving the web page on {url}",
         )
         stack.enter_context(reporter).ready()
-        _log.info("Serving the web page on %s", url, extra={"url": url})
+        store = without_password(settings.queue_url)
+        announce(_log, f"Serving the web page on {url}", url=url, store=store, broker=settings.broker)
         PageServer(
             parts.app,
             shutdown=shutdown,
@@ -118,7 +122,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> s
         raise click.BadParameter(str(error)) from None
 
 
-@web.command(context_settings=_HELP)
+@web.command()
 @click.argument("name", callback=_name)
 @click.option("--role", type=_ROLE, required=True, help="What the user may do.")
 def user(name: str, role: str) -> int:
@@ -136,7 +140,7 @@ def user(name: str, role: str) -> int:
     return 0
 
 
-@web.command(context_settings=_HELP)
+@web.command()
 @click.argument("name", callback=_name)
 @click.option("--role", type=_ROLE, required=True, help="What the program with the token may do.")
 def token(name: str, role: str) -> int:

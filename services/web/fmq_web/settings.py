@@ -2,12 +2,12 @@
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, SecretStr
 
 from fmq.service.broker import OptionalBrokerSettings
-from fmq.service.settings import Names, ServiceSettings, setting
+from fmq.service.settings import Headings, Names, ServiceSettings, setting
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 
@@ -89,6 +89,19 @@ class WebSettings(ServiceSettings, OptionalBrokerSettings):
         about="Show the contents of messages (payloads and properties). Off: topics, sizes and times only.",
         expected="true or false",
     )
+
+    headings: ClassVar[Headings] = {
+        "Web page": (
+            "web_host",
+            "web_port",
+            "web_password",
+            "web_users_file",
+            "web_hosts",
+            "web_trusted_proxies",
+            "web_proxy_role",
+            "web_show_payloads",
+        )
+    }
 
     @property
     def anonymous_reads(self) -> bool:

@@ -1,23 +1,28 @@
 """`fmq check`: checks queues against limits, for monitoring systems, cron and container probes."""
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 import click
 
+from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import counted, say
 from fmq.cli.common.parameters import QUEUE, SPAN
+from fmq.cli.common.shapes import CheckedShape, CheckShape, FigureShape, Level
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import FmqError, UnknownQueue
 from fmq.message import QueueStats
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
+from fmq.store.nearest import no_queue
 from fmq.store.options import Durability
+from fmq.text import without_password
 
 _LEVELS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """Names by exit code, as in the development guidelines of monitoring-plugins.org."""
+_NAMES: tuple[Level, ...] = ("ok", "warning", "critical")
 _WARNING, _CRITICAL, _UNKNOWN = 1, 2, 3
 _ALL_TOGETHER = "all queues"
 
@@ -52,7 +57,7 @@ class _Figure:
         return f"'{label}'={self.value:.0f}{'s' if self.what == 'age' else ''};{limits};0"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Check queues against limits, for monitoring systems.")
 @click.option(
     "--queue", "chosen", multiple=True, type=QUEUE, help="Check only this queue. May be repeated. Default: all queues."
 )
@@ -77,7 +82,7 @@ class _Figure:
     is_flag=True,
     help="Print one line with performance data, and use the exit codes 0 to 3 of Nagios plugins.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
 def check(
     chosen: tuple[str, ...],
@@ -118,8 +123,7 @@ def check(
         click.echo(_nagios_line(figures, level, len(stats)))
         return level
     if as_json:
-        told = {"level": _LEVELS[level].lower(), "queues": _as_dict(figures)}
-        click.echo(json.dumps(told, indent=2))
+        print_shape(CheckShape(_NAMES[level], _shapes(figures)))
     else:
         for name in dict.fromkeys(figure.queue for figure in figures):
             say(f"{name}: {', '.join(figure.text for figure in figures if figure.queue == name)}")
@@ -131,7 +135,7 @@ def _read(flags: dict[str, object], chosen: tuple[str, ...]) -> list[QueueStats]
     with open_store(settings.queue_url, settings.store_options(Durability.NORMAL), create=False) as store:
         names = store.names()
         if unknown := [name for name in chosen if name not in names]:
-            raise UnknownQueue(f"Unknown queue {unknown[0]!r}. Existing queues: {', '.join(names) or 'none'}")
+            raise UnknownQueue(no_queue(unknown[0], without_password(settings.queue_url), names))
         return [store.stats(name) for name in chosen or names]
 
 
@@ -156,13 +160,15 @@ def _nagios_line(figures: list[_Figure], level: int, queues: int) -> str:
     return f"{line} | {' '.join(figure.performance for figure in figures)}"
 
 
-def _as_dict(figures: list[_Figure]) -> dict[str, dict[str, object]]:
-    told: dict[str, dict[str, object]] = {}
-    for one in figures:
-        told.setdefault(one.queue, {})[one.what] = {
-            "value": one.value,
-            "warn": one.warn,
-            "limit": one.limit,
-            "level": _LEVELS[one.level].lower(),
-        }
-    return told
+def _shapes(figures: list[_Figure]) -> list[CheckedShape]:
+    return [
+        CheckedShape(
+            name,
+            [
+                FigureShape(one.what, one.value, one.warn, one.limit, _NAMES[one.level])
+                for one in figures
+                if one.queue == name
+            ],
+        )
+        for name in dict.fromkeys(one.queue for one in figures)
+    ]

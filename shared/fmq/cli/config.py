@@ -5,14 +5,16 @@ import os
 
 import click
 
-from fmq.cli.common.output import print_table, say
+from fmq.cli.common.output import say
+from fmq.cli.common.table import print_table
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_SETTINGS
 from fmq.service import inventory
 from fmq.service.settings import variable
 from fmq.text import plain_lines
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show the effective settings, and where each comes from.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--changed", is_flag=True, help="Show only settings that differ from their default.")

@@ -1,13 +1,15 @@
 """`fmq dead`: lists, summarizes, shows, requeues and purges dead letters."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
-from fmq.cli.common.output import counted, moment, print_table, progress_bar, say
+from fmq.cli.common.json_output import letter_shape, print_page, print_shape
+from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
+from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import (
     change,
@@ -17,17 +19,31 @@ from fmq.cli.common.selecting import (
     selection_options,
     store_options,
 )
+from fmq.cli.common.shapes import LetterShape, PageShape
+from fmq.cli.common.stopping import stoppable
+from fmq.cli.common.table import Column, print_table
+from fmq.cli.help import SettingsGroup
 from fmq.cli.summary import summary
-from fmq.errors import FmqError
-from fmq.message import DeadLetter
-from fmq.message_json import letter_fields
+from fmq.errors import UnknownMessage
+from fmq.message import DeadLetter, MessageId
 from fmq.service.log import shorten
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
-from fmq.store.steps import Pace, frozen, walk
+from fmq.store.steps import Pace, frozen
+
+_LONGEST = 300
+"""Characters of a topic or a reason in a table."""
+_LIST = (
+    "ID",
+    Column("TOPIC", cut="middle"),
+    Column("RETRIES", may_go=2),
+    Column("RECEIVED", may_go=1),
+    "DEAD SINCE",
+    Column("REASON", cut="end"),
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SettingsGroup, short_help="List, summarize, show, requeue or purge dead letters.")
 def dead() -> None:
     """List, summarize, show, requeue or purge the dead letters of a queue."""
 
@@ -37,47 +53,39 @@ dead.add_command(summary)
 
 @dead.command("list")
 @click.argument("queue", type=QUEUE)
-@click.option(
-    "--limit", default=100, show_default=True, help="Maximum number of dead letters to show.", type=click.IntRange(1)
-)
-@click.option("--after", default=0, help="Show only ids above this one.", type=int)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@listing_options(sort="newest", limit=100)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @selection_options(State.DEAD)
 @store_options
-def list_(queue: str, limit: int, after: int, *, as_json: bool, which: Selection, **flags: object) -> None:
-    """List dead letters, lowest id first."""
+def list_(
+    queue: str, sort: Sort, limit: int, after: str | None, *, as_json: bool, which: Selection, **flags: object
+) -> None:
+    """List dead letters, the latest first."""
     with open_chosen_store(flags) as store:
-        letters = _letters(store, queue, which, limit=limit, after=after)
+        page = list_page(store, queue, which, sort=sort, limit=limit, after=after)
+
+        def read(ids: Sequence[MessageId]) -> Iterator[tuple[MessageId, DeadLetter]]:
+            return ((one.message.id, one) for one in read_letters(store, queue, ids, limit=len(ids)))
+
+        letters = in_order(page, read)
+        total = store.stats(queue).dead
         if as_json:
-            for letter in letters:
-                click.echo(json.dumps(letter_fields(letter)))
+            print_page(PageShape("dead list", queue, total, page.next, []), map(letter_shape, letters))
             return
         rows = [
             (
                 one.message.id,
-                shorten(one.message.topic, 60),
+                shorten(one.message.topic, _LONGEST),
                 one.message.retry_count,
                 moment(one.message.received_at),
                 moment(one.dead_at),
-                shorten(one.reason.partition("\n")[0], 100),
+                shorten(one.reason.partition("\n")[0], _LONGEST),
             )
             for one in letters
         ]
-        total = store.stats(queue).dead
-    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "DEAD SINCE", "REASON"), rows)
+    print_table(_LIST, rows)
     click.echo()
-    say(f"{len(rows)} of {total:,} dead letters of {queue}")
-
-
-def _letters(store: Store, name: str, which: Selection, *, limit: int, after: int) -> Iterator[DeadLetter]:
-    if which.everything:
-        return read_letters(store, name, None, limit=limit, after_id=after)
-    ids: list[int] = []
-    for found in walk(store, name, which, limit=limit, after_id=after):
-        ids += found.ids
-        if len(ids) >= limit:
-            break
-    return read_letters(store, name, ids[:limit], limit=limit)
+    say(f"{len(rows)} of {total:,} dead letters of {queue}{next_page(page)}")
 
 
 @dead.command()
@@ -89,8 +97,8 @@ def show(queue: str, number: int, **flags: object) -> None:
     with open_chosen_store(flags) as store:
         found = store.dead_letters(queue, [number])
     if not found:
-        raise FmqError(f"Queue {queue} has no dead letter {number}")
-    click.echo(json.dumps(letter_fields(found[0]), indent=2))
+        raise UnknownMessage(f"{queue} has no dead letter {number}. fmq dead list '{queue}' shows those that it has")
+    print_shape(LetterShape(letter_shape(found[0])))
 
 
 def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,7 +134,7 @@ def requeue(
         if dry_run:
             say(f"Would requeue {counted(_count(store, queue, ids, meant), 'dead letter')} of {queue}")
             return
-        total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", pace=Pace(rate))
+        total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", rate=rate)
         say(f"Requeued {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
 
 
@@ -152,8 +160,8 @@ def purge(
             if dry_run:
                 say(f"Would delete {counted(number, 'dead letter')} of {queue}")
                 return
-            click.confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?", abort=True, err=True)
-        total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging", pace=Pace(None))
+            confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?")
+        total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging")
         say(f"Purged {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
 
 
@@ -181,11 +189,12 @@ def _apply(
     *,
     kind: str,
     label: str,
-    pace: Pace,
+    rate: float | None = None,
 ) -> int:
     if meant is None:
         with audited(store, kind, name, f"ids {', '.join(map(str, ids))}") as progress:
             progress.add(by(name, ids))
         return progress.changed
-    with progress_bar(store.stats(name).dead, label) as bar:
-        return change(store, name, meant, by, kind=kind, pace=pace, on_step=bar.update)
+    with progress_bar(store.stats(name).dead, label) as bar, stoppable() as stop:
+        pace = Pace(rate, sleep=stop.wait)
+        return change(store, name, meant, by, kind=kind, pace=pace, stop=stop, on_step=bar.update)

@@ -6,6 +6,7 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, moment, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
+from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 
 _SENTENCES = {
@@ -15,7 +16,7 @@ _SENTENCES = {
 }
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Stop delivering from a queue until `fmq resume`.")
 @click.argument("queue", type=QUEUE)
 @click.option("--reason", default="by an operator", show_default=True, help="The reason, shown by `fmq status`.")
 @store_options
@@ -33,7 +34,7 @@ def pause(queue: str, reason: str, **flags: object) -> None:
         say(f"Paused {queue}. Processors still finish {counted(store.stats(queue).claimed, 'message')}")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Deliver from a paused queue again.")
 @click.argument("queue", type=QUEUE)
 @store_options
 def resume(queue: str, **flags: object) -> None:
@@ -46,7 +47,7 @@ def resume(queue: str, **flags: object) -> None:
         say(f"Resumed {queue} with {counted(store.stats(queue).pending, 'pending message')}")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Show or change whether a queue is delivered in order.")
 @click.argument("queue", type=QUEUE)
 @click.argument("to", metavar="[on|off]", required=False, type=click.Choice(["on", "off"]))
 @store_options

@@ -1,13 +1,15 @@
 """`fmq doctor`: checks everything that can be wrong and says what to do."""
 
-import json
 import os
-from dataclasses import asdict
+from collections import Counter
 
 import click
 
 from fmq.cli import checks
+from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
+from fmq.cli.common.shapes import DoctorShape, FindingShape
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, settings_options
 from fmq.finding import Finding, Level
 from fmq.service.settings import StoreSettings, variable
@@ -16,8 +18,8 @@ from fmq.text import plain
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.command(cls=SettingsCommand, short_help="Find out what is wrong, and what to do about it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @click.option("--thorough", is_flag=True, help="Check the whole database for damage, whatever its size.")
 @click.option(
     "--skip",
@@ -38,23 +40,25 @@ def doctor(*, as_json: bool, thorough: bool, skip: tuple[str, ...], **flags: obj
         raise click.BadParameter(
             f"Unknown check {', '.join(sorted(unknown))}. Known: {', '.join(known)}", param_hint="--skip"
         )
-    count = dict.fromkeys(Level, 0)
+    findings: list[Finding] = []
     for name, check in known.items():
         if name in skip:
             continue
         for finding in checks.run(check, environ):
-            count[finding.level] += 1
-            _tell(finding, as_json=as_json)
-    if not as_json:
+            findings.append(finding)
+            if not as_json:
+                _tell(finding)
+    count = Counter(one.level for one in findings)
+    if as_json:
+        shapes = [FindingShape(one.level.value, one.about, one.text, one.advice) for one in findings]
+        print_shape(DoctorShape(count[Level.PROBLEM], count[Level.WARNING], shapes))
+    else:
         click.echo()
         say(f"problems: {count[Level.PROBLEM]}, warnings: {count[Level.WARNING]}, ok: {count[Level.OK]}")
     return EXIT_FAULT if count[Level.PROBLEM] else 0
 
 
-def _tell(finding: Finding, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(asdict(finding)))
-        return
+def _tell(finding: Finding) -> None:
     level = click.style(f"{finding.level:<8}", fg=_COLOURS[finding.level], bold=finding.level is Level.PROBLEM)
     click.echo(f"{level} {plain(finding.about)}: {plain(finding.text)}")
     if finding.advice:

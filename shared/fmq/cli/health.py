@@ -5,13 +5,14 @@ from http.client import HTTPConnection, HTTPException
 
 import click
 
+from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what a service listens on
 _WELL = 200
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Ask a running service for its health.")
 @click.option(
     "--host",
     envvar="FMQ_HTTP_HOST",

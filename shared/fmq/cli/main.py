@@ -1,38 +1,94 @@
 """The command ``fmq``. Services add sub-commands by the entry-point group ``fmq.commands``."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from io import StringIO
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
 import fmq
-from fmq.errors import FmqError, HandlerError, LoginRefused, SettingsError, StoreRefused
+from fmq.cli.help import WIDEST, SettingsGroup, setting_option
+from fmq.errors import (
+    FmqError,
+    HandlerError,
+    LoginRefused,
+    SettingsError,
+    Stopped,
+    StoreRefused,
+    UnknownMessage,
+    UnknownQueue,
+)
+from fmq.extras import missing_command, missing_part
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
-from fmq.service.settings import SettingsModel, is_secret, variable
+from fmq.service.settings import SettingsModel
 from fmq.text import plain_lines
 
 _S = TypeVar("_S", bound=SettingsModel)
-_OPTIONS = "Options"
+_COMMANDS: Mapping[str, Sequence[str]] = {
+    "Run": ("listen", "process", "web", "demo"),
+    "Look": ("status", "peek", "check", "health"),
+    "Repair": ("dead", "requeue", "pause", "resume", "order", "queue", "set-aside"),
+    "Move": ("export", "import", "migrate", "backup"),
+    "Set up": ("init", "config", "try", "doctor"),
+}
+_OTHERS = "Other"
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
+EXIT_NOT_FOUND = 4
+EXIT_SIGNAL = 128
+"""Plus the number of the signal."""
 
 
-class _Group(click.Group):
-    """Finds sub-commands by entry point and imports only the one that runs."""
+class _Group(SettingsGroup):
+    """Finds sub-commands by entry point, imports only the one that runs, and lists them by what they are for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_found()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = _found().get(cmd_name)
-        return entry.load() if entry else super().get_command(ctx, cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            return cast("click.Command", entry.load())
+        except ImportError as error:
+            if (missing := missing_part(error)) is None:
+                raise
+            raise click.UsageError(f"The command {cmd_name} can't be used: {missing}") from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        missing = missing_command(args[0])
+        if missing is not None and args[0] not in _found():
+            raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found: dict[str, click.Command] = {}
+        for name in self.list_commands(ctx):
+            with suppress(click.UsageError):  # a part of it is not installed
+                if command := self.get_command(ctx, name):
+                    found[name] = command
+        known = {name for names in _COMMANDS.values() for name in names}
+        width = max(map(len, found), default=0)
+        for title, names in {**_COMMANDS, _OTHERS: sorted(found.keys() - known)}.items():
+            rows = [
+                (one.ljust(width), found[one].get_short_help_str(formatter.width - width - 6))
+                for one in names
+                if one in found
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 @cache
@@ -40,12 +96,13 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group)
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers.
 
-    Exit codes: 0 success, 1 failure at run time, 2 invalid settings, 3 the store can't be used as it is.
+    Exit codes: 0 success, 1 failure or a check that found something, 2 invalid settings or arguments, 3 the store can't be
+    used as it is, 4 no such queue or message, 128 and more: stopped by a signal (130: Ctrl-C).
     """
 
 
@@ -56,10 +113,11 @@ def run(command: click.Command) -> NoReturn:
     """
     streams.prepare()
     try:
-        result = command.main(standalone_mode=False)
+        plain = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: colours on a terminal only
+        result = command.main(standalone_mode=False, max_content_width=WIDEST, color=plain)
         sys.stdout.flush()
     except click.exceptions.Abort:
-        sys.exit(130)
+        sys.exit(EXIT_SIGNAL + signal.SIGINT)
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
@@ -90,48 +148,27 @@ def exit_code(error: BaseException) -> int:
             return EXIT_SETTINGS
         case StoreRefused():
             return EXIT_STORE
+        case UnknownQueue() | UnknownMessage():
+            return EXIT_NOT_FOUND
+        case Stopped():
+            return EXIT_SIGNAL + error.signal
         case _:
             return EXIT_FAULT
 
 
-class _SettingOption(click.Option):
-    """A flag with its own heading in the help."""
-
-    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:  # noqa: ANN401 - as click's Option
-        super().__init__(*args, **kwargs)
-        self.heading = heading
-
-
-class SettingsCommand(click.Command):
-    """A command whose help groups its flags by heading."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        by_heading: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            record = option.get_help_record(ctx)
-            if record and isinstance(option, click.Option):
-                by_heading.setdefault(getattr(option, "heading", _OPTIONS), []).append(record)
-        for heading, records in by_heading.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
 def settings_options(
-    model: type[SettingsModel], *, but: tuple[str, ...] = (), heading: str = _OPTIONS
+    model: type[SettingsModel], *, but: tuple[str, ...] = (), heading: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds a flag for each setting of ``model``, except secrets and those in ``but``.
 
-    A SettingsCommand shows them in its help under ``heading``.
+    A SettingsCommand shows them in its help under ``heading``, by default the one that the model gives them, and names the
+    secrets.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name, field in reversed(model.model_fields.items()):
-            if name in but or is_secret(field):
-                continue
-            flag, text = f"--{name.replace('_', '-')}", f"{field.description} [{variable(name)}]"
-            if field.annotation is bool:
-                flag = f"{flag}/--no-{name.replace('_', '-')}"
-            function = click.option(flag, name, cls=_SettingOption, heading=heading, default=None, help=text)(function)
+        for name in reversed(model.model_fields):
+            if name not in but:
+                function = setting_option(model, name, heading)(function)
         return function
 
     return decorate

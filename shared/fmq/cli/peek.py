@@ -1,72 +1,80 @@
 """`fmq peek`: shows pending messages without claiming them."""
 
-import json
+from collections.abc import Iterator, Sequence
 
 import click
 
-from fmq.cli.common.output import moment, next_attempt, print_table, say
+from fmq.cli.common.json_output import message_shape, print_page
+from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
+from fmq.cli.common.output import moment, next_attempt, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, read_messages, selection_options, store_options
-from fmq.message import Message, Waiting
-from fmq.message_json import message_fields
+from fmq.cli.common.shapes import PageShape
+from fmq.cli.common.table import Column, print_table
+from fmq.cli.help import SettingsCommand
+from fmq.message import Message, MessageId, Waiting
 from fmq.service.log import shorten
 from fmq.store.selection import Selection, State
-from fmq.store.steps import walk
 from fmq.text import plain
 
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("queue", type=QUEUE)
-@click.option(
-    "--limit", default=10, show_default=True, help="Maximum number of messages to show.", type=click.IntRange(1)
+_LONGEST = 300
+"""Characters of a topic or a reason in a table."""
+_COLUMNS = (
+    "ID",
+    Column("TOPIC", cut="middle"),
+    Column("RETRIES", may_go=2),
+    "RECEIVED",
+    Column("BYTES", may_go=3),
+    Column("PAYLOAD", cut="end"),
+    "NEXT ATTEMPT",
+    Column("LAST FAILURE", cut="end", may_go=1),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, with all fields.")
+
+
+@click.command(cls=SettingsCommand, short_help="Show pending messages of a queue.")
+@click.argument("queue", type=QUEUE)
+@listing_options(sort="oldest", limit=10)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @selection_options(State.PENDING)
 @store_options
-def peek(queue: str, limit: int, *, as_json: bool, which: Selection, **flags: object) -> None:
+def peek(
+    queue: str, sort: Sort, limit: int, after: str | None, *, as_json: bool, which: Selection, **flags: object
+) -> None:
     """Show pending messages of QUEUE, oldest first. Claims none, so that processors may take them meanwhile."""
     with open_chosen_store(flags) as store:
-        ids: list[int] = []
-        for found in walk(store, queue, which, limit=limit):
-            ids += found.ids
-            if len(ids) >= limit:
-                break
-        messages = read_messages(store, queue, ids[:limit])
-        waiting = store.waiting(queue, ids[:limit])
+        page = list_page(store, queue, which, sort=sort, limit=limit, after=after)
+        waiting = store.waiting(queue, page.ids)
+
+        def read(ids: Sequence[MessageId]) -> Iterator[tuple[MessageId, Message]]:
+            return ((one.id, one) for one in read_messages(store, queue, ids))
+
+        messages = in_order(page, read)
+        total = store.stats(queue).pending
         if as_json:
-            for message in messages:
-                click.echo(
-                    json.dumps({**message_fields(message), **_fields(waiting.get(message.id))}, separators=(",", ":"))
-                )
+            shapes = (message_shape(one, waiting.get(one.id)) for one in messages)
+            print_page(PageShape("peek", queue, total, page.next, []), shapes)
             return
         rows = [
             (
-                *(
-                    one.id,
-                    shorten(one.topic, 60),
-                    one.retry_count,
-                    moment(one.received_at),
-                    len(one.payload),
-                    _shown(one),
-                ),
+                one.id,
+                shorten(one.topic, _LONGEST),
+                one.retry_count,
+                moment(one.received_at),
+                len(one.payload),
+                _shown(one),
                 *_columns(waiting.get(one.id)),
             )
             for one in messages
         ]
-        total = store.stats(queue).pending
-    print_table(("ID", "TOPIC", "RETRIES", "RECEIVED", "BYTES", "PAYLOAD", "NEXT ATTEMPT", "LAST FAILURE"), rows)
+    print_table(_COLUMNS, rows)
     click.echo()
-    say(f"{len(rows)} of {total:,} pending messages of {queue}")
+    say(f"{len(rows)} of {total:,} pending messages of {queue}{next_page(page)}")
 
 
 def _columns(waits: Waiting | None) -> tuple[str, str]:
     if waits is None:  # taken or settled meanwhile
         return "-", "-"
-    return next_attempt(waits), shorten(waits.reason.partition("\n")[0], 100) or "-"
-
-
-def _fields(waits: Waiting | None) -> dict[str, object]:
-    return {} if waits is None else {"due_in": waits.due_in, "reason": waits.reason}
+    return next_attempt(waits), shorten(waits.reason.partition("\n")[0], _LONGEST) or "-"
 
 
 def _shown(message: Message) -> str:

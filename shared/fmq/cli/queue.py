@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, selection_options, store_options
+from fmq.cli.common.stopping import stoppable
+from fmq.cli.help import SettingsGroup
 from fmq.errors import UnknownQueue
 from fmq.store.removal import remove_queue, require_unused
 from fmq.store.selection import Selection, State
@@ -17,7 +20,7 @@ from fmq.store.steps import Pace, frozen
 _PURGED = [state.value for state in State if state is not State.CLAIMED]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SettingsGroup, short_help="Delete messages of a queue, or a queue that nobody uses.")
 def queue() -> None:
     """Delete messages of a queue, or a queue that is no longer used."""
 
@@ -54,7 +57,7 @@ def purge(
             if dry_run:
                 say(f"Would delete {counted(number, called)} of {queue}")
                 return
-            click.confirm(f"Delete {counted(number, called)} of {queue} permanently?", abort=True, err=True)
+            confirm(f"Delete {counted(number, called)} of {queue} permanently?")
 
         def delete(name: str, ids: Sequence[int]) -> int:
             return store.delete_messages(name, ids, state=chosen)
@@ -63,8 +66,9 @@ def purge(
         length = (
             stats.pending + stats.done + stats.dead if chosen is State.ANY else getattr(stats, chosen, stats.pending)
         )
-        with progress_bar(length, "purging") as bar:
-            total = change(store, queue, meant, delete, kind="purge", pace=Pace(rate), on_step=bar.update)
+        with progress_bar(length, "purging") as bar, stoppable() as stop:
+            pace = Pace(rate, sleep=stop.wait)
+            total = change(store, queue, meant, delete, kind="purge", pace=pace, stop=stop, on_step=bar.update)
         held = store.stats(queue).claimed
         say(f"Purged {counted(total, called)} of {queue}" + (f"; processors hold {held:,}" if held else ""))
 
@@ -83,12 +87,17 @@ def delete_(queue: str, *, yes: bool, **flags: object) -> None:
         require_unused(store, queue)
         done = store.stats(queue).done
         if not yes:
-            click.confirm(f"Delete {queue} and {counted(done, 'done message')} permanently?", abort=True, err=True)
-        with audited(store, "delete", queue) as progress, progress_bar(done, "deleting") as bar:
+            confirm(f"Delete {queue} and {counted(done, 'done message')} permanently?")
+        with (
+            audited(store, "delete", queue) as progress,
+            progress_bar(done, "deleting") as bar,
+            stoppable(lambda: f"{queue} is still there. Deleted {counted(progress.changed, 'done message')}") as stop,
+        ):
 
             def step(count: int) -> None:
                 progress.add(count)
                 bar.update(count)
+                stop.check()
 
             if not remove_queue(store, queue, on_step=step):
                 raise UnknownQueue(f"Somebody else has deleted {queue}")

@@ -2,14 +2,17 @@
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
+from fmq.cli.common.stopping import stoppable
+from fmq.cli.help import SettingsCommand
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Handle messages again that were handled before.")
 @click.argument("queue", type=QUEUE)
 @click.option(
     "--done-since", required=True, type=MOMENT, help="Messages handled since then: 2h (ago), 2026-11-24T08:30Z."
@@ -46,7 +49,10 @@ def requeue(
             if dry_run:
                 say(f"Would requeue {counted(number, 'handled message')} of {queue}")
                 return
-            click.confirm(f"Handle {counted(number, 'message')} of {queue} again?", abort=True, err=True)
-        with progress_bar(store.stats(queue).done, "requeuing") as bar:
-            total = change(store, queue, which, store.requeue_done, kind="requeue", pace=Pace(rate), on_step=bar.update)
+            confirm(f"Handle {counted(number, 'message')} of {queue} again?")
+        with progress_bar(store.stats(queue).done, "requeuing") as bar, stoppable() as stop:
+            pace = Pace(rate, sleep=stop.wait)
+            total = change(
+                store, queue, which, store.requeue_done, kind="requeue", pace=pace, stop=stop, on_step=bar.update
+            )
         say(f"Requeued {counted(total, 'message')} of {queue}")

@@ -2,21 +2,21 @@
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.output import say
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of
 from fmq.text import without_password
 
 
-@click.command("set-aside", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.command("set-aside", cls=SettingsCommand, short_help="Rename a damaged database, to start with a new one.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous", "mmap_bytes", "busy_seconds"))
 def set_aside(*, yes: bool, **flags: object) -> None:
     """Rename the database and its log. Nothing is deleted. Stop all services first."""
     settings = read_settings(StoreSettings, flags)
     if not yes:
-        click.confirm(
-            f"Set {without_password(settings.queue_url)} aside? All services must be stopped.", abort=True, err=True
-        )
+        confirm(f"Set {without_password(settings.queue_url)} aside? All services must be stopped.")
     say(f"Renamed to {backend_of(settings.queue_url).set_aside(settings.queue_url)}")

@@ -1,14 +1,21 @@
 """`fmq status`: shows the state of the queues, once or repeatedly."""
 
-import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count as numbers
+from math import inf
+from typing import Any
 
 import click
 
-from fmq.cli.common.output import moment, next_attempt, table_lines
+from fmq.cli.common.json_output import print_shape, queue_shape, store_shape, time_of
+from fmq.cli.common.output import moment, next_attempt
+from fmq.cli.common.parameters import QUEUE
+from fmq.cli.common.shapes import StatusShape
+from fmq.cli.common.table import Column, table_lines, terminal_width
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import UnknownQueue
@@ -22,6 +29,14 @@ from fmq.store.overview import all_stats
 from fmq.store.roles import Store
 from fmq.text import plain, without_password
 
+_COLUMNS = (
+    Column("QUEUE", cut="middle"),
+    "PENDING",
+    "CLAIMED",
+    Column("DONE", may_go=1),
+    "DEAD",
+    Column("STORED", may_go=2),
+)
 _MIB = 1024 * 1024
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _CLEAR_SCREEN = "\x1b[2J"
@@ -33,42 +48,106 @@ class _Look:
 
     at: float
     queues: list[QueueStats]
+    fit: int
+    """How many queues there are that fit the filter."""
     store: StoreStats
     retries: dict[str, tuple[int, Waiting]]
     """The message of each queue whose retry is due next."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch, one per line.")
+_SORTS: Mapping[str, Callable[[QueueStats], Any]] = {
+    "name": lambda one: one.name,
+    "age": lambda one: inf if one.oldest_pending_at is None else one.oldest_pending_at,
+    "pending": lambda one: -one.pending,
+    "claimed": lambda one: -one.claimed,
+    "dead": lambda one: -one.dead,
+    "stored": lambda one: -one.stored,
+}
+"""What comes first: the largest number, the longest wait, or the alphabet."""
+_FILTERS: Mapping[str, Callable[[QueueStats], object]] = {
+    "pending": lambda one: one.pending,
+    "claimed": lambda one: one.claimed,
+    "dead": lambda one: one.dead,
+    "paused": lambda one: one.paused,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which queues to show, how many of them, and in which order."""
+
+    names: Sequence[str]
+    only: Sequence[str]
+    sort: str
+    limit: int | None
+
+    def of(self, store: Store) -> tuple[list[QueueStats], int]:
+        """The queues to show, and how many there are that fit. Raises UnknownQueue."""
+        found = [store.stats(name) for name in dict.fromkeys(self.names)] if self.names else all_stats(store)
+        fit = [one for one in found if not self.only or any(_FILTERS[what](one) for what in self.only)]
+        return sorted(fit, key=_SORTS[self.sort])[: self.limit], len(fit)
+
+
+@click.command(cls=SettingsCommand, short_help="Show the number of messages in each queue, by state.")
+@click.argument("queues", type=QUEUE, nargs=-1, metavar="[QUEUE]...")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(_FILTERS)),
+    help="Show only queues that have such messages, or are paused. May be repeated.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(list(_SORTS)),
+    default="name",
+    show_default=True,
+    help="What comes first: the name, the longest wait (age), or the largest number.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of queues to show.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json); with --watch, one per line."
+)
 @click.option("--watch", is_flag=True, help="Repeat, with rates, until you press Ctrl-C.")
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two updates."
 )
 @click.option("--count", type=click.IntRange(1), help="Stop after this number of updates.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
-def status(*, as_json: bool, watch: bool, interval: float, count: int | None, **flags: object) -> None:
-    """Show how many messages of each queue are pending, claimed, done and dead."""
+def status(
+    queues: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    sort: str,
+    limit: int | None,
+    as_json: bool,
+    watch: bool,
+    interval: float,
+    count: int | None,
+    **flags: object,
+) -> None:
+    """Show how many messages of each QUEUE (default: all) are pending, claimed, done and dead."""
     settings = read_settings(StoreSettings, {**flags, "check_integrity": False})
+    wanted = _Wanted(queues, only, sort, limit)
     with open_store(settings.queue_url, settings.store_options(Durability.NORMAL), create=False) as store:
         if watch:
-            _watch(store, settings.queue_url, interval=interval, count=count, as_json=as_json)
+            _watch(store, settings.queue_url, wanted, interval=interval, count=count, as_json=as_json)
             return
-        look = _look(store)
+        look = _look(store, wanted)
     if as_json:
-        click.echo(json.dumps(_as_dict(look), indent=2))
+        print_shape(_shape(look, {}))
     else:
         click.echo("\n".join(_page(settings.queue_url, look, None)))
 
 
-def _watch(store: Store, url: str, *, interval: float, count: int | None, as_json: bool) -> None:
+def _watch(store: Store, url: str, wanted: _Wanted, *, interval: float, count: int | None, as_json: bool) -> None:
     shutdown = Shutdown()
     shutdown.install()  # Ctrl-C is the usual way to stop, not a failure
     live = sys.stdout.isatty() and not as_json
     before: _Look | None = None
     for number in numbers(1):
-        look = _look(store)
+        look = _look(store, wanted)
         if as_json:
-            click.echo(json.dumps(_as_dict(look) | {"rates": _rates(look, before)}))
+            print_shape(_shape(look, _rates(look, before)), in_one_line=True)
         else:
             _draw(_page(url, look, _rates(look, before)), live=live, first=number == 1)
         before = look
@@ -85,15 +164,15 @@ def _draw(lines: list[str], *, live: bool, first: bool) -> None:
     click.echo(start + "".join(f"{line}{_CLEAR_LINE}\n" for line in lines) + _CLEAR_BELOW, nl=False)
 
 
-def _look(store: Store) -> _Look:
-    queues = all_stats(store)
+def _look(store: Store, wanted: _Wanted) -> _Look:
+    queues, fit = wanted.of(store)
     retries = {}
     for name in [one.name for one in queues]:
         with suppress(UnknownQueue):  # deleted meanwhile
             number = store.next_retry(name)
             if number is not None and (waits := store.waiting(name, [number]).get(number)) is not None:
                 retries[name] = (number, waits)
-    return _Look(SYSTEM_CLOCK.steady(), queues, store.store_stats(), retries)
+    return _Look(SYSTEM_CLOCK.steady(), queues, fit, store.store_stats(), retries)
 
 
 def _rates(look: _Look, before: _Look | None) -> dict[str, tuple[float, float]]:
@@ -112,7 +191,7 @@ def _rates(look: _Look, before: _Look | None) -> dict[str, tuple[float, float]]:
 
 
 def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -> list[str]:
-    head = ("QUEUE", "PENDING", "CLAIMED", "DONE", "DEAD", "STORED", *(() if rates is None else ("IN/S", "OUT/S")))
+    head = (*_COLUMNS, *(() if rates is None else ("IN/S", "OUT/S")), "OLDEST PENDING")
     rows = [
         (
             *(one.name, one.pending, one.claimed, one.done, one.dead, one.stored),
@@ -130,7 +209,17 @@ def _page(url: str, look: _Look, rates: dict[str, tuple[float, float]] | None) -
         plain(f"{name}: message {number} is tried next {next_attempt(waits)}{_because(waits)}")
         for name, (number, waits) in look.retries.items()
     ]
-    return [*table_lines((*head, "OLDEST PENDING"), rows), "", *pauses, *retries, _sizes(url, look.store)]
+    more = [f"{len(rows)} of {look.fit:,} queues"] if len(rows) < look.fit else []
+    if not look.fit:
+        more = ["No queue to show. A listener creates one for each of its topic filters: fmq listen TOPIC"]
+    return [
+        *table_lines(head, rows, width=terminal_width()),
+        "",
+        *more,
+        *pauses,
+        *retries,
+        _sizes(url, look.store),
+    ]
 
 
 def _sizes(url: str, store: StoreStats) -> str:
@@ -150,10 +239,6 @@ def _because(waits: Waiting) -> str:
     return f"; the last attempt failed: {shorten(waits.reason.partition(chr(10))[0])}" if waits.reason else ""
 
 
-def _as_dict(look: _Look) -> dict[str, object]:
-    queues = []
-    for one in look.queues:
-        number, waits = look.retries.get(one.name, (None, None))
-        retry = None if waits is None else {"id": number, **asdict(waits)}
-        queues.append({**asdict(one), "next_retry": retry})
-    return {"queues": queues, "store": asdict(look.store)}
+def _shape(look: _Look, rates: Mapping[str, tuple[float, float]]) -> StatusShape:
+    queues = [queue_shape(one, look.retries.get(one.name), rates.get(one.name)) for one in look.queues]
+    return StatusShape(time_of(SYSTEM_CLOCK.wall()), queues, store_shape(look.store))

@@ -1,15 +1,17 @@
 """`fmq dead summary`: dead letters grouped by what their reasons have in common."""
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from heapq import nlargest
 
 import click
 
-from fmq.cli.common.output import counted, moment, print_table, progress_bar, say
+from fmq.cli.common.json_output import print_shape, time_of
+from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
+from fmq.cli.common.shapes import GroupShape, SummaryShape
+from fmq.cli.common.table import Column, print_table
+from fmq.cli.help import SettingsCommand
 from fmq.store.overview import all_stats
 from fmq.store.records import Group
 from fmq.store.roles import Operating
@@ -17,13 +19,13 @@ from fmq.store.roles import Operating
 _Row = tuple[str, Group]
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Summarize all queues.")
 @click.option(
     "--limit", default=100, show_default=True, help="Maximum number of groups to show.", type=click.IntRange(1)
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per group and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @store_options
 def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, **flags: object) -> None:
     """Group dead letters by their reasons, the group with the newest dead letter first.
@@ -43,8 +45,11 @@ def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, *
                 looked_at += count
                 rows = _newest([*rows, *((one.name, group) for group in groups)], limit)
     if as_json:
-        for name, group in rows:
-            click.echo(json.dumps({"queue": name, **asdict(group)}))
+        shapes = [
+            GroupShape(name, one.fingerprint, one.count, time_of(one.first_at), time_of(one.last_at), one.reason)
+            for name, one in rows
+        ]
+        print_shape(SummaryShape(shapes, looked_at))
     else:
         _print(rows, with_queue=all_queues)
     others = looked_at - sum(group.count for _, group in rows)
@@ -86,7 +91,12 @@ def _newest(rows: Iterable[_Row], limit: int) -> list[_Row]:
 
 
 def _print(rows: Iterable[_Row], *, with_queue: bool) -> None:
-    head = ("QUEUE",) * with_queue + ("COUNT", "FIRST", "LAST", "GROUP")
+    head = [Column("QUEUE", cut="middle")] * with_queue + [
+        Column("COUNT"),
+        Column("FIRST", may_go=1),
+        Column("LAST"),
+        Column("GROUP", cut="end"),
+    ]
     lines = [
         (name,) * with_queue + (one.count, moment(one.first_at), moment(one.last_at), one.fingerprint)
         for name, one in rows

@@ -5,12 +5,12 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
 
-from fmq.service.settings import StoreSettings, setting
+from fmq.service.settings import Headings, StoreSettings, setting
 from fmq.service.tls import client_context, explain_tls
 
 _C = TypeVar("_C", bound="MqttClient")
@@ -115,6 +115,18 @@ class OptionalBrokerSettings(StoreSettings):
         about="Key of the client certificate (PEM, not encrypted).",
         expected="a PEM file, together with FMQ_TLS_CERT_FILE",
     )
+
+    headings: ClassVar[Headings] = {
+        "Broker": (
+            "broker_url",
+            "broker_username",
+            "broker_password",
+            "mqtt_version",
+            "tls_ca_file",
+            "tls_cert_file",
+            "tls_key_file",
+        )
+    }
 
     @field_validator("broker_url")
     @classmethod

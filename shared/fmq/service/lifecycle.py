@@ -40,6 +40,11 @@ class Shutdown:
         self._received = self._received or number
         self.request()
 
+    @property
+    def received(self) -> int | None:
+        """The number of the signal that came first; None if none came."""
+        return self._received
+
     def request(self) -> None:
         """Request the shutdown, from any thread, any number of times."""
         if not self._requested:

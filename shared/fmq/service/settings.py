@@ -6,17 +6,18 @@ path of a file in ``FMQ_BROKER_PASSWORD_FILE``, which is read again at each use 
 it where you use it and keep no copy. A secret has no flag, since other users of the machine would see it.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from fmq.service.extras import only_if_installed
+from fmq.extras import only_if_installed
 from fmq.store.options import Durability, StoreOptions
 from fmq.text import only_origin, without_password
 
 PREFIX = "FMQ_"
+Headings = Mapping[str, tuple[str, ...]]
 
 
 def setting(
@@ -48,6 +49,9 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 class SettingsModel(BaseModel):
     """The base of all settings. Every field is made with ``setting()``."""
+
+    headings: ClassVar[Headings] = {}
+    """The names of the settings that the class adds, by the heading under which the help shows them."""
 
     # Built at the first use: most are only the base of another, and each takes a tenth of a command's start.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
@@ -100,6 +104,10 @@ class StoreSettings(SettingsModel):
         expected="true or false",
     )
 
+    headings: ClassVar[Headings] = {
+        "Store": ("queue_url", "synchronous", "mmap_bytes", "busy_seconds", "check_integrity"),
+    }
+
     def store_options(self, durability: Durability) -> StoreOptions:
         """The options for opening the store; ``durability`` is the default."""
         return StoreOptions(
@@ -131,10 +139,11 @@ class ServiceSettings(StoreSettings):
         about="Minimum log level. DEBUG shows MQTT packets.",
         expected="DEBUG, INFO, WARNING or ERROR",
     )
-    log_format: Literal["json", "text"] = setting(
-        "json",
-        about="Log format: json (one object per line), or text for people (`[time] [LISTEN-topic] …`).",
-        expected="json or text",
+    log_format: Literal["auto", "json", "text"] = setting(
+        "auto",
+        about="Log format: json (one object per line), text for people (`[time] [LISTEN-topic] …`), or auto: text on a terminal, "
+        "json otherwise.",
+        expected="auto, json or text",
     )
     grace_seconds: float = setting(
         30.0,
@@ -143,6 +152,8 @@ class ServiceSettings(StoreSettings):
         ge=0,
         le=86_400,
     )
+
+    headings: ClassVar[Headings] = {"Service": ("http_host", "http_port", "log_level", "log_format", "grace_seconds")}
 
 
 class Settings(ServiceSettings):
@@ -154,6 +165,8 @@ class Settings(ServiceSettings):
         about="Tracing: off, or otel for OpenTelemetry spans (extra `otel`), configured by variables such as OTEL_EXPORTER_OTLP_ENDPOINT.",
         expected="off or otel",
     )
+
+    headings: ClassVar[Headings] = {"Delivery": ("topics",), "Service": ("tracing",)}
 
 
 def variable(name: str) -> str:

@@ -2,14 +2,14 @@
 
 import logging
 from contextlib import suppress
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field
 
 from fmq.errors import QueueError, StoreRefused
 from fmq.service.lifecycle import Shutdown
 from fmq.service.reporting.presence import Presence
-from fmq.service.settings import Settings, setting
+from fmq.service.settings import Headings, Settings, setting
 from fmq.service.threads import SupervisedThread
 from fmq.store import roles
 from fmq.store.options import Retention
@@ -42,6 +42,8 @@ class RetentionSettings(Settings):
         about="Seconds to keep dead letters, or forever. Processors apply it only with FMQ_UPKEEP=true.",
         expected="a number of seconds, 0 or more, or forever",
     )
+
+    headings: ClassVar[Headings] = {"Retention": ("retention_seconds", "dead_retention_seconds")}
 
     @property
     def retention(self) -> Retention:

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import SettingsError
+from fmq.extras import missing_part
 from fmq.finding import Finding
 from fmq.store.options import StoreOptions
 from fmq.store.roles import Store
@@ -80,11 +81,9 @@ def backend_of(url: str) -> Backend:
     try:
         return cast("Backend", import_module(module).BACKEND)
     except ModuleNotFoundError as error:
-        scheme = url.partition(":")[0]
-        raise SettingsError(
-            f"A store with a {scheme}: URL needs the Python package {error.name}, which is not installed. "
-            "Install fmq-core with the extra: pip install 'fmq-core[postgres]'"
-        ) from error
+        if (missing := missing_part(error)) is None:
+            raise
+        raise SettingsError(f"A store with a {url.partition(':')[0]}: URL can't be used: {missing}") from error
 
 
 def open_store(

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 import fmq_processor.handler_loading
-from fmq.cli.main import SettingsCommand
+from fmq.cli.help import SettingsCommand
 from fmq.errors import SettingsError
 from fmq.handler import find_handler
 from fmq.service.settings import HandlerSettings, setting
@@ -112,7 +112,7 @@ def test_what_needs_the_settings_comes_before_the_import() -> None:
 
 
 def test_built_ins_have_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One for each setting but secrets, in a section of the help."""
+    """One for each setting but secrets, which the help only names, in a section of the help."""
 
     class ToySettings(HandlerSettings):
         toy_url: str = setting("", about="Where it is.", expected="a URL")
@@ -130,8 +130,8 @@ def test_built_ins_have_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     CliRunner().invoke(command, ["--toy-url", "x", "--no-toy-loud"], catch_exceptions=False)
     assert got == [{"toy_url": "x", "toy_loud": False}]
     told = CliRunner().invoke(command, ["--help"]).output
-    assert "Options of --handler toy:\n  --toy-url TEXT" in told
-    assert "[FMQ_TOY_LOUD]" in told
+    assert "Handler toy:\n  --toy-url TEXT" in told
+    assert "[FMQ_TOY_LOUD; default: false]" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("name", BUILTIN)

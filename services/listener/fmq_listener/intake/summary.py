@@ -29,6 +29,7 @@ class Summary:
         if self._stored or self._duplicates:
             rate = self._stored / max(now - self._began, 0.001)
             more = f", {self._duplicates} duplicates acknowledged" if self._duplicates else ""
-            _log.info("Stored %d messages (%.1f/s)%s", self._stored, rate, more)
+            counts = {"stored": self._stored, "duplicates": self._duplicates, "seconds": round(now - self._began, 3)}
+            _log.info("Stored %d messages (%.1f/s)%s", self._stored, rate, more, extra=counts)
         self._stored = self._duplicates = 0
         self._began = now

@@ -46,6 +46,7 @@ class Summary:
                 text += f", {failed} failed attempts, {self.dead} dead letters"
             if seconds > 0:
                 text += f" ({done / seconds:.1f}/s)"
-            _log.info("%s", text)
+            counts = {kind.value: self._counts[kind] for kind in (Kind.DONE, Kind.SKIPPED, Kind.EXPIRED, Kind.DEAD)}
+            _log.info("%s", text, extra={**counts, "failed": failed, "seconds": round(seconds, 3)})
         self._since = now
         self._counts.clear()

@@ -14,18 +14,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any
 
 from fmq_processor.job import Finished, Job
+from fmq_processor.runners.current import PLACE
 from fmq_processor.runners.protocol import SPARE_HUNG, Bell, Trouble, take_all
 
 _log = logging.getLogger(__name__)
 _RING_SECONDS = 0.001
 _STALL_SECONDS = 0.25
 """A turn of the loop that takes longer than this is not charged to the other calls."""
-_JOB: ContextVar[Job | None] = ContextVar("fmq_job", default=None)
-"""Whose call runs, also in tasks and callbacks that the handler makes: these inherit it."""
+
+
+class _Task:
+    """The place of one call, and of the tasks and callbacks that it makes."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
 
 class LoopRunner:
@@ -103,8 +110,8 @@ class LoopRunner:
             self._turn, self._turn_since = turn, now
         elif self._timeout and now - self._turn_since > self._timeout:
             reason = f"an async handler has blocked its event loop for {now - self._turn_since:.0f} s"
-            culprit = None if turn is None else turn._context.get(_JOB)  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no public way to find the running callback
-            return Trouble(reason, is_stuck=True, culprit=culprit)
+            place = None if turn is None else turn._context.get(PLACE)  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no public way to find the running callback
+            return Trouble(reason, is_stuck=True, culprit=place and place.job)
         return None
 
     def stop(self, seconds: float) -> bool:
@@ -156,7 +163,7 @@ class LoopRunner:
             self._tasks[job] = self._loop.create_task(self._run(job))
 
     async def _run(self, job: Job) -> None:
-        _JOB.set(job)
+        PLACE.set(_Task(job))
         began = time.perf_counter()
         try:
             result = await self._handle(job.argument)

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from fmq_processor.job import Finished, Job
+from fmq_processor.runners.current import PLACE
 from fmq_processor.runners.protocol import SPARE_HUNG, Bell, Trouble, take_all
 
 _log = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class ThreadRunner:
         return not any(slot.thread and slot.thread.is_alive() for slot in (*self._slots, *self._hung))
 
     def _work(self, slot: _Slot) -> None:
+        PLACE.set(slot)
         try:
             while not slot.abandoned:
                 ticket = self._tickets.get()

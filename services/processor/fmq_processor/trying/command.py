@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
-from fmq.cli.main import SettingsCommand, settings_options
-from fmq.errors import QueueError
+from fmq.cli.help import SettingsCommand
+from fmq.cli.main import settings_options
+from fmq.errors import UnknownMessage
 from fmq.message import Message
 from fmq.outcome import Dead, Done
 from fmq.service.log import configure
@@ -27,7 +28,7 @@ from fmq_processor.handler_loading import choose, handler_options
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
-EXIT_RETRY, EXIT_DEAD, EXIT_SKIPPED = 4, 5, 6
+EXIT_RETRY, EXIT_DEAD, EXIT_SKIPPED = 5, 6, 7
 _SETTINGS = {
     "queue_url",
     "handler_timeout",
@@ -41,7 +42,7 @@ _SETTINGS = {
 }
 
 
-@click.command("try", cls=SettingsCommand)
+@click.command("try", cls=SettingsCommand, short_help="Run a handler on one message.")
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
@@ -75,7 +76,7 @@ def try_(
     HANDLER is a built-in or package.module:function; default: FMQ_HANDLER. It really does its work. A stored message stays as it
     is, and is tried as if for the first time.
 
-    Exit codes: 0 done, 4 retry, 5 dead letter, 6 skipped by the filter or expired; 1 the handler can't be set up,
+    Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
     2 invalid settings, 3 the store can't be used.
     """
     settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=_log_to_people(quiet=as_json))
@@ -127,7 +128,7 @@ def _stored(settings: ProcessorSettings, queue: str, number: int) -> tuple[Messa
     with open_store(settings.queue_url, options, create=False) as store:
         found = store.messages(queue, [number])
         if not found:
-            raise QueueError(f"{queue} has no message {number}: fmq peek and fmq dead list show which it has")
+            raise UnknownMessage(f"{queue} has no message {number}: fmq peek and fmq dead list show which it has")
         return found[0]._replace(retry_count=0), store.identity()
 
 

@@ -1,7 +1,6 @@
-"""What commands print: lines, tables and a progress bar."""
+"""What commands print: lines, times and a progress bar."""
 
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,26 +13,6 @@ from fmq.text import plain
 def say(text: str, *, err: bool = False) -> None:
     """Print one line. Escapes everything that a terminal might act on."""
     click.echo(plain(text), err=err)
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table."""
-    for line in table_lines(head, rows):
-        click.echo(line)
-
-
-def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """The lines of a table. Each column is as wide as its widest cell; numbers are right-aligned."""
-    cells = [tuple(f"{value:,}" if isinstance(value, int) else plain(str(value)) for value in row) for row in rows]
-    widths = [max(len(row[column]) for row in (tuple(head), *cells)) for column in range(len(head))]
-    numeric = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(head))]
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in (tuple(head), *cells)
-    ]
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from fmq.cli.common.auditing import audited
+from fmq.cli.common.output import counted
 from fmq.cli.common.parameters import MOMENT
+from fmq.cli.common.stopping import Stop
 from fmq.cli.main import read_settings, settings_options
 from fmq.message import DeadLetter, Message, MessageId
 from fmq.service.settings import StoreSettings
@@ -18,6 +20,7 @@ from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, walk
 
+_DONE = {"requeue": "Requeued", "purge": "Purged"}
 _READ, _READ_BYTES = 100, 4 * 1024 * 1024
 """How many messages, and how many bytes of them, commands read at once."""
 
@@ -108,15 +111,23 @@ def change(
     *,
     kind: str,
     pace: Pace | None = None,
+    stop: Stop | None = None,
     on_step: Callable[[int], object] = lambda _count: None,
 ) -> int:
     """Apply ``by`` to the selection, step by step. Returns the number of changed messages.
 
     ``kind`` names the action in the store's audit. ``on_step`` receives the number of messages that each step looked at.
+    Raises Stopped.
     """
     pace = pace or Pace(None)
     with audited(store, kind, name, str(which)) as progress:
+        if stop is not None:
+            stop.report = lambda: (
+                f"{_DONE.get(kind, kind)} {counted(progress.changed, 'message')} of {name} until then. Run the same command again for the rest"
+            )
         for found in walk(store, name, which, limit=pace.step):
+            if stop is not None:
+                stop.check()
             count = by(name, found.ids) if found.ids else 0
             progress.add(count)
             on_step(found.looked_at)

@@ -13,6 +13,8 @@ import click
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, selection_options, store_options
+from fmq.cli.common.stopping import stoppable
+from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 from fmq.message import QueueStats
 from fmq.store.moving.file_frame import FrameWriter
@@ -26,7 +28,7 @@ _READ = 100
 _READ_BYTES = 4 * 1024 * 1024
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Write messages of a queue as JSON lines.")
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Write the messages of all queues.")
 @click.option(
@@ -66,11 +68,18 @@ def export(
         chosen = [State(one) for one in dict.fromkeys(states)]
         stats = [store.stats(name) for name in names]
         length = sum(_count(one, state) for one in stats for state in chosen)
-        with _target(output) as file, progress_bar(length, "exporting") as bar:
+        with stoppable() as stop, _target(output) as file, progress_bar(length, "exporting") as bar:
             writer = FrameWriter(file, checked=output is not None if checked is None else checked)
+            what = "the output ends there" if output is None else f"{output} was removed"
+            stop.report = lambda: f"{counted(writer.count, 'message')} of about {length:,} were exported; {what}"
+
+            def step(looked_at: int) -> None:
+                bar.update(looked_at)
+                stop.check()
+
             for name in names:
                 for state in chosen:
-                    _write(store, name, replace(which, state=state), writer, bar.update)
+                    _write(store, name, replace(which, state=state), writer, step)
             writer.end()
         held = sum(one.claimed for one in stats) if not {State.CLAIMED, State.ANY}.intersection(chosen) else 0
         left = f"; skipped {held:,} that processors held" if held else ""

@@ -16,6 +16,8 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.selecting import store_options
+from fmq.cli.common.stopping import stoppable
+from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings
 from fmq.errors import FmqError
 from fmq.message import Incoming, Terms, unique_id
@@ -48,7 +50,7 @@ class _Reading(NamedTuple):
     as_new: bool
 
 
-@click.command("import", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("import", cls=SettingsCommand, short_help="Store the messages of an exported file.")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option(
     "--queue", "into", type=QUEUE, help="Store all messages in this queue. Default: the queue that each message names."
@@ -170,8 +172,10 @@ def _store(
     skipped: Counter[str],
 ) -> None:
     known = set(store.names())
-    with progress_bar(_size(file), "importing") as bar:
+    report = "The sums say what was stored. Run the same import again: it skips that"
+    with progress_bar(_size(file), "importing") as bar, stoppable(lambda: report) as stop:
         for batch in _batches(file, reading, on_progress=bar.update):
+            stop.check()
             names = [one.message.message.queue for one in batch]
             for name in set(names) - known:
                 store.declare(name)

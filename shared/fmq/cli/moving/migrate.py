@@ -6,11 +6,15 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import click
 
+from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
-from fmq.cli.common.output import counted, print_table, progress_bar, say
+from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import SPAN
-from fmq.cli.main import SettingsCommand, read_settings
-from fmq.errors import FmqError, QueueError, SettingsError, StoreUnavailable
+from fmq.cli.common.stopping import Stop, stoppable
+from fmq.cli.common.table import print_table
+from fmq.cli.help import SettingsCommand
+from fmq.cli.main import read_settings
+from fmq.errors import FmqError, QueueError, SettingsError, Stopped, StoreUnavailable
 from fmq.message import QueueStats
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of, open_store, same_store
@@ -28,7 +32,7 @@ _UNSETTLED = (State.PENDING, State.CLAIMED)
 _LOOK_SECONDS = 0.5
 
 
-@click.command(cls=SettingsCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SettingsCommand, short_help="Move all messages to another store, while more come in.")
 @click.option("--from", "source_url", required=True, metavar="URL", help="The store to move the messages from.")
 @click.option("--to", "target_url", metavar="URL", help="The store to move them to. Created if there is none.")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Move only this queue. May be repeated.")
@@ -99,9 +103,11 @@ def migrate(
         )
         if prepare:
             return
-        run = _Run(source, target, handover, Pace(rate), done=done, wait_seconds=wait_seconds)
-        with _told(run):
-            run.all(names, shown)
+        report = "The table says what was moved. Run the same command again: it goes on where this one ended"
+        with stoppable(lambda: report) as stop:
+            run = _Run(source, target, handover, rate, stop, done=done, wait_seconds=wait_seconds)
+            with _told(run):
+                run.all(names, shown)
     if run.left:
         raise FmqError(
             f"{counted(run.left, 'message')} left, held by processors: run the command again when they are settled"
@@ -121,7 +127,7 @@ def _take_back(url: str, *, yes: bool) -> None:
         count = on_its_way(source)
         if count and not yes:
             what = f"Put {counted(count, 'message')} back? If the target has them after all, they are handled twice."
-            click.confirm(what, abort=True, err=True)
+            confirm(what)
         with audited(source, _KIND, "", "put back what was on its way") as progress:
             progress.add(take_back(source))
         say(f"Put {counted(progress.changed, 'message')} back")
@@ -169,12 +175,21 @@ class _Run:
     """Moves queue by queue."""
 
     def __init__(
-        self, source: Store, target: Store, handover: Handover, pace: Pace, *, done: bool, wait_seconds: float
+        self,
+        source: Store,
+        target: Store,
+        handover: Handover,
+        rate: float | None,
+        stop: Stop,
+        *,
+        done: bool,
+        wait_seconds: float,
     ) -> None:
         self._source = source
         self._target = target
         self._handover = handover
-        self._pace = pace
+        self._pace = Pace(rate, sleep=stop.wait)
+        self._stop = stop
         self._settled = (State.DEAD, State.DONE) if done else (State.DEAD,)
         self._wait_seconds = wait_seconds
         self.mover = Mover(source, target)
@@ -217,7 +232,7 @@ class _Run:
             if time.monotonic() > end:
                 self.left += _unsettled(stats)
                 break
-            time.sleep(_LOOK_SECONDS)
+            self._stop.wait(_LOOK_SECONDS)
         for state in self._settled:
             self._state(name, state, on_step, keep_ids=keep_ids)
         if keep_ids and not _unsettled(stats):
@@ -228,6 +243,7 @@ class _Run:
             left = list(found.ids)
             while left and (moved := self.mover.move(name, left, state, keep_ids=keep_ids)):
                 on_step(len(moved))
+                self._stop.check()
                 self._pace.after(len(moved))
                 gone = set(moved)
                 left = [one for one in left if one not in gone]
@@ -268,11 +284,12 @@ def _told(run: _Run) -> Iterator[None]:
     """Print the sums at the end, however it comes."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         with suppress(QueueError):
             run.mover.finish()
         _sums(run.mover)
-        say("Not finished. Run the same command again: it goes on where this one ended")
+        if not isinstance(error, Stopped):  # which says the same
+            say("Not finished. Run the same command again: it goes on where this one ended")
         raise
     _sums(run.mover)
 

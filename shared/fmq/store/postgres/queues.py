@@ -6,6 +6,7 @@ from typing import Any
 
 from fmq.errors import UnknownQueue
 from fmq.store.keys import digest
+from fmq.store.nearest import no_queue
 from fmq.store.postgres.server.session import Rows, Session, Values
 from fmq.store.postgres.statements import statement
 
@@ -40,15 +41,18 @@ class Queues:
         if known is None:
             rows = self.session.rows(_NUMBER, {"digest": digest(name)})
             if not rows:
-                raise self.unknown(name)
+                raise self.unknown(name, self.names())
             self._known_in = self.session.connections
             known = self._numbers[name] = int(rows[0][0])
         return known
 
-    def unknown(self, name: str) -> UnknownQueue:
-        """The error for a queue that is not there, or not any more. Forgets its number."""
+    def unknown(self, name: str, others: Sequence[str] | None = None) -> UnknownQueue:
+        """The error for a queue that is not there, or not any more. Forgets its number. With ``others`` it names the nearest."""
         self._numbers.pop(name, None)
-        return UnknownQueue(f"there is no queue {name!r} in {self.session.target.name}: has its listener run yet?")
+        where = self.session.target.name
+        return UnknownQueue(
+            f"there is no queue {name!r} in {where}" if others is None else no_queue(name, where, others)
+        )
 
     def _require_queues(self) -> None:
         """After a statement met no table: raise UnknownQueue if somebody has deleted a queue that this session knew."""

@@ -28,13 +28,20 @@ from fmq.store.sqlite.translating import damage, translated
 _log = logging.getLogger(__name__)
 _CHECKED_BYTES = 256 * 1024 * 1024
 _PAGE_BYTES = 8_192
+_MOST_OTHERS = 3
 _CACHE_BYTES = 8 * 1024 * 1024  # a large batch fits, so that none of its pages is written twice
 _MEMORY_MAP_BYTES = 256 * 1024 * 1024
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 def _none_at(path: Path) -> str:
-    return f"there is no database {path}: has a listener run yet, and is this its folder?"
+    """The text of the error: what is there instead, and the next command to try."""
+    others = sorted(one.name for one in path.parent.glob("*.db") if location.looks_like_database(one))
+    if others:
+        hint = f"Did you mean {' or '.join(others[:_MOST_OTHERS])} in that folder? FMQ_QUEUE_URL names it"
+    else:
+        hint = "A listener creates it: fmq listen TOPIC. If it is elsewhere, name it with FMQ_QUEUE_URL"
+    return f"there is no database {path}. {hint}"
 
 
 class Database(QueueTables):

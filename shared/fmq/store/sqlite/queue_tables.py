@@ -7,6 +7,7 @@ from typing import Any
 import apsw
 
 from fmq.errors import UnknownQueue
+from fmq.store.nearest import no_queue
 from fmq.store.sqlite.names import quoted
 from fmq.store.sqlite.schema.tables import attempts_table, lent_table
 from fmq.store.sqlite.translating import translated
@@ -54,7 +55,8 @@ class QueueTables:
             rows = self.rows(f"SELECT {columns} FROM fmq_queue WHERE name = ?", (queue,))
         if not rows:
             self._tables.pop(queue, None)
-            raise UnknownQueue(f"there is no queue {queue!r} in {self.path}: has its listener run yet?")
+            names = [str(name) for (name,) in self.rows("SELECT name FROM fmq_queue ORDER BY name")]
+            raise UnknownQueue(no_queue(queue, str(self.path), names))
         return rows[0]
 
     def require_queues(self) -> None:

@@ -65,7 +65,7 @@ def test_exit_codes(url: str, words: str, code: int) -> None:
         ("--warn-pending 2", 1, "FMQ WARNING - a: pending 3 (above 2) | "),
         ("--max-pending 2 --warn-age 10", 2, "FMQ CRITICAL - a: pending 3 (above 2) | "),
         ("--queue b|c --max-pending 1", 2, "FMQ CRITICAL - b/c: pending 2 (above 1) | "),
-        ("--queue nowhere", 3, "FMQ UNKNOWN - Unknown queue 'nowhere'"),
+        ("--queue nowhere", 3, "FMQ UNKNOWN - there is no queue 'nowhere'"),
         ("--busy-seconds none", 3, "FMQ UNKNOWN - Invalid settings: --busy-seconds"),
     ],
 )
@@ -85,5 +85,6 @@ def test_json(url: str) -> None:
     """Every figure with its limits and level."""
     told = json.loads(check(url, "--json", "--max-pending", "2").stdout)
     assert told["level"] == "critical"
-    assert told["queues"]["a"]["pending"] == {"value": 3, "warn": None, "limit": 2, "level": "critical"}
-    assert _AGE <= told["queues"]["b|c"]["age"]["value"] < _AGE + 60
+    found = {(one["queue"], figure.pop("what")): figure for one in told["queues"] for figure in one["figures"]}
+    assert found["a", "pending"] == {"value": 3, "warn": None, "limit": 2, "level": "critical"}
+    assert _AGE <= found["b|c", "age"]["value"] < _AGE + 60

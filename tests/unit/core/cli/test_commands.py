@@ -34,14 +34,14 @@ def fmq(url: str, *words: str, stdin: str = "") -> Result:
 
 
 def ids(result: Result) -> Sequence[int]:
-    return [json.loads(line)["id"] for line in result.stdout.splitlines()]
+    return [one["id"] for one in json.loads(result.stdout)["messages"]]
 
 
 def test_status(url: str) -> None:
     """A table for people and JSON for programs."""
     assert "a/b" in fmq(url, "status").stdout
     told = json.loads(fmq(url, "status", "--json").stdout)
-    assert told["queues"][0] | {"name": "a/b", "pending": 1, "dead": 3, "stored": 4} == told["queues"][0]
+    assert told["queues"][0] | {"queue": "a/b", "pending": 1, "dead": 3, "stored": 4} == told["queues"][0]
     assert told["store"]["free_disk_bytes"] > 0
 
 
@@ -51,8 +51,8 @@ def test_dead_list_and_show(url: str) -> None:
     assert "reason 2" in listed
     assert "more" not in listed
     assert "3 of 3 dead letters" in listed
-    assert ids(fmq(url, "dead", "list", "a/b", "--json", "--after", "1", "--limit", "1")) == [2]
-    shown = json.loads(fmq(url, "dead", "show", "a/b", "2").stdout)
+    assert ids(fmq(url, "dead", "list", "a/b", "--json", "--sort", "oldest", "--after", "1", "--limit", "1")) == [2]
+    shown = json.loads(fmq(url, "dead", "show", "a/b", "2").stdout)["message"]
     assert shown["reason"] == "reason 2\nmore"
     assert (shown["payload"], shown["payload_base64"]) == (None, "Af8=")
     assert shown["properties"] == {"correlation_data": "AA=="}
@@ -68,6 +68,7 @@ def test_dead_requeue(url: str) -> None:
     assert ids(fmq(url, "dead", "list", "a/b", "--json")) == []
 
 
+@pytest.mark.usefixtures("terminal")
 def test_dead_purge_asks_first(url: str) -> None:
     """Without a yes nothing is deleted."""
     assert fmq(url, "dead", "purge", "a/b", "--all", stdin="n\n").exit_code != 0
@@ -76,6 +77,7 @@ def test_dead_purge_asks_first(url: str) -> None:
     assert "Purged 2 messages" in fmq(url, "dead", "purge", "a/b", "--all", "--yes").stdout
 
 
+@pytest.mark.usefixtures("terminal")
 def test_set_aside(url: str, tmp_path: Path) -> None:
     """The file is there under a new name, and asked for first."""
     assert fmq(url, "set-aside", stdin="n\n").exit_code != 0

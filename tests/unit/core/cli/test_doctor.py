@@ -194,7 +194,7 @@ def test_clocks(path: Path) -> None:
 
 
 def test_the_command(path: Path) -> None:
-    """Exit 1 on a problem, 0 on warnings alone; JSON a line; checks can be left out."""
+    """Exit 1 on a problem, 0 on warnings alone; JSON on request; checks can be left out."""
     words = ["doctor", "--queue-url", f"sqlite:///{path}", "--skip", "broker"]
     put(path, time.time(), dead=True)
     run = CliRunner()
@@ -203,7 +203,7 @@ def test_the_command(path: Path) -> None:
     assert "problems: 0, warnings: 1" in result.stdout or "disk" in result.stdout
     result = run.invoke(fmq_command, [*words, "--json"], env={"FMQ_HANDLER": "x:y"}, standalone_mode=False)
     assert result.return_value == 1
-    told = [json.loads(line) for line in result.stdout.splitlines()]
+    told = json.loads(result.stdout)["findings"]
     assert {"about", "level", "text", "advice"} == told[0].keys()
     assert [one["about"] for one in told if one["level"] == "problem"] == ["handler"]
     assert run.invoke(fmq_command, [*words, "--skip", "nonsense"]).exit_code == 2

@@ -46,6 +46,13 @@ def run(url: str, *words: str, stdin: str = "") -> Result:
     return result
 
 
+def asked(url: str, *words: str) -> str:
+    """What a command asks; the answer is no, so it changes nothing and exits with 1."""
+    result = CliRunner().invoke(fmq_command, [*words, "--queue-url", url], input="n\n", standalone_mode=False)
+    assert "Nothing was changed" in str(result.exception)
+    return result.stderr
+
+
 def figures(url: str) -> Mapping[str, tuple[int, ...]]:
     """Pending, claimed, done and dead of each queue; as counted, and as the counters say."""
     path = Path(url.removeprefix("sqlite:///"))
@@ -61,6 +68,7 @@ def report(url: str, *queues: str, kind: str = "listener") -> None:
 
 
 class TestPurge:
+    @pytest.mark.usefixtures("terminal")
     @pytest.mark.parametrize(
         ("words", "count", "left"),
         [
@@ -78,7 +86,7 @@ class TestPurge:
         """A dry run and the question count exactly what is deleted then. What a processor holds stays."""
         command = ("queue", "purge", _NAME, *words.split())
         assert run(url, *command, "--dry-run").stdout == f"Would delete {count} of a/#\n"
-        assert f"Delete {count} of a/# permanently?" in run(url, *command, stdin="n\n").stderr
+        assert f"Delete {count} of a/# permanently?" in asked(url, *command)
         assert figures(url)[_NAME] == (3, 1, 2, 3)
         assert run(url, *command, stdin="y\n").stdout == f"Purged {count} of a/#; processors hold 1\n"
         assert figures(url) == {_NAME: left, "empty": (0, 0, 0, 0)}
@@ -100,13 +108,13 @@ class TestPurge:
 
 
 class TestDelete:
+    @pytest.mark.usefixtures("terminal")
     def test_an_unused_queue(self, url: str) -> None:
         """After a question. Its done messages go with it, and the deletion is recorded."""
         with open_store(url) as store:
             store.put([Incoming("empty", "t", b"x", 1.0) for _ in range(3)])
             store.settle([(claim, Done()) for claim in store.claim("empty", 3, lease=60)])
-        asked = run(url, "queue", "delete", "empty", stdin="n\n")
-        assert "Delete empty and 3 done messages permanently?" in asked.stderr
+        assert "Delete empty and 3 done messages permanently?" in asked(url, "queue", "delete", "empty")
         assert figures(url)["empty"] == (0, 0, 3, 0)
         assert run(url, "queue", "delete", "empty", "--yes").stdout == "Deleted empty\n"
         assert set(figures(url)) == {_NAME}
@@ -201,10 +209,10 @@ class TestSummary:
     )
     def test_a_group_is_listed_requeued_and_purged(self, url: str, group: str) -> None:
         """As summary prints it, or by the reason of any dead letter in it, even one that is gone; no other is touched."""
-        listed = run(url, "dead", "list", _NAME, "--group", group, "--json").stdout.splitlines()
-        assert [json.loads(line)["reason"].partition("\n")[0] for line in listed] == [
-            "Timeout after 3 s",
+        listed = run(url, "dead", "list", _NAME, "--group", group, "--json").stdout
+        assert [one["reason"].partition("\n")[0] for one in json.loads(listed)["messages"]] == [
             "Timeout after 17 s",
+            "Timeout after 3 s",
         ]
         assert "Would delete 2 dead letters" in run(url, "dead", "purge", _NAME, "--group", group, "--dry-run").stdout
         assert "Requeued 2 messages" in run(url, "dead", "requeue", _NAME, "--group", group).stdout
@@ -217,9 +225,9 @@ class TestSummary:
         assert "Requeued 1 message" in run(url, "dead", "requeue", "empty", "--group", "").stdout
 
     def test_as_json(self, url: str) -> None:
-        """One object per line, and nothing else."""
+        """One object, and nothing else."""
         told = run(url, "dead", "summary", _NAME, "--json")
-        found = [json.loads(line) for line in told.stdout.splitlines()]
+        found = json.loads(told.stdout)["groups"]
         assert [(one["queue"], one["count"], one["reason"]) for one in found] == [
             (_NAME, 2, "Timeout after 17 s"),
             (_NAME, 1, "no 'x'"),

@@ -15,8 +15,15 @@ from fmq.store.backends import open_store
 from support.counting import counted
 
 _FMQ = Path(sys.executable).with_name("fmq")
-_READERS = ("import -", "dead purge q --all", "requeue q --done-since 1h", "set-aside")
-"""One reads lines, the others ask; what is asked first is another place in each."""
+_ASKING = (
+    ("set-aside", "<&-"),
+    ("set-aside", "<lines.json"),
+    ("dead purge q --all", "</dev/null"),
+    ("requeue q --done-since 1h", "</dev/null"),
+    ("queue purge q", "</dev/null"),
+    ("queue delete empty", "</dev/null"),
+)
+"""Commands that ask before they change something."""
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +80,19 @@ def test_output_that_is_closed(folder: Path, words: str) -> None:
     assert run(folder, words, ">&-") == (1, "fmq: Standard output can't be written: it is closed\n")
 
 
-@pytest.mark.parametrize(
-    ("words", "redirection"), [("import -", "0>/dev/null"), *((words, "<&-") for words in _READERS)]
-)
-def test_input_that_can_not_be_read(folder: Path, words: str, redirection: str) -> None:
-    """Says so, and changes nothing."""
+@pytest.mark.parametrize("redirection", ["0>/dev/null", "<&-"])
+def test_input_that_can_not_be_read(folder: Path, redirection: str) -> None:
+    """Says so, and fails."""
+    assert run(folder, "import -", redirection) == (1, "fmq: Standard input can't be read: it is closed\n")
+
+
+@pytest.mark.parametrize(("words", "redirection"), _ASKING)
+def test_nobody_to_ask(folder: Path, words: str, redirection: str) -> None:
+    """Without a terminal a question names the flag that answers it, and nothing is changed."""
     before = counted(folder / "mqtt_queue.db")
     code, told = run(folder, words, redirection)
-    assert code == 1
-    assert told.endswith("fmq: Standard input can't be read: it is closed\n")
+    assert code == 2
+    assert told.endswith("There is no terminal to ask on: add --yes to answer yes.\n")
     assert "Traceback" not in told
     assert counted(folder / "mqtt_queue.db") == before
 
@@ -104,7 +115,7 @@ def test_a_reader_that_has_seen_enough(
     ("words", "code", "redirection"),
     [
         ("status", 0, "2>&-"),
-        ("peek nothing", 1, "2>/dev/full"),
+        ("peek nothing", 4, "2>/dev/full"),
         ("status --nonsense", 2, "2>&-"),
         ("status --queue-url x", 2, "2>/dev/full"),
     ],

@@ -146,11 +146,10 @@ def test_a_password_in_a_url_is_never_shown(value: str, shown: str) -> None:
 
 def test_an_extra_that_is_not_installed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is missing and how to get it, next to other mistakes; off needs nothing."""
-    monkeypatch.setattr("fmq.service.extras._OTEL", ("no-such-package",))
+    monkeypatch.setattr("fmq.extras._EXTRA_OF", {"no_such_package": "otel"})
     assert load(Settings, {}, {"FMQ_TRACING": "off"}).tracing == "off"
     with pytest.raises(SettingsError) as caught:
         load(Settings, {}, {"FMQ_TRACING": "otel", "FMQ_HTTP_PORT": "x"})
-    assert "FMQ_TRACING='otel': no-such-package is not installed; install it with: pip install 'fmq-core[otel]'" in str(
-        caught.value
-    )
+    told = "FMQ_TRACING='otel': the Python package no_such_package is not installed. Install it with: pip install 'fmq-mqtt[otel]'"
+    assert told in str(caught.value)
     assert "FMQ_HTTP_PORT" in str(caught.value)

@@ -61,10 +61,10 @@ def try_(*arguments: str, given: bytes | None = None) -> Result:
     ("arguments", "code", "told"),
     [
         (["--payload", WARM], 0, "Done in "),
-        (["--payload", '{"temperature": 101}'], 4, "Retry in 60.0 s, after "),
-        (["--payload", '{"temperature": -1}', "--max-retries", "0"], 5, "NameError: a mistake"),
-        (["--payload", "{}"], 5, "body.temperature: missing"),
-        (["--payload", WARM, "--decode", "json", "--filter", "qos == `2`"], 6, "Skipped: the filter"),
+        (["--payload", '{"temperature": 101}'], 5, "Retry in 60.0 s, after "),
+        (["--payload", '{"temperature": -1}', "--max-retries", "0"], 6, "NameError: a mistake"),
+        (["--payload", "{}"], 6, "body.temperature: missing"),
+        (["--payload", WARM, "--decode", "json", "--filter", "qos == `2`"], 7, "Skipped: the filter"),
         (["--payload", WARM, "--qos", "2", "--decode", "json", "--filter", "qos == `2`"], 0, "Done in "),
         (["log", "--payload", "hello"], 0, "Done in "),
     ],
@@ -95,7 +95,7 @@ def test_json_is_one_object_with_the_logs() -> None:
         {"level": "INFO", "logger": "mine", "message": "got 101.0 of None from ['made by setup']"}
     ]
     assert found == {"outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
-    assert result.return_value == 4
+    assert result.return_value == 5
 
 
 def test_a_stored_message_is_tried_and_stays_as_it_is() -> None:

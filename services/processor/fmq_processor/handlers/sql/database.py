@@ -6,6 +6,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 
 from fmq.errors import SettingsError, StoreUnavailable
+from fmq.extras import missing_part
 from fmq.store.backends import backend_of
 from fmq_processor.handlers.sql.settings import SqlSettings
 
@@ -18,7 +19,7 @@ def make_engine(settings: SqlSettings) -> Engine:
 
     Each connection is made with the URL as it is at that moment; only SQLite's file stays the one of the start.
 
-    Raises SettingsError on a URL that can't be read and on a file that is not there or is fmq's own.
+    Raises SettingsError on a URL that can't be read and on a file that is not there or is fmq's own, and if the driver is missing.
     """
     url = _url(settings)
     if url.get_backend_name() == "sqlite":
@@ -27,13 +28,18 @@ def make_engine(settings: SqlSettings) -> Engine:
 
 
 def _postgresql(url: URL, settings: SqlSettings) -> Engine:
-    engine = create_engine(
-        url.set(drivername=_DRIVER),
-        pool_size=_IDLE_CONNECTIONS,
-        max_overflow=-1,
-        pool_pre_ping=True,
-        hide_parameters=True,
-    )
+    try:
+        engine = create_engine(
+            url.set(drivername=_DRIVER),
+            pool_size=_IDLE_CONNECTIONS,
+            max_overflow=-1,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+    except ImportError as error:
+        if (missing := missing_part(error)) is None:
+            raise
+        raise SettingsError(f"FMQ_SQL_URL: a postgresql: URL can't be used: {missing}") from error
     milliseconds = round(settings.sql_statement_seconds * 1000)
 
     @event.listens_for(engine, "do_connect")

@@ -11,6 +11,8 @@ from fmq.errors import SettingsError, StoreRefused, StoreUnavailable
 from fmq.store.sqlite.file.file_systems import MOUNTS, file_system, is_shared
 from fmq.store.sqlite.schema.recognition import recognize
 
+_MAGIC = b"SQLite format 3\0"
+
 
 def require_fixed_library(version: str) -> None:
     """Refuse an SQLite with the WAL-reset bug, by which two connections that write or checkpoint at once can corrupt the file.
@@ -56,6 +58,15 @@ def is_ours(path: Path) -> bool:
         return False
     except apsw.Error as error:
         raise StoreUnavailable(f"{path}: {error}") from error
+
+
+def looks_like_database(path: Path) -> bool:
+    """Whether the file begins as every SQLite database does. Opens it for reading only; False if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def require_good_place(path: Path, *, mounts: Path = MOUNTS) -> None:

@@ -145,6 +145,14 @@ class TestRefusal:
             open_store(f"sqlite:///{path}", create=False)
         assert not path.exists()
 
+    def test_not_there_but_another(self, path: Path) -> None:
+        """The error names the databases of the folder, and not the files of other kinds."""
+        with opened(path.with_name("orders.db")) as queue:
+            put(queue, 1)
+        path.with_name("text.db").write_text("no database")
+        with pytest.raises(NoStore, match=r"Did you mean orders\.db in that folder\?"):
+            open_store(f"sqlite:///{path}", create=False)
+
     def test_not_there_yet(self, path: Path) -> None:
         """An empty file, which a listener may be about to fill, is not a store yet, and stays as it is."""
         path.touch()
