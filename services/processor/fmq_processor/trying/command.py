@@ -1,6 +1,5 @@
 """`fmq try`: runs a handler on one message."""
 
-import json
 import logging
 import os
 import sys
@@ -12,13 +11,15 @@ from uuid import UUID
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
+from fmq.cli.common.shapes import LogShape, TryShape
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import settings_options
 from fmq.errors import UnknownMessage
 from fmq.message import Message
-from fmq.outcome import Dead, Done
+from fmq.outcome import Dead, Done, RetryLater
 from fmq.service.log import configure
 from fmq.store.backends import open_store
 from fmq.store.options import Durability
@@ -28,7 +29,7 @@ from fmq_processor.handler_loading import choose, handler_options
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
-EXIT_RETRY, EXIT_DEAD, EXIT_SKIPPED = 5, 6, 7
+_EXIT_CODES = {"done": 0, "retry": 5, "dead": 6, "skipped": 7}
 _SETTINGS = {
     "queue_url",
     "handler_timeout",
@@ -77,7 +78,7 @@ def try_(
     is, and is tried as if for the first time.
 
     Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
-    2 invalid settings, 3 the store can't be used.
+    2 invalid settings, 3 the store can't be used, 4 it has no such queue or message.
     """
     settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=_log_to_people(quiet=as_json))
     if number is not None:
@@ -93,13 +94,14 @@ def try_(
         store = UUID(int=0)
     with redirect_stdout(sys.stderr):  # what the handler prints does not mix with the outcome
         (result,), hangs = run_messages(choice.make(CollectorRegistry()), settings, [given], store=store)
-    code, fields = _outcome(result)
+    shape = _shape(result)
     if as_json:
-        click.echo(json.dumps({**fields, "seconds": result.seconds, "logs": [_log_fields(one) for one in result.logs]}))
+        print_shape(shape)
     else:
-        say(_sentence(fields, result))
-        if lines := str(fields.get("reason", "")).split("\n")[1:]:
+        say(_sentence(shape))
+        if lines := shape.reason.split("\n")[1:]:
             click.echo(plain_lines("\n".join(lines)))
+    code = _EXIT_CODES[shape.outcome]
     if hangs:  # the call can't be stopped; nothing that Python does at the end may wait for it
         sys.stdout.flush()
         logging.shutdown()
@@ -150,29 +152,25 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _outcome(result: Result) -> tuple[int, dict[str, object]]:
-    """The exit code, and the outcome as fields."""
-    outcome = result.outcome
-    if isinstance(outcome, Done):
-        return (0, {"outcome": "done"}) if result.is_handled else (EXIT_SKIPPED, {"outcome": "skipped"})
-    fields: dict[str, object] = {"reason": outcome.reason, "cause": outcome.cause}
-    if isinstance(outcome, Dead):
-        return EXIT_DEAD, {"outcome": "dead", **fields}
-    return EXIT_RETRY, {"outcome": "retry", "delay": outcome.delay, **fields}
+def _shape(result: Result) -> TryShape:
+    logs = [LogShape(one.levelname, one.name, one.getMessage()) for one in result.logs]
+    match result.outcome:
+        case Done():
+            return TryShape("done" if result.is_handled else "skipped", None, "", None, result.seconds, logs)
+        case Dead(reason, cause):
+            return TryShape("dead", None, reason, cause, result.seconds, logs)
+        case RetryLater(delay, reason, cause):
+            return TryShape("retry", delay, reason, cause, result.seconds, logs)
 
 
-def _sentence(fields: dict[str, object], result: Result) -> str:
-    reason = str(fields.get("reason", "")).partition("\n")[0]
-    match fields["outcome"]:
+def _sentence(shape: TryShape) -> str:
+    reason = shape.reason.partition("\n")[0]
+    match shape.outcome:
         case "done":
-            return f"Done in {result.seconds:.3f} s"
+            return f"Done in {shape.seconds:.3f} s"
         case "skipped":
             return "Skipped: the filter does not let the message through, or it has expired"
         case "dead":
-            return f"Dead letter after {result.seconds:.3f} s: {reason}"
-        case _:
-            return f"Retry in {fields['delay']:.1f} s, after {result.seconds:.3f} s: {reason}"
-
-
-def _log_fields(record: logging.LogRecord) -> dict[str, str]:
-    return {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+            return f"Dead letter after {shape.seconds:.3f} s: {reason}"
+        case "retry":
+            return f"Retry in {shape.delay:.1f} s, after {shape.seconds:.3f} s: {reason}"

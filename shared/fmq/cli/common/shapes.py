@@ -196,5 +196,30 @@ class DoctorShape:
     command: Literal["doctor"] = "doctor"
 
 
-SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape)
+@dataclass(frozen=True, slots=True)
+class LogShape:
+    """A log line of a handler."""
+
+    level: str
+    logger: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryShape:
+    """`fmq try`. ``delay`` is the time until the retry. ``reason`` is empty, and ``cause`` null, if nothing failed.
+
+    ``seconds`` is the time that the handler took.
+    """
+
+    outcome: Literal["done", "retry", "dead", "skipped"]
+    delay: float | None
+    reason: str
+    cause: str | None
+    seconds: float
+    logs: list[LogShape]
+    command: Literal["try"] = "try"
+
+
+SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape, TryShape)
 """What a command prints is one of these; its field ``command`` says which."""

@@ -94,7 +94,7 @@ def test_json_is_one_object_with_the_logs() -> None:
     assert found.pop("logs") == [
         {"level": "INFO", "logger": "mine", "message": "got 101.0 of None from ['made by setup']"}
     ]
-    assert found == {"outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
+    assert found == {"command": "try", "outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
     assert result.return_value == 5
 
 
