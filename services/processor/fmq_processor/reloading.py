@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from fmq.cli.common.output import say
@@ -23,10 +24,10 @@ _Snapshot = Mapping[Path, tuple[int, int]]
 
 def serve_reloading(arguments: Sequence[str]) -> int:
     """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code."""
-    shutdown = Shutdown()
-    shutdown.install()
     settings = Path(os.environ.get("FMQ_CONFIG") or "fmq.toml")
-    return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
+    with closing(Shutdown()) as shutdown:
+        shutdown.install()
+        return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
 
 
 def run_again_after_changes(arguments: Sequence[str], folder: Path, more: Sequence[Path], shutdown: Shutdown) -> int:
