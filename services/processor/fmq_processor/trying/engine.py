@@ -123,11 +123,13 @@ class _Calls:
 
         @wraps(handle)
         async def handle_async(given: Any) -> Any:  # noqa: ANN401 - as a handler has it
+            __tracebackhide__ = True
             with noted(given):
                 return await handle(given)
 
         @wraps(handle)
         def handle_plain(given: Any) -> Any:  # noqa: ANN401 - as above
+            __tracebackhide__ = True
             with noted(given):
                 return handle(given)
 
