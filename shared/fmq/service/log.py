@@ -47,6 +47,9 @@ def configure(*, service: str, level: str, style: Style, subject: str = "", cont
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    if level != "DEBUG":
+        # Its warnings repeat what the store reports about a lost connection, in words of a driver.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
 
