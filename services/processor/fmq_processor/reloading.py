@@ -15,16 +15,21 @@ from pathlib import Path
 
 from fmq.cli.common.output import say
 from fmq.errors import SettingsError
+from fmq.service.config.file import USUAL
 from fmq.service.lifecycle import Shutdown
+from fmq.service.settings import variable
 
 _LOOK_SECONDS = 0.5
 _MOST_FILES = 5_000
 _Snapshot = Mapping[Path, tuple[int, int]]
 
 
-def serve_reloading(arguments: Sequence[str]) -> int:
-    """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code."""
-    settings = Path(os.environ.get("FMQ_CONFIG") or "fmq.toml")
+def serve_reloading(arguments: Sequence[str], config: object) -> int:
+    """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code.
+
+    ``config`` is the path of the file of settings as a flag gave it, if one did.
+    """
+    settings = Path(str(config or os.environ.get(variable("config")) or USUAL))
     with closing(Shutdown()) as shutdown:
         shutdown.install()
         return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)

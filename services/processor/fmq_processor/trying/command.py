@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from fmq.store.backends import open_store
 from fmq.store.options import Durability
 from fmq.testing import Result, message
 from fmq.text import plain_lines
+from fmq.topics import matches
 from fmq_processor.handler_loading import choose, handler_options
+from fmq_processor.routes import MAIN, Route, load_routes
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
@@ -47,7 +50,7 @@ _SETTINGS = {
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
-@click.option("--queue", type=QUEUE, default=None, help="The queue. Default: the topic.")
+@click.option("--queue", type=QUEUE, default=None, help="The queue. Default: that of the topic.")
 @click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="The QoS.")
 @click.option("--retain", is_flag=True, help="Set the retain flag.")
 @click.option("--content-type", default=None, help="The MQTT 5 content type.")
@@ -74,13 +77,13 @@ def try_(
 ) -> int:
     """Run HANDLER on one message, as a processor does: decoder, filter, types, timeout. Nothing is stored.
 
-    HANDLER is a built-in or package.module:function; default: FMQ_HANDLER. It really does its work. A stored message stays as it
-    is, and is tried as if for the first time.
+    HANDLER is a built-in or package.module:function. Default: that of the route of fmq.toml that has the message, or FMQ_HANDLER. It
+    really does its work. A stored message stays as it is, and is tried as if for the first time.
 
     Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
     2 invalid settings, 3 the store can't be used, 4 it has no such queue or message.
     """
-    settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=_log_to_people(quiet=as_json))
+    settings, routes = _load(handler, flags, before_import=_log_to_people(quiet=as_json))
     if number is not None:
         if queue is None or payload is not None:
             raise click.UsageError("--message needs --queue, and no --payload")
@@ -89,11 +92,13 @@ def try_(
         raise click.UsageError("Give --payload TEXT, --payload @FILE or --payload - (or --message with --queue)")
     else:
         topic = topic or queue or "test"
+        queue = queue or _queue_of(routes, topic)
         properties: dict[str, Any] = {"content_type": content_type, "user": dict(map(_pair, pairs))}
         given = message(_read(payload), topic=topic, queue=queue, qos=qos, retain=retain, **properties)
         store = UUID(int=0)
+    choice = _route_of(routes, given).choice
     with redirect_stdout(sys.stderr):  # what the handler prints does not mix with the outcome
-        (result,), hangs = run_messages(choice.make(CollectorRegistry()), settings, [given], store=store)
+        (result,), hangs = run_messages(choice.make(CollectorRegistry()), choice.processor, [given], store=store)
     shape = _shape(result)
     if as_json:
         print_shape(shape)
@@ -109,7 +114,7 @@ def try_(
     return code
 
 
-def _log_to_people(*, quiet: bool) -> Any:  # noqa: ANN401 - as choose takes it
+def _log_to_people(*, quiet: bool) -> Callable[[ProcessorSettings], None]:
     """Log as text to standard error, or not at all if the output has the log."""
 
     def set_up(settings: ProcessorSettings) -> None:
@@ -122,6 +127,37 @@ def _log_to_people(*, quiet: bool) -> Any:  # noqa: ANN401 - as choose takes it
             logging.getLogger(name).setLevel(settings.log_level)
 
     return set_up
+
+
+def _load(
+    handler: str | None, flags: dict[str, object], *, before_import: Callable[[ProcessorSettings], None]
+) -> tuple[ProcessorSettings, Sequence[Route]]:
+    """The settings and the routes of a processor, or one route for the handler that is named."""
+    if handler is None:
+        return load_routes(flags, os.environ, before_import=before_import)
+    settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=before_import)
+    return settings, [Route(MAIN, settings, choice)]
+
+
+def _queue_of(routes: Sequence[Route], topic: str) -> str:
+    """The first queue of the routes whose topic filter matches, or the topic itself."""
+    queues = (queue for route in routes for queue in route.settings.queues)
+    return next((queue for queue in queues if matches(queue.split("/"), topic)), topic)
+
+
+def _route_of(routes: Sequence[Route], given: Message) -> Route:
+    """The route that has a message. A single route has all."""
+    for route in routes:
+        queues, topics = route.settings.queues, route.topics
+        if len(routes) == 1 or (
+            (not queues or given.queue in queues)
+            and (not topics or any(matches(one.split("/"), given.topic) for one in topics))
+        ):
+            return route
+    raise click.UsageError(
+        f"No route takes a message of the queue {given.queue!r} with the topic {given.topic!r}. Give HANDLER, or --queue and "
+        f"--topic of one of the routes: {', '.join(route.name for route in routes)}"
+    )
 
 
 def _stored(settings: ProcessorSettings, queue: str, number: int) -> tuple[Message, UUID]:

@@ -112,6 +112,32 @@ def test_a_stored_message_is_tried_and_stays_as_it_is() -> None:
         assert (store.stats("q").stored, store.stats("q").done) == (1, 0)
 
 
+ROUTES = """
+[[route]]
+name = "fire"
+queues = ["alarms/+"]
+topics = ["alarms/fire"]
+handler = "tried_module:handle"
+max_retries = 0
+[[route]]
+queues = ["alarms/+", "sensors/#"]
+handler = "log"
+"""
+
+
+def test_a_route_of_the_file_has_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that matches its queue and its topic, with the route's own settings; a handler by name needs no route."""
+    monkeypatch.delenv("FMQ_HANDLER")
+    Path("fmq.toml").write_text(ROUTES)
+    assert "NameError" in try_("--topic", "alarms/fire", "--payload", '{"temperature": -1}').stdout
+    assert try_("--topic", "alarms/water", "--payload", "x").return_value == 0
+    assert try_("--topic", "sensors/a/b", "--payload", "x").return_value == 0
+    assert try_("log", "--topic", "elsewhere", "--payload", "x").return_value == 0
+    error = try_("--topic", "elsewhere", "--payload", "x").exception
+    assert "No route takes a message of the queue 'elsewhere'" in getattr(error, "message", "")
+    assert "routes: fire, " in getattr(error, "message", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -145,8 +145,10 @@ class Shop:
         self.log.append(f"{self.url} {message.text}")
 
 
-def test_a_class_gets_its_settings_and_its_hooks_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the call alone: the environment has no effect on a test."""
+def test_a_class_gets_its_settings_and_its_hooks_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the call alone: neither the environment nor a file has an effect on a test."""
+    monkeypatch.chdir(tmp_path)
+    Path("fmq.toml").write_text("[processor]\nnonsense = 1\n")
     monkeypatch.setenv("FMQ_SHOP_URL", "https://elsewhere.example")
     monkeypatch.setenv("FMQ_DECODE", "msgpack")
     Shop.log.clear()
