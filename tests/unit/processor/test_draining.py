@@ -38,6 +38,7 @@ class _Bench:
 
     def ends(self) -> bool:
         self.drain.look()
+        self.drain.look()
         return self.shutdown.requested
 
 
@@ -58,6 +59,20 @@ def test_it_ends_when_everything_is_settled(bench: _Bench) -> None:
     bench.store.settle([(claim, Done()) for claim in claims])
     assert bench.ends()
     assert bench.shutdown.failure is None
+
+
+def test_it_does_not_end_while_messages_are_settled(bench: _Bench) -> None:
+    """Between a settlement and the next claim, nothing may be due: so it looks twice."""
+    bench.put("q", 2)
+    bench.put("q", delay=60)
+    for _ in range(2):
+        (claim,) = bench.store.claim("q", 1, lease=60)
+        bench.drain.look()
+        bench.store.settle([(claim, Done())])
+    bench.drain.look()
+    assert not bench.shutdown.requested
+    bench.drain.look()
+    assert bench.shutdown.requested
 
 
 def test_it_does_not_wait_for_retries_and_names_them(bench: _Bench, caplog: pytest.LogCaptureFixture) -> None:
