@@ -16,7 +16,6 @@ from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import LogShape, TryShape
-from fmq.cli.help import SettingsCommand
 from fmq.cli.main import settings_options
 from fmq.errors import UnknownMessage
 from fmq.message import Message
@@ -28,6 +27,7 @@ from fmq.testing import Result, message
 from fmq.text import plain_lines
 from fmq.topics import matches
 from fmq_processor.handler_loading import choose, handler_options
+from fmq_processor.help import TryCommand
 from fmq_processor.routes import MAIN, Route, load_routes
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
@@ -46,7 +46,7 @@ _SETTINGS = {
 }
 
 
-@click.command("try", cls=SettingsCommand, short_help="Run a handler on one message.")
+@click.command("try", cls=TryCommand, short_help="Run a handler on one message and see the outcome.")
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
@@ -58,7 +58,7 @@ _SETTINGS = {
 @click.option(
     "--message", "number", type=int, default=None, help="ID of a stored message of --queue to use, in any state."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @settings_options(ProcessorSettings, but=tuple(set(ProcessorSettings.model_fields) - _SETTINGS))
 @handler_options
 def try_(
@@ -81,7 +81,7 @@ def try_(
     really does its work. A stored message stays as it is, and is tried as if for the first time.
 
     Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
-    2 invalid settings, 3 the store can't be used, 4 it has no such queue or message.
+    2 invalid settings, 3 the store can't be used, 4 no such message.
     """
     settings, routes = _load(handler, flags, before_import=_log_to_people(quiet=as_json))
     if number is not None:
@@ -104,7 +104,7 @@ def try_(
         print_shape(shape)
     else:
         say(_sentence(shape))
-        if lines := shape.reason.split("\n")[1:]:
+        if lines := (shape.reason or "").split("\n")[1:]:
             click.echo(plain_lines("\n".join(lines)))
     code = _EXIT_CODES[shape.outcome]
     if hangs:  # the call can't be stopped; nothing that Python does at the end may wait for it
@@ -189,18 +189,18 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _shape(result: Result) -> TryShape:
-    logs = [LogShape(one.levelname, one.name, one.getMessage()) for one in result.logs]
+    seconds, logs = result.seconds, [LogShape(one.levelname, one.name, one.getMessage()) for one in result.logs]
     match result.outcome:
         case Done():
-            return TryShape("done" if result.is_handled else "skipped", None, "", None, result.seconds, logs)
+            return TryShape("done" if result.is_handled else "skipped", seconds, logs)
         case Dead(reason, cause):
-            return TryShape("dead", None, reason, cause, result.seconds, logs)
+            return TryShape("dead", seconds, logs, reason=reason, cause=cause)
         case RetryLater(delay, reason, cause):
-            return TryShape("retry", delay, reason, cause, result.seconds, logs)
+            return TryShape("retry", seconds, logs, delay, reason, cause)
 
 
 def _sentence(shape: TryShape) -> str:
-    reason = shape.reason.partition("\n")[0]
+    reason = (shape.reason or "").partition("\n")[0]
     match shape.outcome:
         case "done":
             return f"Done in {shape.seconds:.3f} s"

@@ -198,7 +198,7 @@ class DoctorShape:
 
 @dataclass(frozen=True, slots=True)
 class LogShape:
-    """A log line of a handler."""
+    """A line that a handler logged."""
 
     level: str
     logger: str
@@ -207,17 +207,14 @@ class LogShape:
 
 @dataclass(frozen=True, slots=True)
 class TryShape:
-    """`fmq try`. ``delay`` is the time until the retry. ``reason`` is empty, and ``cause`` null, if nothing failed.
+    """`fmq try`. ``seconds`` is the time of the call. ``delay`` is for a retry, in seconds; ``reason`` and ``cause`` are for failures."""
 
-    ``seconds`` is the time that the handler took.
-    """
-
-    outcome: Literal["done", "retry", "dead", "skipped"]
-    delay: float | None
-    reason: str
-    cause: str | None
+    outcome: Literal["done", "skipped", "retry", "dead"]
     seconds: float
     logs: list[LogShape]
+    delay: float | None = None
+    reason: str | None = None
+    cause: str | None = None
     command: Literal["try"] = "try"
 
 
