@@ -32,7 +32,10 @@ class Drain:
         patience: float,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Without ``queues``, all. When ``is_down``, the handler's target, lasts ``patience`` seconds, the service fails."""
+        """Without ``queues``, all. ``is_down`` says that a handler's target is down.
+
+        If nothing is settled meanwhile for ``patience`` seconds, although messages are due, the service fails.
+        """
         self._store = store
         self._queues = queues
         self._shutdown = shutdown
@@ -75,10 +78,11 @@ class Drain:
                 continue
             due += more
             left += [note] if note else []
-        if due and self._give_up():
-            self._shutdown.fail(f"the handler's target is down; {due:,} messages are left")
+        is_still = settled == self._settled
+        if due and self._give_up(is_still=is_still):
+            self._shutdown.fail(f"a handler's target is down; messages left: {due:,}")
             _log.error("Drain ends: %s", self._shutdown.failure)
-        elif not due and settled == self._settled:
+        elif not due and is_still:
             _log.info("Nothing is due any more, stopping; left: %s", "; ".join(left) or "nothing")
             self._shutdown.request()
         self._settled = settled
@@ -98,10 +102,10 @@ class Drain:
         when = None if first is None else self._store.waiting(name, [first]).get(first)
         return due, settled, f"{waits:,} waiting in {shorten(name)}, the next due in {when.due_in if when else 0:.0f} s"
 
-    def _give_up(self) -> bool:
-        """Whether the target has been down for too long."""
+    def _give_up(self, *, is_still: bool) -> bool:
+        """Whether a target has been down for too long. ``is_still``: nothing was settled since the last look."""
         now = self._clock.steady()
-        if not self._is_down():
+        if not is_still or not self._is_down():
             self._down_since = None
             return False
         self._down_since = now if self._down_since is None else self._down_since

@@ -126,7 +126,22 @@ def test_a_target_that_stays_down_is_a_failure(bench: _Bench) -> None:
     assert not bench.ends()
     bench.clock.advance(60)
     assert bench.ends()
-    assert bench.shutdown.failure == "the handler's target is down; 2 messages are left"
+    assert bench.shutdown.failure == "a handler's target is down; messages left: 2"
+
+
+def test_it_goes_on_while_other_routes_work(bench: _Bench) -> None:
+    """Although the target of one is down."""
+    bench.put("q", 4)
+    bench.down = True
+    for _ in range(3):
+        bench.clock.advance(60)
+        assert not bench.ends()
+        bench.store.settle([(bench.store.claim("q", 1, lease=60)[0], Done())])
+    bench.drain.look()
+    assert not bench.ends()
+    bench.clock.advance(60)
+    assert bench.ends()
+    assert bench.shutdown.failure == "a handler's target is down; messages left: 1"
 
 
 def test_an_empty_store_ends_it_at_once(bench: _Bench) -> None:

@@ -29,6 +29,7 @@ from fmq.topics import matches
 from fmq_processor.handler_loading import choose, handler_options
 from fmq_processor.help import TryCommand
 from fmq_processor.routes import MAIN, Route, load_routes
+from fmq_processor.routing.owners import Claimant, Owners
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
@@ -147,13 +148,12 @@ def _queue_of(routes: Sequence[Route], topic: str) -> str:
 
 def _route_of(routes: Sequence[Route], given: Message) -> Route:
     """The route that has a message. A single route has all."""
-    for route in routes:
-        queues, topics = route.settings.queues, route.topics
-        if len(routes) == 1 or (
-            (not queues or given.queue in queues)
-            and (not topics or any(matches(one.split("/"), given.topic) for one in topics))
-        ):
-            return route
+    if len(routes) == 1:
+        return routes[0]
+    owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
+    number = owners.owner(given.queue, given.topic)
+    if number is not None:
+        return routes[number]
     raise click.UsageError(
         f"No route takes a message of the queue {given.queue!r} with the topic {given.topic!r}. Give HANDLER, or --queue and "
         f"--topic of one of the routes: {', '.join(route.name for route in routes)}"
