@@ -55,6 +55,7 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python docs/make_web_api.py --check
 	$(BIN)/python docs/make_cli.py --check
+	$(BIN)/python docs/make_schema.py --check
 	$(BIN)/python docs/make_python_api.py --check
 	$(BIN)/python docs/make_cli_schema.py --check
 
@@ -65,6 +66,7 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_web_api.py
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_python_api.py
 	$(BIN)/python docs/make_cli_schema.py
 

@@ -9,9 +9,19 @@ from prometheus_client.core import Metric
 from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
+from fmq.service.config.places import home
 from fmq.service.metrics import ListenerMetrics, ProcessorMetrics
 from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
-from fmq.service.settings import ServiceSettings, Settings, SettingsModel, expected_value, is_secret, variable
+from fmq.service.settings import (
+    HandlerSettings,
+    ServiceSettings,
+    Settings,
+    SettingsModel,
+    expected_value,
+    is_secret,
+    show_number,
+    variable,
+)
 from fmq.store.records import ServerState
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.handlers import SETTINGS
@@ -89,8 +99,10 @@ def settings_page() -> str:
         _MADE,
         "# Settings\n",
         (
-            "Each setting is an environment variable, and a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`); "
-            "a flag wins. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
+            "Each setting is an environment variable, a flag of the same name (`FMQ_LEASE_SECONDS` is `--lease-seconds`), and a key of "
+            "[the configuration file](configuration.md). A flag wins over a variable, a variable over the file. "
+            "Times are numbers with `ms`, `s`, `m`, `h`, `d` or `w`, sizes with `B`, `kB`, `MB`, `GB`, `TB`, `KiB`, `MiB`, `GiB` or "
+            "`TiB`; a plain number is seconds or bytes. Secrets have no flag, but can be read from a file: `FMQ_BROKER_PASSWORD_FILE`. "
             "Such a file, and those with certificates, may be replaced at any time: they are read again before each connection, "
             "and by the webhook handler for each request. "
             "Invalid settings are reported together, and the service exits with code 2.\n"
@@ -106,9 +118,11 @@ def settings_page() -> str:
         *((f"Handler `{name}`", model, set[str]()) for name, model in SETTINGS.items()),
     ]
     for title, model, above in models:
-        parts.append(f"## {title}\n\n| variable | default | what for | a good value |\n| --- | --- | --- | --- |")
+        parts.append(
+            f"## {title}\n\n| variable | in the file | default | what for | a good value |\n| --- | --- | --- | --- | --- |"
+        )
         parts += [
-            f"| `{variable(name)}` | {_default(field)} | {_cell(field.description or '')} | {_cell(expected_value(field))} |"
+            f"| `{variable(name)}` | {_key(model, name)} | {_default(field)} | {_cell(field.description or '')} | {_cell(expected_value(field))} |"
             for name, field in model.model_fields.items()
             if name not in above
         ]
@@ -122,7 +136,16 @@ def _default(field: FieldInfo) -> str:
     if is_secret(field) or field.default in (None, (), ""):
         return ""
     value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else show_number(field, str(value))}`"
+
+
+def _key(model: type[SettingsModel], name: str) -> str:
+    place = home(model, name)
+    if place is None:
+        return "`[listener] topics`, `[processor] queues`" if name == "topics" else ""
+    if issubclass(model, HandlerSettings):
+        return f"`{'.'.join(map(str, place))}`"
+    return f"`[{place[0]}] {place[1]}`"
 
 
 def _cell(text: str) -> str:

@@ -60,6 +60,19 @@ def matches(filter_levels: Sequence[str], topic: str) -> bool:
     return len(levels) == len(filter_levels)
 
 
+def covers(one: str, other: str) -> bool:
+    """Whether the filter ``one`` matches every topic that the filter ``other`` matches."""
+    left, right = one.split("/"), other.split("/")
+    if left[0] in ("+", "#") and other.startswith("$"):
+        return False
+    for index, level in enumerate(left):
+        if level == "#":
+            return True
+        if index >= len(right) or right[index] == "#" or level not in ("+", right[index]):
+            return False
+    return len(left) == len(right)
+
+
 def _shared(text: str) -> tuple[str, str, str]:
     """The group of a shared subscription, the slash after it, and the filter; without a group for a plain filter."""
     prefix, _, rest = text.partition("/")

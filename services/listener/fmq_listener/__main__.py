@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
@@ -47,12 +48,15 @@ _USUAL_PORT = 9464
 def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
     """Store all messages of the TOPIC filters, and acknowledge each to the broker after its commit.
 
-    Without arguments, the filters are those of FMQ_TOPICS.
+    Without arguments, the filters are those of FMQ_TOPICS, or of the configuration file.
     """
-    settings = read_settings(ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"})
+    settings = read_settings(
+        ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"}, strict=True
+    )
     shown = shorten(", ".join(settings.topics))
     configure(service="listener", level=settings.log_level, style=settings.log_format, subject=shown.replace(", ", ","))
     store = without_password(settings.queue_url)
+    log_config(settings.config)
     announce(_log, f"Starting listener for topic: {shown}", store=store, broker=settings.broker)
     return serve(settings, leaving=leaving)
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import field_validator
 
 from fmq.service.broker import BrokerSettings
-from fmq.service.settings import Headings, Names, setting
+from fmq.service.settings import Headings, Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import TopicFilter
 from fmq_listener.filters import overlapping, parse_all
@@ -21,10 +21,15 @@ LARGEST_PACKET = 268_435_455
 class ListenerSettings(RetentionSettings, BrokerSettings):
     """Listener settings."""
 
-    topics: Names = setting(
-        (),
-        about="Topic filters, separated by commas. Arguments of the command take precedence.",
-        expected="one topic filter or more, such as dstdb or sensors/+/temp,alerts/# or $share/group/dstdb",
+    table: ClassVar = "listener"
+
+    topics: Names = placed(
+        setting(
+            (),
+            about="Topic filters, separated by commas. Arguments of the command take precedence.",
+            expected="one topic filter or more, such as dstdb or sensors/+/temp,alerts/# or $share/group/dstdb",
+        ),
+        "listener.topics",
     )
     client_id: str | None = setting(
         None,
@@ -37,24 +42,27 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     session_expiry_seconds: int = setting(
         _WEEK,
-        about="Seconds for which the broker keeps messages for an absent listener (MQTT 5; 4294967295 means forever).",
-        expected=f"a number of seconds from 1 to {_NEVER_EXPIRES}, such as {_WEEK}",
+        about="Time for which the broker keeps messages for an absent listener (MQTT 5; 4294967295 means forever).",
+        unit="seconds",
+        expected=f"a time from 1s to {_NEVER_EXPIRES}s, such as 7d",
         ge=1,
         le=_NEVER_EXPIRES,
     )
     leave_seconds: float = setting(
         6.0,
-        about="Seconds for which the broker must prove that it holds no message, before the listener unsubscribes from a removed "
+        about="Time for which the broker must prove that it holds no message, before the listener unsubscribes from a removed "
         "filter, and before and after it unsubscribes with --leave. Must be longer than the broker takes to redeliver "
         "unacknowledged messages (NATS: ack_wait).",
-        expected="a number of seconds above 0, such as 6",
+        unit="seconds",
+        expected="a time above 0, such as 6s",
         gt=0,
         le=3_600,
     )
     keepalive_seconds: int = setting(
         60,
-        about="MQTT keep-alive in seconds: how long a silent connection is trusted.",
-        expected="a number of seconds from 1 to 65535, such as 60",
+        about="MQTT keep-alive: how long a silent connection is trusted.",
+        unit="seconds",
+        expected="a time from 1s to 65535s, such as 1m",
         ge=1,
         le=65_535,
     )
@@ -68,14 +76,16 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     inflight_bytes: int = setting(
         64 * 1024 * 1024,
         about="Maximum memory of uncommitted messages in bytes. The message that reaches it is included.",
-        expected="a number of bytes, 1 or more, such as 67108864",
+        unit="bytes",
+        expected="a size, 1 or more, such as 64MiB",
         ge=1,
     )
     max_packet_bytes: int = setting(
         64 * 1024 * 1024,
         about="Maximum packet size in bytes (MQTT 5 Maximum Packet Size: the broker drops larger messages for this listener). "
         "A larger packet that arrives anyway is neither stored nor acknowledged.",
-        expected=f"a number of bytes from {_SMALLEST_LIMIT} to {LARGEST_PACKET}, such as 67108864",
+        unit="bytes",
+        expected=f"a size from 128KiB to {LARGEST_PACKET}, such as 64MiB",
         ge=_SMALLEST_LIMIT,
         le=LARGEST_PACKET,
     )
@@ -93,8 +103,9 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     duplicate_seconds: float = setting(
         3_600.0,
-        about="Seconds for which a key is remembered, for FMQ_DUPLICATES=key.",
-        expected="a number of seconds above 0, such as 3600",
+        about="Time for which a key is remembered, for FMQ_DUPLICATES=key.",
+        unit="seconds",
+        expected="a time above 0, such as 1h",
         gt=0,
         le=366 * 86_400,
     )
@@ -102,7 +113,8 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
         float(_WEEK),
         about="Maximum delay in seconds that a publisher can request by the user property fmq-delay (MQTT 5). "
         "Longer delays are reduced to it. 0: ignore the property.",
-        expected="a number of seconds, 0 or more, such as 604800",
+        unit="seconds",
+        expected="a time, 0 or more, such as 7d",
         ge=0,
         le=366 * 86_400,
     )
@@ -115,7 +127,8 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     disk_reserve_bytes: int = setting(
         16 * 1024 * 1024,
         about="Free disk space in bytes that intake leaves, so that processors can still settle messages and make room.",
-        expected="a number of bytes, 0 or more, such as 16777216",
+        unit="bytes",
+        expected="a size, 0 or more, such as 16MiB",
         ge=0,
     )
     connect_attempts: int = setting(
@@ -126,8 +139,9 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     )
     reconnect_max_seconds: float = setting(
         60.0,
-        about="Maximum seconds between two attempts to reach the broker or a failing store.",
-        expected="a number of seconds above 0, such as 60",
+        about="Maximum time between two attempts to reach the broker or a failing store.",
+        unit="seconds",
+        expected="a time above 0, such as 1m",
         gt=0,
         le=86_400,
     )

@@ -14,6 +14,7 @@ from fmq.cli.main import EXIT_FAULT, exit_code, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.handler import Handler
 from fmq.message import serve_store
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
@@ -35,9 +36,10 @@ from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.worker import Worker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
-from fmq_processor.handler_loading import Choice, choose, handler_options
+from fmq_processor.handler_loading import Choice, handler_options
 from fmq_processor.help import ProcessCommand
 from fmq_processor.reloading import arguments_without_reload, serve_reloading
+from fmq_processor.routes import load_routes
 from fmq_processor.runners.current import current_fields
 from fmq_processor.runners.hooks import set_up, tear_down
 from fmq_processor.runners.protocol import Runner
@@ -87,12 +89,12 @@ def process(
     called = {name: _CALLED[name] for name in given}
     if reload:
         return serve_reloading(arguments_without_reload())
-    settings, choice = choose({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
+    settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = _serve(settings, choice, shutdown, drain=drain)
+        code = _serve(settings, routes[0].choice, shutdown, drain=drain)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise
@@ -108,6 +110,7 @@ def _configure_log(settings: ProcessorSettings) -> None:
         subject=shorten(",".join(settings.queues)),
         context=current_fields,
     )
+    log_config(settings.config)
 
 
 def _serve(settings: ProcessorSettings, choice: Choice, shutdown: Shutdown, *, drain: bool) -> int:

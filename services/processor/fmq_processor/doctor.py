@@ -7,22 +7,28 @@ from prometheus_client import CollectorRegistry
 
 from fmq.errors import HandlerError, SettingsError
 from fmq.finding import Finding, ok, problem, warning
+from fmq.handler import Handler
 from fmq.service import inventory
-from fmq_processor.handler_loading import choose
+from fmq_processor.routes import load_routes
 from fmq_processor.settings import ProcessorSettings
 
 
 def check_handler(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the handler can be loaded. It is imported with its settings, but neither set up nor called."""
+    """Whether the handlers can be loaded. They are imported with their settings, but neither set up nor called."""
     told = (inventory.check(ProcessorSettings, environ) or "").splitlines()  # the check of the settings reports it
     try:
-        handler = choose({}, environ)[1].make(CollectorRegistry())
+        made = [route.choice.make(CollectorRegistry()) for route in load_routes({}, environ)[1]]
     except (HandlerError, SettingsError) as error:
         for line in str(error).splitlines():
             if line not in told and not line.endswith(":"):
-                advice = "FMQ_HANDLER is a built-in or package.module:function, importable from here."
+                advice = "A handler is a built-in or package.module:function, importable from here."
                 yield problem("handler", line.strip(), advice)
         return
+    for handler in made:
+        yield from _describe(handler)
+
+
+def _describe(handler: Handler) -> Iterator[Finding]:
     if uses := _own_sqlite(handler.name):
         yield warning(
             "handler",

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
-from fmq.service.settings import Headings, setting
+from fmq.quantities import show
+from fmq.service.settings import Headings, Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
 from fmq_processor.handlers import BUILTIN
@@ -17,6 +18,16 @@ _HANDLERS_SHARE = 0.8
 class ProcessorSettings(RetentionSettings):
     """The settings of ``fmq process``."""
 
+    table: ClassVar = "processor"
+
+    topics: Names = placed(
+        setting(
+            (),
+            about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
+            expected="sensors/+/temp,alerts/#",
+        ),
+        "processor.queues",
+    )
     batch: int = setting(
         10,
         about="Maximum number of messages to claim at once, and to pass to a batch handler in one call.",
@@ -28,13 +39,15 @@ class ProcessorSettings(RetentionSettings):
         64 * 1024 * 1024,
         about="Maximum memory of a processor's messages in bytes, before it claims no more: payload, topic, properties (about "
         "20 times their text) and, with FMQ_DECODE, the decoded values. The last message may exceed it.",
-        expected="a number of bytes, 1 or more, such as 67108864",
+        unit="bytes",
+        expected="a size, 1 or more, such as 64MiB",
         ge=1,
     )
     sleep: float = setting(
         1.0,
-        about="Longest wait of an idle processor, in seconds. New messages wake it sooner, and it does not wait after a full batch.",
-        expected="a number of seconds, 0 or more, such as 0.5",
+        about="Longest wait of an idle processor. New messages wake it sooner, and it does not wait after a full batch.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 500ms",
         ge=0,
         le=3600,
         allow_inf_nan=False,
@@ -54,17 +67,19 @@ class ProcessorSettings(RetentionSettings):
     )
     lease_seconds: float = setting(
         60.0,
-        about="Seconds for which a claimed message is reserved for its processor. Extended while a handler runs. "
+        about="Time for which a claimed message is reserved for its processor. Extended while a handler runs. "
         "After a processor dies, its messages are delivered again after this time.",
-        expected="a number of seconds from 0.1, such as 60",
+        unit="seconds",
+        expected="a time from 100ms, such as 1m",
         ge=0.1,
         le=86_400,
     )
     handler_timeout: float = setting(
         30.0,
-        about="Seconds that a handler call may take before it counts as failed; 0: no limit. "
+        about="Time that a handler call may take before it counts as failed; 0: no limit. "
         "An async call is cancelled. A plain call can't be cancelled: it goes on in its thread without effect.",
-        expected="a number of seconds, 0 or more, such as 30",
+        unit="seconds",
+        expected="a time, 0 or more, such as 30s",
         ge=0,
         le=86_400,
     )
@@ -77,15 +92,17 @@ class ProcessorSettings(RetentionSettings):
     )
     backoff_initial: float = setting(
         1.0,
-        about="Delay before the first retry, in seconds. It doubles with each retry, with up to 50 % jitter.",
-        expected="a number of seconds, 0 or more, such as 1",
+        about="Delay before the first retry. It doubles with each retry, with up to 50 % jitter.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 1s",
         ge=0,
         le=86_400,
     )
     backoff_maximum: float = setting(
         300.0,
-        about="Maximum delay before a retry, in seconds.",
-        expected="a number of seconds, at least FMQ_BACKOFF_INITIAL, such as 300",
+        about="Maximum delay before a retry.",
+        unit="seconds",
+        expected="a time, at least FMQ_BACKOFF_INITIAL, such as 5m",
         ge=0,
         le=86_400,
     )
@@ -100,15 +117,17 @@ class ProcessorSettings(RetentionSettings):
     )
     circuit_initial: float = setting(
         1.0,
-        about="Seconds until the open circuit breaker tries the first message. They double with each failure, with up to 50 % jitter.",
-        expected="a number of seconds from 0.01, such as 1",
+        about="Time until the open circuit breaker tries the first message. It doubles with each failure, with up to 50 % jitter.",
+        unit="seconds",
+        expected="a time from 10ms, such as 1s",
         ge=0.01,
         le=86_400,
     )
     circuit_maximum: float = setting(
         60.0,
-        about="Maximum time between two such tries, in seconds. A longer wait that the target asks for is respected, up to an hour.",
-        expected="a number of seconds, at least FMQ_CIRCUIT_INITIAL, such as 60",
+        about="Maximum time between two such tries. A longer wait that the target asks for is respected, up to an hour.",
+        unit="seconds",
+        expected="a time, at least FMQ_CIRCUIT_INITIAL, such as 1m",
         ge=0.01,
         le=86_400,
     )
@@ -135,16 +154,20 @@ class ProcessorSettings(RetentionSettings):
     )
     dead_letter_resume_seconds: float = setting(
         0.0,
-        about="Seconds after which a queue that was paused for its dead letters resumes automatically; 0: never.",
-        expected="a number of seconds, 0 or more, such as 600",
+        about="Time after which a queue that was paused for its dead letters resumes automatically; 0: never.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 10m",
         ge=0,
         le=31_536_000,
     )
-    upkeep: bool = setting(
-        False,
-        about="Apply retention and release space: for a store that no listener writes to, such as the target of the queue "
-        "handler. A listener always does this for its own store.",
-        expected="true or false",
+    upkeep: bool = placed(
+        setting(
+            False,
+            about="Apply retention and release space: for a store that no listener writes to, such as the target of the queue "
+            "handler. A listener always does this for its own store.",
+            expected="true or false",
+        ),
+        of_process=True,
     )
     ordered: bool = setting(
         False,
@@ -163,7 +186,8 @@ class ProcessorSettings(RetentionSettings):
     decode_bytes: int = setting(
         16 * 1024 * 1024,
         about="Maximum size of a payload to decode, in bytes, packed and unpacked.",
-        expected="a number of bytes, 1 or more, such as 16777216",
+        unit="bytes",
+        expected="a size, 1 or more, such as 16MiB",
         ge=1,
     )
     filter: str = setting(
@@ -200,7 +224,7 @@ class ProcessorSettings(RetentionSettings):
     def _not_below_the_initial(cls, value: float, info: ValidationInfo) -> float:
         initial = info.data.get(str(info.field_name).replace("maximum", "initial"))
         if initial is not None and value < initial:
-            raise ValueError(f"it is shorter than the first delay ({initial:g})")
+            raise ValueError(f"it is shorter than the first delay ({show(initial, 'seconds')})")
         return value
 
     @field_validator("decode")

@@ -14,6 +14,7 @@ from fmq.cli.help import SettingsGroup
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
+from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure
@@ -46,8 +47,9 @@ def web(context: click.Context, /, **flags: object) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    settings = read_settings(WebSettings, flags)
+    settings = read_settings(WebSettings, flags, strict=True)
     configure(service="web", level=settings.log_level, style=settings.log_format)
+    log_config(settings.config)
     shutdown = Shutdown()
     shutdown.install()
     supervise_others(shutdown)

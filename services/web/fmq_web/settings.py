@@ -36,6 +36,7 @@ def is_loopback(host: str) -> bool:
 class WebSettings(ServiceSettings, OptionalBrokerSettings):
     """The settings of ``fmq web``."""
 
+    table: ClassVar = "web"
     broker_url: str | None = setting(
         None,
         about="URL of the broker to which messages can be published again: mqtt:// or mqtts:// (TLS), ws:// or wss:// "

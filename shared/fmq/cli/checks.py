@@ -10,7 +10,7 @@ from fmq.errors import FmqError, SettingsError, StoreUnavailable
 from fmq.finding import Finding, Level, ok, problem, warning
 from fmq.message import QueueStats
 from fmq.service import inventory
-from fmq.service.environment import load
+from fmq.service.environment import Reading, load
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of, open_store
 from fmq.store.moving.mover import on_its_way
@@ -37,22 +37,21 @@ def all_checks(*, thorough: bool) -> dict[str, Check]:
 
 
 def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Invalid settings of everything that is installed, and unknown variables."""
+    """Invalid settings of everything that is installed, and unknown variables and keys. The check of the handler loads handlers."""
     reported: set[str] = set()
-    models = inventory.in_use(environ)
+    models = inventory.services()
     for name, model in models.items():
-        wrong = inventory.check(model, environ)
-        for line in (wrong or "").splitlines()[1:]:
+        for line in (inventory.check(model, environ) or "").splitlines()[1:]:
             if line not in reported:
                 reported.add(line)
-                yield problem(
-                    f"settings of {name}", line.strip(), "Correct it. Services do not start with invalid settings."
-                )
-    for stranger, meant in inventory.strangers(environ).items():
-        hint = f" Did you mean {meant}?" if meant else ""
-        yield warning("variables", f"Unknown setting {stranger}.{hint}", "Rename or remove it. Nothing reads it.")
+                advice = "Correct it. Services do not start with invalid settings."
+                yield problem(f"settings of {name}", line.strip(), advice)
+    reading = Reading({}, environ)
+    for line in reading.remarks():
+        yield warning("configuration file", line, "See docs/configuration.md.")
     if not reported:
-        yield ok("settings", f"valid, for {', '.join(models)}")
+        read = f", read from {reading.file.name}" if reading.file.name else ""
+        yield ok("settings", f"valid, for {', '.join(models)}{read}")
 
 
 def store(environ: Mapping[str, str], *, thorough: bool, clock: Clock = SYSTEM_CLOCK) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from fmq.service.settings import SettingsModel, is_secret, variable
+from fmq.service.settings import SettingsModel, detail, is_secret, show_number, variable
 
 WIDEST = 140
 """Columns of a help page at most: longer lines are hard to read."""
@@ -95,10 +95,8 @@ def default_text(field: FieldInfo) -> str | None:
             return str(value).lower()
         case tuple() as values:
             return ",".join(map(str, values))
-        case float() as value:
-            return f"{value:g}"
         case value:
-            return str(value)
+            return show_number(field, str(value))
 
 
 def setting_note(name: str, field: FieldInfo) -> tuple[str, str]:
@@ -126,6 +124,8 @@ def _metavar(field: FieldInfo) -> str:
     kinds = [one for one in (get_args(field.annotation) or (field.annotation,)) if one is not type(None)]
     if get_origin(field.annotation) is Literal:
         return "|".join(map(str, kinds))
+    if unit := detail(field, "unit"):
+        return {"seconds": "TIME", "bytes": "SIZE"}[unit]
     match kinds[0]:
         case EnumType() as enum:
             return "|".join(str(one.value) for one in list[Enum](enum))

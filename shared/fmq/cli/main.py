@@ -185,9 +185,11 @@ def settings_options(
     return decorate
 
 
-def read_settings(model: type[_S], flags: dict[str, object], arguments: Arguments = None) -> _S:
+def read_settings(
+    model: type[_S], flags: dict[str, object], arguments: Arguments = None, *, strict: bool = False
+) -> _S:
     """The settings from a command's flags and this process's environment (see ``load``). Raises SettingsError."""
-    return load(model, flags, os.environ, arguments)
+    return load(model, flags, os.environ, arguments, strict=strict)
 
 
 def main() -> NoReturn:

@@ -89,6 +89,8 @@ def _require_short(text: str) -> None:
 class OptionalBrokerSettings(StoreSettings):
     """Settings of a connection to the broker, for a service that also works without one."""
 
+    table: ClassVar = "broker"
+
     broker_url: str | None = setting(
         None,
         about="URL of the broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket). Default: no broker.",

@@ -1,28 +1,36 @@
-"""The effective settings of everything that is installed, and unknown variables.
+"""The effective settings of everything that is installed.
 
-Services register their settings in the entry-point group ``fmq.settings``. The group ``fmq.handler_settings`` holds functions
-that return, for an environment, the settings of all handlers known there, by name.
+Services register their settings in the entry-point group ``fmq.settings``, and in ``fmq.settings_checks`` a function that
+raises SettingsError for an environment that they reject, if there is more to it than these settings. The group
+``fmq.handler_settings`` holds functions that return, for references of handlers, the settings of all handlers known there and
+of these, by name.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from pydantic.fields import FieldInfo
 
 from fmq.errors import SettingsError
-from fmq.service.environment import load
-from fmq.service.settings import PREFIX, SettingsModel, is_secret, show, variable
+from fmq.service.config.file import as_given
+from fmq.service.config.places import PROCESSOR, ROUTE, home, places, usual_name
+from fmq.service.environment import Reading, load
+from fmq.service.settings import SettingsModel, is_secret, show, show_number
 
 _S = TypeVar("_S", bound=SettingsModel)
-_SERVICES = {"listener", "processor", "web"}
-_ALIKE = 0.85
 _ANY_TOPIC = ("#",)
-# What Kubernetes sets for a Service called fmq (kubernetes.io, "Environment variables" of Services).
-_OF_KUBERNETES = re.compile(r"FMQ_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+_LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Settings that are shown together: of a service, of the chosen handler, or of a route of the configuration file."""
+
+    name: str
+    models: tuple[type[SettingsModel], ...]
+    route: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,83 +47,121 @@ def services() -> dict[str, type[SettingsModel]]:
     return {entry.name: entry.load() for entry in sorted(entry_points(group="fmq.settings"), key=lambda one: one.name)}
 
 
-def handlers(environ: Mapping[str, str]) -> dict[str, type[SettingsModel]]:
-    """The settings of each handler that has some, by name."""
+def handlers(references: Collection[str]) -> dict[str, type[SettingsModel]]:
+    """The settings of each handler that has some, by name; of the user's own, those that ``references`` name."""
     return {
         name: model
         for entry in entry_points(group="fmq.handler_settings")
-        for name, model in entry.load()(environ).items()
+        for name, model in entry.load()(references).items()
     }
 
 
-def in_use(environ: Mapping[str, str]) -> dict[str, type[SettingsModel]]:
-    """The settings that ``environ`` uses: those of the services and of the chosen handler."""
-    chosen = environ.get("FMQ_HANDLER", "")
-    return services() | {f"handler {name}": model for name, model in handlers(environ).items() if name == chosen}
+def in_use(reading: Reading) -> dict[str, Section]:
+    """The settings in use, by name: those of the services, and of the chosen handler or of each route."""
+    found = {name: Section(name, (model,)) for name, model in services().items()}
+    processor = services().get(PROCESSOR)
+    if processor is None:
+        return found
+    numbers: Iterable[int | None] = range(len(reading.file.routes)) if reading.file.routes else (None,)
+    chosen = {number: _handler(reading, processor, number) for number in numbers}
+    known = handlers(chosen.values())
+    for number, handler in chosen.items():
+        models = (known[handler],) if handler in known else ()
+        if number is not None:
+            name = f"route {_route_name(reading, number, handler)}"
+            found[name] = Section(name, (processor, *models), number)
+        elif models:
+            found[f"handler {handler}"] = Section(f"handler {handler}", models)
+    return found
 
 
-def read(model: type[_S], environ: Mapping[str, str]) -> _S:
-    """The settings in ``environ``. Raises SettingsError.
+def _handler(reading: Reading, processor: type[SettingsModel], route: int | None) -> str:
+    source = reading.source(processor, "handler", route)
+    return str(source.value) if source else _LOG
+
+
+def _route_name(reading: Reading, number: int, handler: str) -> str:
+    given = {key: reading.file.value((ROUTE, number, key)) for key in ("name", "topics", "queues")}
+    filters = as_given(given["topics"] or given["queues"] or [])
+    return str(given["name"] or usual_name(handler, filters if isinstance(filters, tuple) else [filters]))
+
+
+def read(model: type[_S], environ: Mapping[str, str], *, strict: bool = False) -> _S:
+    """The settings in ``environ``. ``strict`` is that of ``load``. Raises SettingsError.
 
     Topic filters may come as arguments of a command, so missing ones are allowed and read as ``#``.
     """
-    flags = {} if "topics" not in model.model_fields or environ.get(variable("topics")) else {"topics": _ANY_TOPIC}
-    return load(model, flags, environ)
+    are_given = "topics" not in model.model_fields or Reading({}, environ).source(model, "topics")
+    return load(model, {} if are_given else {"topics": _ANY_TOPIC}, environ, strict=strict)
 
 
 def check(model: type[SettingsModel], environ: Mapping[str, str]) -> str | None:
-    """The problems of the settings of ``model`` in ``environ``, or None."""
+    """The problems of the settings of ``model`` in ``environ``, unknown variables included, or None."""
     try:
-        read(model, environ)
+        read(model, environ, strict=True)
     except SettingsError as error:
         return str(error)
     return None
 
 
-def effective(model: type[SettingsModel], environ: Mapping[str, str]) -> list[Effective]:
-    """Each setting of ``model`` in ``environ``, valid or not."""
-    return [_effective(name, field, environ) for name, field in model.model_fields.items()]
+def problems(name: str, model: type[SettingsModel], environ: Mapping[str, str]) -> list[str]:
+    """What the service ``name`` rejects in ``environ``, one problem per line."""
+    checks = {entry.name: entry for entry in entry_points(group="fmq.settings_checks")}
+    try:
+        if name in checks:
+            checks[name].load()(environ)
+        else:
+            read(model, environ, strict=True)
+    except SettingsError as error:
+        return [line.strip() for line in str(error).splitlines()[1:]]
+    return []
 
 
-def _effective(name: str, field: FieldInfo, environ: Mapping[str, str]) -> Effective:
-    key = variable(name)
-    if environ.get(key, "") != "":
-        return Effective(name, show(field, environ[key]), key)
-    if is_secret(field) and environ.get(f"{key}_FILE", "") != "":
-        return Effective(name, show(field, ""), f"{key}_FILE={environ[f'{key}_FILE']}")
-    return Effective(name, _default(field), "default")
+def effective(section: Section, reading: Reading) -> list[Effective]:
+    """Each setting of ``section``, valid or not; of a route, those that it can have for itself, by their keys."""
+    return list(_effective(section, reading))
+
+
+def _effective(section: Section, reading: Reading) -> Iterator[Effective]:
+    if section.route is not None:
+        topics = (ROUTE, section.route, "topics")
+        value = reading.file.value(topics)
+        yield Effective(
+            "topics", _text(as_given(value or [])) or None, reading.file.where(topics) if value else "default"
+        )
+    for model in section.models:
+        for name, field in model.model_fields.items():
+            shown = name
+            if section.route is not None:
+                if next(places(model, name, section.route), ("",))[0] != ROUTE:
+                    continue
+                place = home(model, name) or ()
+                shown = ".".join(str(one) for one in place if one != PROCESSOR)
+            source = reading.source(model, name, section.route)
+            if name == "config" and source is None and reading.file.name:
+                yield Effective(name, reading.file.name, "working directory")
+            elif source is None:
+                yield Effective(shown, _default(field), "default")
+            elif source.is_path:
+                separator = "=" if source.place is None else " "
+                yield Effective(shown, show(field, ""), f"{source.origin}{separator}{source.value}")
+            else:
+                yield Effective(shown, show(field, show_number(field, _text(source.value))), source.origin)
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _default(field: FieldInfo) -> str | None:
-    if field.is_required():
+    if field.is_required() or is_secret(field):
         return None
     match field.default:
         case None | ():
             return None
         case bool() as value:
             return str(value).lower()
+        case tuple() as value:
+            return _text(value)
         case value:
-            return str(value)
-
-
-def strangers(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Unknown FMQ_ variables, each with the setting that it resembles.
-
-    If a service is not installed, its settings are unknown: then only variables that resemble a known setting.
-    """
-    installed = services()
-    fields = {
-        name: field
-        for model in (*installed.values(), *handlers(environ).values())
-        for name, field in model.model_fields.items()
-    }
-    known = {variable(name) for name in fields} | {
-        f"{variable(name)}_FILE" for name in fields if is_secret(fields[name])
-    }
-    found = {
-        name: next(iter(get_close_matches(name, known, n=1, cutoff=_ALIKE)), None)
-        for name, value in sorted(environ.items())
-        if name.startswith(PREFIX) and value and name not in known and not _OF_KUBERNETES.fullmatch(name)
-    }
-    everything = installed.keys() >= _SERVICES
-    return {name: meant for name, meant in found.items() if everything or meant}
+            return show_number(field, str(value))

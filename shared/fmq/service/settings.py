@@ -1,7 +1,7 @@
 """Settings: each defined once, read from flags and the environment, with all errors in one message.
 
 A field ``lease_seconds`` is the variable ``FMQ_LEASE_SECONDS`` and the flag
-``--lease-seconds``; a flag wins. A secret ``broker_password`` can also be given as the
+``--lease-seconds``; a flag wins. Both win over a configuration file (``fmq.service.config``). A secret ``broker_password`` can also be given as the
 path of a file in ``FMQ_BROKER_PASSWORD_FILE``, which is read again at each use (``SecretFile``): read
 it where you use it and keep no copy. A secret has no flag, since other users of the machine would see it.
 """
@@ -9,10 +9,12 @@ it where you use it and keep no copy. A secret has no flag, since other users of
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from fmq import quantities
 from fmq.extras import only_if_installed
+from fmq.quantities import Unit
 from fmq.store.options import Durability, StoreOptions
 from fmq.text import only_origin, without_password
 
@@ -26,15 +28,25 @@ def setting(
     about: str,
     expected: str,
     is_capability: bool = False,
+    unit: Unit | None = None,
     **limits: Any,  # noqa: ANN401 - as pydantic's Field
 ) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
 
     A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
-    origin is shown.
+    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
     """
-    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability}
+    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability, "unit": unit}
     return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
+
+
+def placed(field: Any, place: str | None = None, *, of_process: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """The ``field`` of ``setting()`` with another ``place`` in a configuration file: table and key. Empty: it is in none.
+
+    ``of_process`` marks a setting of a processor that a route can't have for itself.
+    """
+    field.json_schema_extra |= {"place": place, "of_process": of_process}
+    return field
 
 
 def _split(value: object) -> object:
@@ -56,6 +68,16 @@ class SettingsModel(BaseModel):
     # Built at the first use: most are only the base of another, and each takes a tenth of a command's start.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
+    table: ClassVar[str] = ""
+    """The table of a configuration file for the settings that the class adds."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _with_unit(cls, value: object, info: ValidationInfo) -> object:
+        unit = detail(cls.model_fields[str(info.field_name)], "unit")
+        number = quantities.parse(value, unit) if unit and isinstance(value, str) else None
+        return value if number is None else number
+
 
 class HandlerSettings(SettingsModel):
     """The base of a handler's settings. Each field's name starts with the handler's name."""
@@ -72,12 +94,26 @@ class HandlerSettings(SettingsModel):
 class StoreSettings(SettingsModel):
     """Settings of the store."""
 
-    queue_url: str = setting(
-        "sqlite:///mqtt_queue.db",
-        about="URL of the store. Of SQLite, three slashes start a relative path, four an absolute path. Of PostgreSQL, "
-        "several hosts may stand between commas.",
-        expected="sqlite:///mqtt_queue.db, sqlite:////data/mqtt_queue.db or postgresql://fmq@db.example.com/fmq",
-        pattern=r"^[a-z]+://.+$",
+    table: ClassVar = "store"
+
+    config: str | None = placed(
+        setting(
+            None,
+            about="Configuration file. Default: fmq.toml in the working directory, if there is one.",
+            expected="the path of a TOML file, such as /etc/fmq/fmq.toml",
+            min_length=1,
+        ),
+        "",
+    )
+    queue_url: str = placed(
+        setting(
+            "sqlite:///mqtt_queue.db",
+            about="URL of the store. Of SQLite, three slashes start a relative path, four an absolute path. Of PostgreSQL, "
+            "several hosts may stand between commas.",
+            expected="sqlite:///mqtt_queue.db, sqlite:////data/mqtt_queue.db or postgresql://fmq@db.example.com/fmq",
+            pattern=r"^[a-z]+://.+$",
+        ),
+        "store.url",
     )
     synchronous: Durability | None = setting(
         None,
@@ -88,13 +124,16 @@ class StoreSettings(SettingsModel):
     mmap_bytes: int = setting(
         268_435_456,
         about="SQLite only: number of bytes of the database to map into memory; 0 turns mapping off.",
-        expected="a number of bytes, 0 or more, such as 268435456",
+        unit="bytes",
+        expected="a size, 0 or more, such as 256MiB",
         ge=0,
+        le=2**63 - 1,
     )
     busy_seconds: float = setting(
         10.0,
-        about="Seconds to wait for another writer of the store.",
-        expected="a number of seconds above 0, such as 10",
+        about="Time to wait for another writer of the store.",
+        unit="seconds",
+        expected="a time above 0, such as 10s",
         gt=0,
         le=3600,
     )
@@ -120,6 +159,8 @@ class StoreSettings(SettingsModel):
 
 class ServiceSettings(StoreSettings):
     """Settings of every service."""
+
+    table: ClassVar = "service"
 
     http_host: str = setting(
         "127.0.0.1",
@@ -147,8 +188,9 @@ class ServiceSettings(StoreSettings):
     )
     grace_seconds: float = setting(
         30.0,
-        about="Seconds that a service may take to stop after SIGTERM or SIGINT.",
-        expected="a number of seconds, 0 or more, such as 30",
+        about="Time that a service may take to stop after SIGTERM or SIGINT.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 30s",
         ge=0,
         le=86_400,
     )
@@ -159,7 +201,14 @@ class ServiceSettings(StoreSettings):
 class Settings(ServiceSettings):
     """Settings of the services that move messages."""
 
-    topics: Names = setting((), about="Topic filters, separated by commas.", expected="sensors/+/temp,alerts/#")
+    topics: Names = placed(
+        setting(
+            (),
+            about="Topic filters, separated by commas.",
+            expected="sensors/+/temp,alerts/#",
+        ),
+        "",
+    )
     tracing: Annotated[Literal["off", "otel"], AfterValidator(only_if_installed)] = setting(
         "off",
         about="Tracing: off, or otel for OpenTelemetry spans (extra `otel`), configured by variables such as OTEL_EXPORTER_OTLP_ENDPOINT.",
@@ -174,6 +223,12 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+def detail(field: FieldInfo, name: str) -> Any:  # noqa: ANN401 - each detail has its own type
+    """What the field's ``setting()`` and ``placed()`` say; None if they do not."""
+    extra = field.json_schema_extra
+    return extra.get(name) if isinstance(extra, dict) else None
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Whether the field's value must never be shown."""
     return "SecretStr" in str(field.annotation)
@@ -183,11 +238,21 @@ def show(field: FieldInfo, value: str) -> str:
     """``value`` of the field as it may be shown: without secrets and passwords in URLs."""
     if is_secret(field):
         return "(hidden)"
-    extra = field.json_schema_extra
-    return only_origin(value) if isinstance(extra, dict) and extra.get("is_capability") else without_password(value)
+    return only_origin(value) if detail(field, "is_capability") else without_password(value)
+
+
+def show_number(field: FieldInfo, value: str) -> str:
+    """A valid number with its unit, if the field has one; anything else as it is."""
+    unit: Unit | None = detail(field, "unit")
+    if unit is None:
+        return value
+    number = quantities.parse(value, unit)
+    try:
+        return quantities.show(float(value) if number is None else number, unit)
+    except ValueError:
+        return value
 
 
 def expected_value(field: FieldInfo) -> str:
     """What a valid value of the field looks like."""
-    extra = field.json_schema_extra
-    return str(extra["expected"]) if isinstance(extra, dict) and "expected" in extra else "another value"
+    return str(detail(field, "expected") or "another value")

@@ -4,9 +4,10 @@ import logging
 from contextlib import suppress
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fmq.errors import QueueError, StoreRefused
+from fmq.quantities import PATTERNS
 from fmq.service.lifecycle import Shutdown
 from fmq.service.reporting.presence import Presence
 from fmq.service.settings import Headings, Settings, setting
@@ -25,22 +26,33 @@ def _seconds_or_forever(value: object) -> object:
     return None if value == "forever" else value
 
 
-KeptSeconds = Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | None, BeforeValidator(_seconds_or_forever)]
+_IN_A_FILE = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"{PATTERNS['seconds']}|^forever$"}]
+}
+KeptSeconds = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+    BeforeValidator(_seconds_or_forever),
+    WithJsonSchema(_IN_A_FILE),
+]
 """Seconds; ``forever`` is None."""
 
 
 class RetentionSettings(Settings):
     """Retention settings."""
 
+    table: ClassVar = "store"
+
     retention_seconds: KeptSeconds = setting(
         86_400.0,
-        about="Seconds to keep handled messages: 0 deletes them at once, forever keeps them. Processors apply it only with FMQ_UPKEEP=true.",
-        expected="a number of seconds, 0 or more, such as 86400, or forever",
+        about="Time to keep handled messages: 0 deletes them at once, forever keeps them. Processors apply it only with FMQ_UPKEEP=true.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 1d, or forever",
     )
     dead_retention_seconds: KeptSeconds = setting(
         None,
-        about="Seconds to keep dead letters, or forever. Processors apply it only with FMQ_UPKEEP=true.",
-        expected="a number of seconds, 0 or more, or forever",
+        about="Time to keep dead letters, or forever. Processors apply it only with FMQ_UPKEEP=true.",
+        unit="seconds",
+        expected="a time, 0 or more, or forever",
     )
 
     headings: ClassVar[Headings] = {"Retention": ("retention_seconds", "dead_retention_seconds")}

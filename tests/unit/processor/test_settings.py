@@ -28,7 +28,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         )
     for name in ("--batch='0'", "--sleep='-1'", "FMQ_BACKOFF_MAXIMUM='5'", "FMQ_LEASE_SECONDS", "FMQ_ORDERED"):
         assert name in str(caught.value)
-    assert "shorter than the first delay (10)" in str(caught.value)
+    assert "shorter than the first delay (10s)" in str(caught.value)
 
 
 @pytest.mark.parametrize("sleep", ["0", "0.5", "2"])

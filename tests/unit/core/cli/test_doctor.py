@@ -79,12 +79,28 @@ def test_healthy(path: Path) -> None:
 
 
 def test_settings(path: Path) -> None:
-    """Every wrong setting is a problem, told once although several services read it; a misspelt name is a warning."""
+    """Every wrong setting and misspelt name is a problem, reported once although several services read it."""
     found = findings(path, FMQ_BATHC="3", FMQ_BATCH="0", FMQ_LOG_LEVEL="LOUD")
     wrong = [one for one in found if one.level is Level.PROBLEM]
-    assert sorted(one.text.split("=")[0] for one in wrong) == ["FMQ_BATCH", "FMQ_LOG_LEVEL"]
-    (stranger,) = [one for one in found if one.about == "variables"]
-    assert (stranger.level, stranger.text) == (Level.WARNING, "Unknown setting FMQ_BATHC. Did you mean FMQ_BATCH?")
+    told = ["FMQ_BATCH", "FMQ_LOG_LEVEL", "Unknown setting FMQ_BATHC. Did you mean FMQ_BATCH?"]
+    assert sorted(one.text.split("=")[0] for one in wrong) == told
+
+
+def test_a_configuration_file(path: Path, tmp_path: Path) -> None:
+    """It is read as services read it: its mistakes are problems, and secrets that everybody can read a warning."""
+    file = tmp_path / "fmq.toml"
+    file.write_text('[broker]\nusername = "anna"\npassword = "hunter2"\n')
+    file.chmod(0o600)
+    found = findings(path, FMQ_CONFIG=str(file))
+    assert bad(found) == {}
+    assert any(str(file) in one.text for one in found if one.about == "settings")
+    file.chmod(0o644)
+    found = findings(path, FMQ_CONFIG=str(file))
+    assert bad(found) == {"configuration file": Level.WARNING}
+    assert "hunter2" not in str(found)
+    file.write_text("[broker]\nurll = 'mqtt://x'\n")
+    (wrong,) = [one for one in findings(path, FMQ_CONFIG=str(file)) if one.level is Level.PROBLEM]
+    assert wrong.text == f"{file}:2: unknown key urll in [broker]. Did you mean url?"
 
 
 def test_a_handler_that_is_not_there(path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fmq.service import inventory
+from fmq.service.environment import Reading
 from fmq_listener.settings import ListenerSettings
 from fmq_processor.settings import ProcessorSettings
 
@@ -17,13 +18,15 @@ def test_every_setting_once_with_its_origin() -> None:
         "FMQ_BROKER_URL": "mqtt://anna:hunter2@host",
         "FMQ_BROKER_PASSWORD_FILE": "/run/secrets/broker",
     }
-    found = {one.name: one for one in inventory.effective(ListenerSettings, environ)}
+    reading = Reading({}, environ)
+    sections = inventory.in_use(reading)
+    found = {one.name: one for one in inventory.effective(sections["listener"], reading)}
     assert found.keys() == ListenerSettings.model_fields.keys()
     assert (found["broker_url"].value, found["broker_url"].origin) == ("mqtt://anna:(hidden)@host", "FMQ_BROKER_URL")
     assert found["broker_password"].value == "(hidden)"
     assert found["broker_password"].origin == "FMQ_BROKER_PASSWORD_FILE=/run/secrets/broker"
     assert (found["inflight"].value, found["inflight"].origin) == ("10000", "default")
-    batch = {one.name: one for one in inventory.effective(ProcessorSettings, environ)}["batch"]
+    batch = {one.name: one for one in inventory.effective(sections["processor"], reading)}["batch"]
     assert (batch.value, batch.origin) == ("20", "FMQ_BATCH")
 
 
@@ -31,25 +34,6 @@ def test_missing_topics_are_no_mistake() -> None:
     """They may come as arguments; wrong ones are a mistake."""
     assert inventory.check(ListenerSettings, {}) is None
     assert "a/#/b" in str(inventory.check(ListenerSettings, {"FMQ_TOPICS": "a/#/b"}))
-
-
-def test_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Misspelt variables are reported with a suggestion; those that Kubernetes sets for a service called fmq are not."""
-    environ = {
-        "FMQ_BATHC": "3",
-        "FMQ_COLOUR": "red",
-        "FMQ_BATCH": "3",
-        "FMQ_BROKER_PASSWORD_FILE": "x",
-        "FMQ_EMPTY": "",
-        "FMQ_PORT": "tcp://10.0.0.1:9464",
-        "FMQ_PORT_9464_TCP_ADDR": "10.0.0.1",
-        "FMQ_SERVICE_HOST": "10.0.0.1",
-        "FMQ_SERVICE_PORT_METRICS": "9464",
-        "HOME": "/",
-    }
-    assert inventory.strangers(environ) == {"FMQ_BATHC": "FMQ_BATCH", "FMQ_COLOUR": None}
-    monkeypatch.setattr(inventory, "services", lambda: {"processor": ProcessorSettings})
-    assert inventory.strangers(environ) == {"FMQ_BATHC": "FMQ_BATCH"}, "settings of what is not installed are not known"
 
 
 def test_settings_of_handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,12 +50,14 @@ def test_settings_of_handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     chosen = {"FMQ_HANDLER": "own_handler:Handle"}
-    model = inventory.in_use(chosen)["handler own_handler:Handle"]
-    assert "FMQ_OWN_URL is not set" in str(inventory.check(model, chosen))
-    assert inventory.effective(model, chosen)[0].value is None
-    given = {**chosen, "FMQ_OWN_URL": "http://a:b@c"}
-    assert inventory.check(model, given) is None
-    assert inventory.effective(model, given)[0].value == "http://a:(hidden)@c"
-    assert inventory.strangers(given) == {}
-    assert inventory.strangers({"FMQ_OWN_URL": "x"}) == {"FMQ_OWN_URL": None}
-    assert "handler own_handler:Handle" not in inventory.in_use({})
+    reading = Reading({}, chosen)
+    section = inventory.in_use(reading)["handler own_handler:Handle"]
+    assert inventory.effective(section, reading)[0].value is None
+    (told,) = inventory.problems("processor", ProcessorSettings, chosen)
+    assert "FMQ_OWN_URL is not set" in told
+    reading = Reading({}, given := {**chosen, "FMQ_OWN_URL": "http://a:b@c"})
+    assert inventory.problems("processor", ProcessorSettings, given) == []
+    assert inventory.effective(section, reading)[0].value == "http://a:(hidden)@c"
+    (told,) = inventory.problems("processor", ProcessorSettings, {"FMQ_OWN_URL": "x"})
+    assert told.startswith("Unknown setting FMQ_OWN_URL. Nothing reads it")
+    assert "handler own_handler:Handle" not in inventory.in_use(Reading({}, {}))

@@ -219,5 +219,5 @@ def test_a_wait_that_outlasts_the_call_is_refused() -> None:
     given = {"FMQ_QUEUE_TARGET_URL": "sqlite:///other.db", "FMQ_QUEUE_TARGET_BUSY_SECONDS": "5"}
     for limit in ("0", "6"):
         choose({"handler": "queue", "handler_timeout": limit}, given)[1].make(CollectorRegistry())
-    with pytest.raises(SettingsError, match=r"BUSY_SECONDS=5: expected less than FMQ_HANDLER_TIMEOUT \(5\)"):
+    with pytest.raises(SettingsError, match=r"BUSY_SECONDS=5s: expected less than FMQ_HANDLER_TIMEOUT \(5s\)"):
         choose({"handler": "queue", "handler_timeout": "5"}, given)[1].make(CollectorRegistry())

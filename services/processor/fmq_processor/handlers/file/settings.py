@@ -26,13 +26,15 @@ class FileSettings(HandlerSettings):
     file_rotate_bytes: int = setting(
         0,
         about="Size in bytes at which a file is renamed and a new one started; 0: never. A batch is never split.",
-        expected="a number of bytes, 0 or more, such as 104857600",
+        unit="bytes",
+        expected="a size, 0 or more, such as 100MiB",
         ge=0,
     )
     file_rotate_seconds: int = setting(
         0,
-        about="Length of the period of each file in seconds, counted from midnight UTC; 0: a single file.",
-        expected="a number of seconds, 0 or more, such as 3600 for hours or 86400 for days",
+        about="Length of the period of each file, counted from midnight UTC; 0: a single file.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 1h for hours or 1d for days",
         ge=0,
     )
 

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import SecretStr, field_validator, model_validator
 
+from fmq.quantities import show
 from fmq.service.broker import BrokerUrl, parse_url
 from fmq.service.settings import HandlerSettings, setting
 from fmq_processor.handlers.mqtt.template import Template
@@ -69,23 +70,26 @@ class MqttSettings(HandlerSettings):
     )
     mqtt_ack_seconds: float = setting(
         10.0,
-        about="Seconds without an expected PUBACK after which the connection is closed.",
-        expected="a number of seconds above 0, such as 10",
+        about="Time without an expected PUBACK after which the connection is closed.",
+        unit="seconds",
+        expected="a time above 0, such as 10s",
         gt=0,
         le=3600,
     )
     mqtt_patience_seconds: float = setting(
         10.0,
-        about="Seconds for which a batch retries while the broker is down, before its messages are given back. "
+        about="Time for which a batch retries while the broker is down, before its messages are given back. "
         "Keep the sum with FMQ_MQTT_ACK_SECONDS below FMQ_HANDLER_TIMEOUT.",
-        expected="a number of seconds, 0 or more, such as 10",
+        unit="seconds",
+        expected="a time, 0 or more, such as 10s",
         ge=0,
         le=3600,
     )
     mqtt_keepalive_seconds: int = setting(
         60,
-        about="MQTT keep-alive in seconds: how long a silent connection is trusted.",
-        expected="a number of seconds from 1 to 65535, such as 60",
+        about="MQTT keep-alive: how long a silent connection is trusted.",
+        unit="seconds",
+        expected="a time from 1s to 65535s, such as 1m",
         ge=1,
         le=65_535,
     )
@@ -131,8 +135,8 @@ class MqttSettings(HandlerSettings):
         if not seconds or self.mqtt_patience_seconds + self.mqtt_ack_seconds < seconds:
             return ()
         problem = (
-            f"FMQ_MQTT_PATIENCE_SECONDS={self.mqtt_patience_seconds:g} and FMQ_MQTT_ACK_SECONDS={self.mqtt_ack_seconds:g} "
-            f"reach FMQ_HANDLER_TIMEOUT={seconds:g} together, which cuts calls off: expected a smaller sum"
+            f"FMQ_MQTT_PATIENCE_SECONDS={show(self.mqtt_patience_seconds, 'seconds')} and FMQ_MQTT_ACK_SECONDS={show(self.mqtt_ack_seconds, 'seconds')} "
+            f"reach FMQ_HANDLER_TIMEOUT={show(seconds, 'seconds')} together, which cuts calls off: expected a smaller sum"
         )
         return (problem,)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import field_validator
 
 from fmq.errors import SettingsError
+from fmq.quantities import show
 from fmq.service.settings import HandlerSettings, setting, variable
 from fmq.store.backends import same_store
 from fmq_processor.handlers import placeholders
@@ -28,16 +29,18 @@ class QueueSettings(HandlerSettings):
     )
     queue_target_busy_seconds: float = setting(
         10.0,
-        about="Seconds to wait for another writer of the target store. Must be less than FMQ_HANDLER_TIMEOUT.",
-        expected="a number of seconds above 0, such as 10",
+        about="Time to wait for another writer of the target store. Must be less than FMQ_HANDLER_TIMEOUT.",
+        unit="seconds",
+        expected="a time above 0, such as 10s",
         gt=0,
         le=3600,
     )
 
     queue_target_duplicate_seconds: float = setting(
         86_400.0,
-        about="Seconds for which a message that is sent again is not stored again in the target; 0 stores it again.",
-        expected="a number of seconds, 0 or more, such as 86400",
+        about="Time for which a message that is sent again is not stored again in the target; 0 stores it again.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 1d",
         ge=0,
     )
 
@@ -59,7 +62,8 @@ class QueueSettings(HandlerSettings):
         if not seconds or self.queue_target_busy_seconds < seconds:
             return ()
         name = variable("queue_target_busy_seconds")
-        return [f"{name}={self.queue_target_busy_seconds:g}: expected less than FMQ_HANDLER_TIMEOUT ({seconds:g})"]
+        mine, theirs = show(self.queue_target_busy_seconds, "seconds"), show(seconds, "seconds")
+        return [f"{name}={mine}: expected less than FMQ_HANDLER_TIMEOUT ({theirs})"]
 
     def conflicts(self, *, queue_url: str, queues: Sequence[str]) -> Sequence[str]:
         """A target whose messages would come back to this processor."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationInfo, field_validator
 
+from fmq.quantities import show
 from fmq.service.settings import HandlerSettings, Names, setting
 from fmq_processor.handlers.sql.sources import Source, parse_source
 
@@ -48,23 +49,26 @@ class SqlSettings(HandlerSettings):
     )
     sql_connect_seconds: float = setting(
         5.0,
-        about="Seconds to wait for a connection, or for another writer of an SQLite file.",
-        expected="a number of seconds from 1, such as 5",
+        about="Time to wait for a connection, or for another writer of an SQLite file.",
+        unit="seconds",
+        expected="a time from 1s, such as 5s",
         ge=1,
         le=600,
     )
     sql_statement_seconds: float = setting(
         15.0,
-        about="Seconds that PostgreSQL may take for a statement; 0: no limit. Keep it below FMQ_HANDLER_TIMEOUT.",
-        expected="a number of seconds, 0 or more, such as 15",
+        about="Time that PostgreSQL may take for a statement; 0: no limit. Keep it below FMQ_HANDLER_TIMEOUT.",
+        unit="seconds",
+        expected="a time, 0 or more, such as 15s",
         ge=0,
         le=86_400,
     )
     sql_patience_seconds: float = setting(
         10.0,
-        about="Seconds for which a batch retries while the database is down, before its messages are given back. "
+        about="Time for which a batch retries while the database is down, before its messages are given back. "
         "Keep the sum with FMQ_SQL_STATEMENT_SECONDS below FMQ_HANDLER_TIMEOUT.",
-        expected="a number of seconds, 0 or more, such as 10",
+        unit="seconds",
+        expected="a time, 0 or more, such as 10s",
         ge=0,
         le=3600,
     )
@@ -117,8 +121,8 @@ class SqlSettings(HandlerSettings):
         if not seconds or self.sql_patience_seconds + self.sql_statement_seconds < seconds:
             return ()
         problem = (
-            f"FMQ_SQL_PATIENCE_SECONDS={self.sql_patience_seconds:g} and FMQ_SQL_STATEMENT_SECONDS={self.sql_statement_seconds:g} "
-            f"reach FMQ_HANDLER_TIMEOUT={seconds:g} together, which cuts calls off: expected a smaller sum"
+            f"FMQ_SQL_PATIENCE_SECONDS={show(self.sql_patience_seconds, 'seconds')} and FMQ_SQL_STATEMENT_SECONDS={show(self.sql_statement_seconds, 'seconds')} "
+            f"reach FMQ_HANDLER_TIMEOUT={show(seconds, 'seconds')} together, which cuts calls off: expected a smaller sum"
         )
         return (problem,)
 

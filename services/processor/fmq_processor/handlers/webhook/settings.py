@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema, field_validator
 
+from fmq.quantities import show
 from fmq.service.settings import HandlerSettings, setting
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token: RFC 9110, section 5.6.2
@@ -23,6 +24,7 @@ _OURS = re.compile(
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what every Standard Webhooks secret begins with
 _KEY_BYTES = range(24, 65)
 Headers = tuple[tuple[str, str], ...]
+_IN_A_FILE = WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}})
 
 
 def parse_headers(value: object) -> object:
@@ -85,12 +87,12 @@ class WebhookSettings(HandlerSettings):
         "structured mode; cloudevents-binary: in binary mode.",
         expected="raw, json, cloudevents or cloudevents-binary",
     )
-    webhook_headers: Annotated[Headers, BeforeValidator(parse_headers)] = setting(
+    webhook_headers: Annotated[Headers, BeforeValidator(parse_headers), _IN_A_FILE] = setting(
         (),
         about="Additional headers of each request.",
         expected='a JSON object of strings, such as {"X-Tenant": "blue"}',
     )
-    webhook_secret_headers: SecretStr | None = setting(
+    webhook_secret_headers: Annotated[SecretStr | None, _IN_A_FILE] = setting(
         None,
         about="Additional headers with secrets, such as Authorization.",
         expected='a JSON object of strings, such as {"Authorization": "Bearer …"}',
@@ -102,29 +104,33 @@ class WebhookSettings(HandlerSettings):
     )
     webhook_timeout: float = setting(
         15.0,
-        about="Seconds that a delivery may take in all. Must be less than FMQ_HANDLER_TIMEOUT.",
-        expected="a number of seconds above 0, such as 15",
+        about="Time that a delivery may take in all. Must be less than FMQ_HANDLER_TIMEOUT.",
+        unit="seconds",
+        expected="a time above 0, such as 15s",
         gt=0,
         le=86_400,
     )
     webhook_connect_timeout: float = setting(
         5.0,
-        about="Seconds that connecting may take, including TLS.",
-        expected="a number of seconds above 0, such as 5",
+        about="Time that connecting may take, including TLS.",
+        unit="seconds",
+        expected="a time above 0, such as 5s",
         gt=0,
         le=86_400,
     )
     webhook_read_timeout: float = setting(
         10.0,
-        about="Seconds that the target may be silent.",
-        expected="a number of seconds above 0, such as 10",
+        about="Time that the target may be silent.",
+        unit="seconds",
+        expected="a time above 0, such as 10s",
         gt=0,
         le=86_400,
     )
     webhook_retry_after_maximum: float = setting(
         3600.0,
         about="Maximum wait in seconds that the target can ask for by Retry-After.",
-        expected="a number of seconds, 0 or more, such as 3600",
+        unit="seconds",
+        expected="a time, 0 or more, such as 1h",
         ge=0,
         le=604_800,
     )
@@ -235,14 +241,14 @@ class WebhookSettings(HandlerSettings):
         if not seconds:
             return ()
         if self.webhook_timeout >= seconds:
-            problem = f"FMQ_WEBHOOK_TIMEOUT={self.webhook_timeout:g}: calls end after FMQ_HANDLER_TIMEOUT={seconds:g} s"
+            problem = f"FMQ_WEBHOOK_TIMEOUT={show(self.webhook_timeout, 'seconds')}: calls end after FMQ_HANDLER_TIMEOUT={show(seconds, 'seconds')}"
             return (f"{problem}; expected less than that",)
         wait = calls / self.webhook_rate if self.webhook_rate else 0.0
         if wait + self.webhook_timeout <= seconds:
             return ()
         problem = (
-            f"FMQ_WEBHOOK_RATE={self.webhook_rate:g}: the last of {calls} calls waits {wait:g} s for its turn and may then "
-            f"take FMQ_WEBHOOK_TIMEOUT={self.webhook_timeout:g} s, but ends after FMQ_HANDLER_TIMEOUT={seconds:g} s"
+            f"FMQ_WEBHOOK_RATE={self.webhook_rate:g}: the last of {calls} calls waits {show(round(wait, 3), 'seconds')} for its turn and may then "
+            f"take FMQ_WEBHOOK_TIMEOUT={show(self.webhook_timeout, 'seconds')}, but ends after FMQ_HANDLER_TIMEOUT={show(seconds, 'seconds')}"
         )
         most = math.floor((seconds - self.webhook_timeout) * self.webhook_rate)
         right = f"an FMQ_CONCURRENCY of {most} or less" if most else "a longer FMQ_HANDLER_TIMEOUT"

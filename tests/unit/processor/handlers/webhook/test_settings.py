@@ -48,7 +48,7 @@ def settings(**given: str) -> WebhookSettings:
         ({"secrets": "  "}, "it is empty"),
         ({"method": "GET"}, "POST, PUT or PATCH"),
         ({"body": "xml"}, "raw, json, cloudevents or cloudevents-binary"),
-        ({"timeout": "0"}, "seconds above 0"),
+        ({"timeout": "0"}, "time above 0"),
         ({"rate": "inf"}, "a number, 0 or more"),
         ({"url": "http://host/", "ca_file": "ca.pem"}, "does not start with https://"),
         ({"cert_file": "cert.pem"}, "belong together"),
@@ -89,7 +89,7 @@ def test_secrets_and_headers_from_files(tmp_path: Path) -> None:
     ("given", "calls", "seconds", "told"),
     [
         ({}, 10, 30.0, None),
-        ({"timeout": "30"}, 10, 30.0, "FMQ_WEBHOOK_TIMEOUT=30: calls end after FMQ_HANDLER_TIMEOUT=30 s"),
+        ({"timeout": "30"}, 10, 30.0, "FMQ_WEBHOOK_TIMEOUT=30s: calls end after FMQ_HANDLER_TIMEOUT=30s"),
         ({"timeout": "300", "rate": "0.01"}, 1000, 0.0, None),
         ({"rate": "1"}, 15, 30.0, None),
         ({"rate": "1"}, 16, 30.0, "an FMQ_CONCURRENCY of 15 or less"),

@@ -1,0 +1,58 @@
+"""What is wrong with a value or a variable, for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fmq.service.settings import PREFIX, SettingsModel, expected_value, show, variable
+from fmq.text import plain
+
+_BOM = "\ufeff"
+
+
+def broken_names(environ: Mapping[str, str]) -> Iterator[str]:
+    """Variables of fmq whose names a damaged environment file has changed."""
+    for name in environ:
+        if not name.startswith(PREFIX) and name.strip(f"{_BOM}'\" \t\r").startswith(PREFIX):
+            first = next(one for one in name if not one.isalnum())
+            yield (
+                f"The variable {plain(name)} has no effect: {_named(first)} comes before its name; remove it from the "
+                "environment file"
+            )
+
+
+def broken_value(value: str, *, is_secret: bool) -> str | None:
+    """What an environment file has added to a value by mistake: Docker and systemd take lines as they are."""
+    if "\r" in value:
+        return (
+            f"has {_named(chr(13))} in its value: the environment file has Windows line ends; convert it with: "
+            "sed -i 's/\\r$//' FILE"
+        )
+    if value.startswith(_BOM):
+        return f"begins with {_named(_BOM)}; save the environment file without it"
+    if not is_secret and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return f"has {_named(value[0])} at both ends of its value: docker --env-file keeps quotes; remove them"
+    return None
+
+
+def _named(character: str) -> str:
+    """A character's usual name."""
+    known = {"\r": "a carriage return", _BOM: "a byte order mark", '"': "a double quote", "'": "a single quote"}
+    return f"{known.get(character, 'a character')} (U+{ord(character):04X})"
+
+
+def explain(
+    error: Mapping[str, Any], model: type[SettingsModel], values: Mapping[str, object], called: Mapping[str, str]
+) -> str:
+    """An error of pydantic. ``called`` says for each given value what it came from."""
+    message = str(error["msg"])
+    why = message.removeprefix("Value error, ")
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if name not in model.model_fields:
+        return why
+    field = model.model_fields[name]
+    if error["type"] == "missing":
+        return f"{variable(name)} is not set: expected {expected_value(field)}"
+    given = values.get(name, field.default)
+    value = show(field, repr(",".join(map(str, given)) if isinstance(given, tuple) else given))
+    ours = f"{why}; " if why != message else ""  # pydantic's own message adds nothing to what is expected
+    return f"{called.get(name, variable(name))}={value}: {ours}expected {expected_value(field)}"
