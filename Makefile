@@ -152,7 +152,12 @@ test-install: dist ## Install the wheels with pip, pipx and uv, each in a new en
 .PHONY: test-tutorial
 test-tutorial: dist ## Run README and tutorial line by line, with the wheels, in an empty folder (as root; needs access to PyPI; 2 minutes).
 	@tests/support/system-packages mosquitto mosquitto_pub ip
-	$(BIN)/pytest tests/tutorial --timeout 900 -rP
+	$(BIN)/pytest tests/tutorial/test_pages.py --timeout 900 -rP
+
+.PHONY: test-new-machine
+test-new-machine: dist ## The same on a new Debian, from apt-get on (as root; 5 minutes; prints the minutes of each part).
+	@tests/support/system-packages ip
+	$(BIN)/pytest tests/tutorial/test_new_machine.py --timeout 1800 -rP
 
 $(VENV)/.dist: $(VENV)/.installed requirements/dist.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dist.txt

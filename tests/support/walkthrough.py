@@ -5,7 +5,7 @@ of its own for any lines. A block without ``$`` shows what comes next in its ter
 
 - ``<!-- terminal: NAME -->``: in which terminal; without it, the first one. ``<!-- terminal: NAME, keeps running -->``: its last
   command does not end.
-- ``<!-- press Ctrl-C: NAME -->``: what runs there ends, with exit code 0. Stands alone.
+- ``<!-- press Ctrl-C: NAME -->``: what runs there ends, with exit code 0 or as interrupted. Stands alone.
 - ``<!-- file: NAME -->``: the block is saved as that file.
 - ``<!-- exit: 1 -->``: the exit code of the block's last command.
 - ``<!-- machine -->``: needs root and the network, and is run only on a new machine.
@@ -30,6 +30,7 @@ _STEP = re.compile(
 )
 _COMMENT = re.compile(r"<!-- ([\w ]+?)(?:: (.*?))? -->")
 _DEADLINE = 60.0
+_INTERRUPTED = 130  # what the shell says of a program that Ctrl-C has ended
 _INSTALL_DEADLINE = 900.0
 
 
@@ -154,8 +155,9 @@ class Walk:
             terminal = self._terminal(step)
             if step.stops:
                 terminal.interrupt()
-                assert terminal.wait_for_prompt(_DEADLINE) == 0, terminal.take()
-                terminal.take()
+                code = terminal.wait_for_prompt(_DEADLINE)
+                output = terminal.take()
+                assert code in (0, _INTERRUPTED), f"exit code {code}\n{output}"
             if step.shown:
                 self._await(terminal, step.shown)
             for command in step.commands:
@@ -180,10 +182,11 @@ class Walk:
         """Wait until a running command has shown these lines, which may come after others."""
         wanted = re.compile(r"(?:[^\n]*\n)*?" + pattern(shown))
         try:
-            end = wait_for(lambda: _end(wanted, terminal.output()), _DEADLINE, what="the shown lines")
+            wait_for(lambda: wanted.match(terminal.output()), _DEADLINE, what="the shown lines")
         except AssertionError:
             raise AssertionError(_difference(shown, terminal.output())) from None
-        terminal.take(end)
+        match = wanted.match(terminal.output())
+        terminal.take(match.end() if match else 0)
 
     @staticmethod
     def _finish(terminal: Terminal, command: Command, step: Step, exit_code: int) -> None:
@@ -192,11 +195,6 @@ class Walk:
         assert code == exit_code, f"{command.text}: exit code {code}\n{output}"
         if command.shown and not re.fullmatch(pattern(command.shown), output):
             raise AssertionError(_difference(command.shown, output))
-
-
-def _end(wanted: re.Pattern[str], text: str) -> int:
-    match = wanted.match(text)
-    return match.end() if match else 0
 
 
 def _difference(shown: tuple[str, ...], output: str) -> str:

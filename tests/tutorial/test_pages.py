@@ -1,12 +1,12 @@
-"""README and tutorial in an empty folder, line by line, as a reader pastes them."""
+"""README and tutorial line by line, as a reader pastes them, in an empty folder."""
 
 import pytest
 
-from tutorial.conftest import ROOT, Reader
+from support.walkthrough import Walk
+from tutorial.pages import PAGES, follow
 
 
-@pytest.mark.parametrize("page", ["README.md"])
-def test_a_page_works_as_written(reader: Reader, page: str) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_works_as_written(walk: Walk, page: str) -> None:
     """Every command succeeds, and shows what the page shows."""
-    reader.walk.run(ROOT / page)
-    print("\n".join(f"{seconds:6.1f} s  {heading}" for heading, seconds in reader.walk.took.items()))
+    follow(walk, page)

@@ -59,7 +59,7 @@ def shown(*arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]:
     """What it prints as JSON."""
     result = run("--json", *arguments, env=env)
     assert result.return_value == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)["sections"]
     return found
 
 
@@ -90,7 +90,10 @@ def test_changed_and_chosen() -> None:
     """Only the sections that are named, and only what differs from the defaults."""
     written(FILE)
     assert shown("--changed", "route log") == {
-        "route log": {"batch": {"value": "7", "origin": "fmq.toml:18"}, "sleep": {"value": "250ms", "origin": "fmq.toml:9"}}
+        "route log": {
+            "batch": {"value": "7", "origin": "fmq.toml:18"},
+            "sleep": {"value": "250ms", "origin": "fmq.toml:9"},
+        }
     }
     result = run("nothing")
     assert "Unknown service nothing. Known: listener, processor, store, web, route fire, route log" in str(
