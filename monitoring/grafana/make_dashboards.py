@@ -202,7 +202,7 @@ QUEUE: dict[str, list[Panel]] = {
     ],
     "Trouble": [
         Panel(title="Circuits", description="1: the processor finds its handler's target down, and only tries a message now and then. All queues.", unit="bool_on_off", width=24, height=6,
-              queries={"{{instance}}": "max by (instance) (fmq_circuit_open{})"}),
+              queries={"{{instance}} {{route}}": "max by (instance, route) (fmq_circuit_open{})"}),
         Panel(title="Retries and dead letters", description="Attempts that will be repeated, and messages given up, by why they failed.", unit="short",
               queries={"{{reason}}": f"sum by (reason) (increase(fmq_retries_total{{{_Q}}}[$__rate_interval])) > 0", "dead: {{reason}}": f"sum by (reason) (increase(fmq_dead_lettered_total{{{_Q}}}[$__rate_interval])) > 0"}),
         Panel(title="Out of time", description="Calls beyond FMQ_HANDLER_TIMEOUT, and settlements after the lease had passed on: such messages are handled twice.", unit="short",

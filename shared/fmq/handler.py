@@ -15,6 +15,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -101,8 +102,10 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     module_name, colon, attribute = target.partition(":")
     if not colon or not module_name or not attribute:
         known = ", ".join(sorted(builtin)) or "none"
+        alike = get_close_matches(reference, builtin, n=1)
+        hint = f" Did you mean {alike[0]!r}?" if alike else ""
         raise HandlerError(
-            f"Invalid handler {reference!r}: expected package.module:function or a built-in handler ({known})"
+            f"Invalid handler {reference!r}: expected package.module:function or a built-in handler ({known}).{hint}"
         )
     try:
         here = str(Path.cwd())
@@ -115,14 +118,18 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     except (Exception, SystemExit) as error:
         missing = missing_part(error) if reference in builtin and isinstance(error, ImportError) else None
         why = missing or f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            why += f". Expected {error.name}.py in {here}, or an installed package of that name"
         raise HandlerError(f"the handler {reference!r} can't be imported: {why}") from error
     found: Any = module
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
+            alike = get_close_matches(part, [name for name in dir(found) if not name.startswith("_")], n=1)
+            hint = f". Did you mean {alike[0]!r}?" if alike else ""
             raise HandlerError(
-                f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}"
+                f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}{hint}"
             ) from None
     return Definition(reference, found, module)
 

@@ -65,9 +65,13 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Pending again without counting the attempt: at its old position, or due ``delay`` seconds from now."""
+    """Pending again without counting the attempt: at its old position, or due ``delay`` seconds from now.
+
+    With ``route`` it is set aside: until the delay ends, only a claim for that route of a processor gets it.
+    """
 
     delay: float | None = None
+    route: str | None = None
 
 
 Outcome = Done | RetryLater | Dead

@@ -143,7 +143,7 @@ def test_a_broker_that_cannot_be_reached_is_told_and_tried_again(fmq: Processes,
     listener = fmq.start("listen", "x", FMQ_BROKER_URL=url.format(free=free_port()), FMQ_CONNECT_ATTEMPTS=3, **_FAST)
     assert listener.wait() == 1
     assert len(listener.said(why)) == 2
-    assert "was not reached in 3 attempts" in listener.text
+    assert "(FMQ_CONNECT_ATTEMPTS=3)" in listener.text
     assert "Traceback" not in listener.text
 
 

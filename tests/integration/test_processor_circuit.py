@@ -122,13 +122,13 @@ def test_the_target_is_stopped_and_started(tmp_path: Path, queue: Store, process
     wait_for(lambda: _probes(process) >= 5, what="some probes")
     status, note = _circuit(process)
     assert (status, note.startswith("open: ")) == ("ok", True)
-    assert "fmq_circuit_open 1.0" in process.get("metrics")
+    assert 'fmq_circuit_open{route="main"} 1.0' in process.get("metrics")
     assert (queue.stats(QUEUE).done, queue.stats(QUEUE).dead) == (50, 0)
     target.start()
     wait_for(lambda: queue.stats(QUEUE).done == 550, what="all messages")
     assert process.said("is back after")
     assert _circuit(process) == ("ok", "closed")
-    assert "fmq_circuit_open 0.0" in process.get("metrics")
+    assert 'fmq_circuit_open{route="main"} 0.0' in process.get("metrics")
     assert process.terminate() == 0
     assert sorted(target.got, key=int) == [b"%d" % number for number in range(550)]
     assert query(tmp_path / "mqtt_queue.db", "SELECT DISTINCT processed, retry_count FROM msg_dstdb") == [(1, 0)]
@@ -137,4 +137,4 @@ def test_the_target_is_stopped_and_started(tmp_path: Path, queue: Store, process
 
 def _probes(process: FmqProcess) -> float:
     lines = process.get("metrics").splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("fmq_circuit_probes_total "))
+    return next(float(line.split()[1]) for line in lines if line.startswith('fmq_circuit_probes_total{route="main"} '))

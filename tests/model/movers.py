@@ -62,10 +62,10 @@ class MovedStore(ServedStore):
             if state in (State.PENDING, State.CLAIMED):
                 assert after.message.retry_count == old.failed
             self.reference.add(goal, old.topic, self.now)
-            self.reference.rows[goal][number] = replace(old, due=0.0, token=None, changed=None)
+            self.reference.rows[goal][number] = replace(old, due=0.0, token=None, route=None, changed=None)
 
     def _may_move(self, row: Row) -> bool:
-        return row.state in ("done", "dead") or row.due < self.now - _SURELY_DUE
+        return row.state in ("done", "dead") or row.route is not None or row.due < self.now - _SURELY_DUE
 
     def _receipt(self, _: Sequence[StoredMessage]) -> Receipt:
         return Receipt("taken", self.moves, b"", self.moves)

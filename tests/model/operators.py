@@ -77,7 +77,7 @@ class OperatedStore(ServedStore):
             case State.ANY:
                 return True
             case State.DELAYED:
-                return row.state == "pending" and row.due > self.now
+                return row.state == "pending" and row.due > self.now and row.route is None
             case _:
                 return row.state == state
 

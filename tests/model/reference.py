@@ -14,6 +14,8 @@ class Row:
     due: float = 0.0  # pending: when it may be claimed; claimed: when its lease ends
     failed: int = 0
     token: int | None = None
+    route: str | None = None
+    """Pending: the route that may claim it before it is due."""
     kept: int = 0
     """Failed attempts that the store keeps."""
     changed: float | None = 0.0
@@ -47,14 +49,14 @@ class Reference:
         states = [row.state for row in self.rows[name].values()]
         return states.count("pending"), states.count("claimed"), states.count("done"), states.count("dead")
 
-    def claimable(self, name: str, now: float) -> dict[int, Row]:
+    def claimable(self, name: str, now: float, route: str | None = None) -> dict[int, Row]:
         return {
             number: row
             for number, row in self.rows[name].items()
-            if row.state in ("pending", "claimed") and row.due <= now
+            if row.state in ("pending", "claimed") and (row.due <= now or (row.route and row.route == route))
         }
 
-    def heads(self, name: str, now: float) -> set[int]:
+    def heads(self, name: str, now: float, route: str | None = None) -> set[int]:
         """What may be lent in order: the oldest unsettled one of each topic of which none is lent."""
         heads: dict[str, int] = {}
         lent: set[str] = set()
@@ -63,4 +65,4 @@ class Reference:
                 heads.setdefault(row.topic, number)
             if row.state == "claimed" and row.due > now:
                 lent.add(row.topic)
-        return {n for topic, n in heads.items() if topic not in lent} & set(self.claimable(name, now))
+        return {n for topic, n in heads.items() if topic not in lent} & set(self.claimable(name, now, route))

@@ -69,19 +69,20 @@ class ServedStore(RuleBasedStateMachine):
         who=st.integers(0, CONNECTIONS - 1),
         name=st.sampled_from(QUEUES),
         limit=st.integers(1, 6),
+        route=st.sampled_from([None, "r", "s"]),
         ordered=st.booleans(),
     )
-    def claim(self, who: int, name: str, limit: int, *, ordered: bool) -> None:
+    def claim(self, who: int, name: str, limit: int, *, route: str | None, ordered: bool) -> None:
         """The first claim decides the order; one of the other kind gets nothing, and changes nothing."""
         if ordered != self.ordered.setdefault(name, ordered):
             with pytest.raises(WrongOrder):
-                self.connections[who].claim(name, limit, lease=LEASE, ordered=ordered)
+                self.connections[who].claim(name, limit, lease=LEASE, ordered=ordered, route=route)
         else:
-            self._claim(who, name, limit, ordered=ordered)
+            self._claim(who, name, limit, route=route, ordered=ordered)
 
-    def _claim(self, who: int, name: str, limit: int, *, ordered: bool) -> None:
-        claimable = self.reference.claimable(name, self.now)
-        claims = self.connections[who].claim(name, limit, lease=LEASE, ordered=ordered)
+    def _claim(self, who: int, name: str, limit: int, *, route: str | None = None, ordered: bool) -> None:
+        claimable = self.reference.claimable(name, self.now, route)
+        claims = self.connections[who].claim(name, limit, lease=LEASE, ordered=ordered, route=route)
         numbers = [claim.message.id for claim in claims]
         if name in self.paused:
             assert not claims
@@ -90,11 +91,13 @@ class ServedStore(RuleBasedStateMachine):
         assert len(numbers) <= limit
         assert set(numbers) <= set(claimable)
         if ordered:
-            heads = self.reference.heads(name, self.now)
+            heads = self.reference.heads(name, self.now, route)
             assert set(numbers) <= heads
             assert bool(numbers) == bool(heads)
         else:
             assert bool(numbers) == bool(claimable)
+            parked = sorted(number for number, row in claimable.items() if row.route and row.route == route)
+            assert set(parked[:limit]) <= set(numbers)  # before everything else
         for claim in claims:
             row = claimable[claim.message.id]
             expired = row.state == "claimed"
@@ -104,7 +107,7 @@ class ServedStore(RuleBasedStateMachine):
             row.kept += expired
             self.reference.totals[name].failed += expired
             assert claim.attempt == row.failed + 1
-            row.state, row.due, row.token = "claimed", self.now + LEASE, claim.token
+            row.state, row.due, row.token, row.route = "claimed", self.now + LEASE, claim.token, None
         self.held += claims
 
     @rule(
@@ -113,6 +116,7 @@ class ServedStore(RuleBasedStateMachine):
         outcome=st.one_of(
             st.just(Done()),
             st.builds(GiveBack, st.sampled_from([None, 0.0, 5.0, 30.0])),
+            st.builds(GiveBack, st.sampled_from([5.0, 30.0]), st.sampled_from(["r", "s"])),
             st.builds(RetryLater, st.sampled_from([0.0, 5.0, 30.0])),
             st.just(Dead("x")),
         ),
@@ -139,8 +143,9 @@ class ServedStore(RuleBasedStateMachine):
                     row.kept += 1
                     totals.failed += 1
                     totals.died += 1
-                case GiveBack(delay):
+                case GiveBack(delay, route):
                     row.state, row.due = "pending", 0.0 if delay is None else self.now + delay
+                    row.route = route
                 case RetryLater(delay):
                     row.state, row.due, row.failed = "pending", self.now + delay, row.failed + 1
                     row.kept += 1

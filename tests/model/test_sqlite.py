@@ -33,7 +33,7 @@ class SqliteStore(OperatedStore):
         if change.startswith("DELETE"):
             del rows[number]
         elif change.endswith("1") and row.state != "done":
-            row.state, row.token = "done", None
+            row.state, row.token, row.route = "done", None, None
             self.reference.totals[name].handled += 1
         elif change.endswith("0") and row.state == "done":
             row.state, row.due = "pending", 0.0

@@ -3,8 +3,9 @@
 import inspect
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,9 @@ from fmq.service.lifecycle import Shutdown
 from fmq.service.metrics import ProcessorMetrics
 from fmq.store.backends import open_store
 from fmq.store.options import StoreOptions
-from fmq_processor.assembly import make_worker
+from fmq_processor.assembly import Served, make_supervisor
+from fmq_processor.guards.circuit_report import CircuitReport
+from fmq_processor.routes import MAIN
 from fmq_processor.settings import ProcessorSettings
 from support.clock import FakeClock
 from support.wait import wait_for
@@ -26,10 +29,49 @@ from support.wait import wait_for
 QUEUE = "dstdb"
 
 
+@dataclass(frozen=True)
+class BenchRoute:
+    """A route with a handler function. ``made`` counts how often its handler was made anew."""
+
+    name: str
+    handle: Callable[..., Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    topics: tuple[str, ...] = ()
+    setup: Callable[[], Any] | None = None
+    made: list[int] = field(default_factory=list)
+
+    def served(self, url: str, metrics: ProcessorMetrics) -> Served:
+        handler = Handler(
+            "test",
+            self.handle,
+            is_async=inspect.iscoroutinefunction(self.handle),
+            is_batch=bool(getattr(self.handle, "__fmq_batch__", False)),
+            setup=self.setup,
+        )
+
+        def again() -> Handler:
+            self.made.append(1)
+            return handler
+
+        return Served(
+            name=self.name,
+            settings=ProcessorSettings(queue_url=url, **self.settings),
+            handler=handler,
+            again=again,
+            circuit=CircuitReport(metrics, self.name),
+            topics=self.topics,
+        )
+
+
 class Workbench:
     """``settings`` are those of the processor; a second connection puts messages and looks at what became of them."""
 
     def __init__(self, folder: Path, handle: Callable[..., Any], **settings: Any) -> None:  # noqa: ANN401
+        self._serve(folder, [BenchRoute(MAIN, handle, settings)])
+        (self.lane,) = self.worker.lanes
+        self.runner = self.lane.worker.runner
+
+    def _serve(self, folder: Path, routes: "Sequence[BenchRoute]") -> None:
         self.path = folder / "queue.db"
         self.clock = FakeClock()
         self.registry = CollectorRegistry()
@@ -39,16 +81,11 @@ class Workbench:
         options = StoreOptions(busy_seconds=0.05)
         self.queue = open_store(url, options, clock=self.clock)
         self.other = open_store(url, options, clock=self.clock)
-        self.worker, self.runner = make_worker(
-            ProcessorSettings(queue_url=url, **settings),
-            handler=Handler(
-                "test",
-                handle,
-                is_async=inspect.iscoroutinefunction(handle),
-                is_batch=bool(getattr(handle, "__fmq_batch__", False)),
-            ),
+        metrics = ProcessorMetrics(self.registry)
+        self.worker = make_supervisor(
+            [route.served(url, metrics) for route in routes],
             store=self.queue,
-            metrics=ProcessorMetrics(self.registry),
+            metrics=metrics,
             heartbeat=self.heartbeat,
             clock=self.clock,
             rng=random.Random(7),
@@ -118,14 +155,27 @@ class Workbench:
         )
 
     def __enter__(self) -> Self:
-        self.runner.start()
+        self.worker.start()
+        for lane in self.worker.lanes:
+            lane.step()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.runner.stop(5)
+        self.worker.stop(5)
         self.queue.close()
         self.other.close()
         self.shutdown.close()
+
+
+class RoutesBench(Workbench):
+    """The same with several routes."""
+
+    def __init__(self, folder: Path, *routes: BenchRoute) -> None:
+        self._serve(folder, routes)
+
+    def of_route(self, name: str, route: str) -> float:
+        """The value of a metric of ``route``, all its other labels together."""
+        return self.metric(name, route=route)
 
 
 def messages_of(caplog_records: list[logging.LogRecord], part: str) -> list[logging.LogRecord]:

@@ -173,7 +173,7 @@ class ListenerSettings(RetentionSettings, BrokerSettings):
     @classmethod
     def _topics_are_filters(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
         if not topics:
-            raise ValueError("no topic filter is given")
+            raise ValueError("no topic filter is given, neither as TOPIC nor in FMQ_TOPICS")
         parse_all(topics)
         return topics
 

@@ -23,9 +23,11 @@ def heading_of_handler(name: str) -> str:
 class ProcessCommand(SettingsCommand):
     """`fmq process`. Its help shows the options of the handler that its arguments or FMQ_HANDLER name."""
 
+    how = "fmq process --handler NAME"
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_FLAG] = (
-            _named(args) or os.environ.get("FMQ_HANDLER") or ProcessorSettings.model_fields["handler"].default
+            self.named(args) or os.environ.get("FMQ_HANDLER") or ProcessorSettings.model_fields["handler"].default
         )
         return super().parse_args(ctx, args)
 
@@ -38,19 +40,25 @@ class ProcessCommand(SettingsCommand):
             _write_own(chosen, formatter)
         others = ", ".join(name for name in SETTINGS if name != chosen)
         formatter.write_paragraph()
-        formatter.write_text(
-            f"Options of another handler: fmq process --handler NAME --help. Handlers with options: {others}."
-        )
+        formatter.write_text(f"Options of another handler: {self.how} --help. Handlers with options: {others}.")
+
+    def named(self, args: Sequence[str]) -> str | None:
+        """The handler in the arguments. Help is shown before they are parsed."""
+        for at, word in enumerate(args):
+            if word == _FLAG and at + 1 < len(args):
+                return args[at + 1]
+            if word.startswith(f"{_FLAG}="):
+                return word.partition("=")[2]
+        return None
 
 
-def _named(args: Sequence[str]) -> str | None:
-    """The value of --handler. Help is shown before click has parsed it."""
-    for at, word in enumerate(args):
-        if word == _FLAG and at + 1 < len(args):
-            return args[at + 1]
-        if word.startswith(f"{_FLAG}="):
-            return word.partition("=")[2]
-    return None
+class TryCommand(ProcessCommand):
+    """`fmq try`, whose argument is the handler."""
+
+    how = "fmq try NAME"
+
+    def named(self, args: Sequence[str]) -> str | None:
+        return next((word for word in args if word in BUILTIN or (":" in word and not word.startswith("-"))), None)
 
 
 def _write_own(reference: str, formatter: click.HelpFormatter) -> None:

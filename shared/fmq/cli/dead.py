@@ -83,8 +83,9 @@ def list_(
             )
             for one in letters
         ]
-    print_table(_LIST, rows)
-    click.echo()
+    if rows:
+        print_table(_LIST, rows)
+        click.echo()
     say(f"{len(rows)} of {total:,} dead letters of {queue}{next_page(page)}")
 
 

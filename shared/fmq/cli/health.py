@@ -41,7 +41,10 @@ def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
         answer = connection.getresponse()
         status, body = answer.status, answer.read().decode(errors="replace").strip()
     except (OSError, HTTPException, UnicodeError) as error:
-        raise FmqError(f"no answer from {url}: {str(error) or type(error).__name__}") from error
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise FmqError(
+            f"no answer from {url}: {why}. Does the service run, and is --port its FMQ_HTTP_PORT?"
+        ) from error
     finally:
         connection.close()
     try:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from fmq.service.settings import SettingsModel, is_secret, variable
+from fmq.service.settings import SettingsModel, detail, is_secret, show_number, variable
 
 WIDEST = 140
 """Columns of a help page at most: longer lines are hard to read."""
@@ -95,8 +95,8 @@ def default_text(field: FieldInfo) -> str | None:
             return str(value).lower()
         case tuple() as values:
             return ",".join(map(str, values))
-        case float() as value:
-            return f"{value:g}"
+        case int() | float() as value:
+            return show_number(field, f"{value:g}" if isinstance(value, float) else str(value))
         case value:
             return str(value)
 
@@ -123,6 +123,8 @@ def _facts(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _metavar(field: FieldInfo) -> str:
     """What kind of value a setting takes, as the help shows it after the flag."""
+    if unit := detail(field, "unit"):
+        return "TIME" if unit == "seconds" else "SIZE"
     kinds = [one for one in (get_args(field.annotation) or (field.annotation,)) if one is not type(None)]
     if get_origin(field.annotation) is Literal:
         return "|".join(map(str, kinds))

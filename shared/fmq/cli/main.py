@@ -96,14 +96,15 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
-@click.group(cls=_Group)
+@click.group(
+    cls=_Group,
+    epilog="`fmq COMMAND --help` explains a command. Exit codes: 0 success, 1 failure or a check that found something, 2 invalid "
+    "settings or arguments, 3 the store can't be used as it is, 4 no such queue or message, 128 and more: stopped by a signal "
+    "(130: Ctrl-C).",
+)
 @click.version_option(fmq.__version__, prog_name="fmq")
 def fmq_command() -> None:
-    """A durable buffer between an MQTT broker and slow or unreliable handlers.
-
-    Exit codes: 0 success, 1 failure or a check that found something, 2 invalid settings or arguments, 3 the store can't be
-    used as it is, 4 no such queue or message, 128 and more: stopped by a signal (130: Ctrl-C).
-    """
+    """A durable buffer between an MQTT broker and slow or unreliable handlers."""
 
 
 def run(command: click.Command) -> NoReturn:
@@ -118,6 +119,9 @@ def run(command: click.Command) -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(EXIT_SIGNAL + signal.SIGINT)
+    except click.UsageError as error:
+        _complain(_usage(error))
+        sys.exit(EXIT_SETTINGS)
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
@@ -132,6 +136,13 @@ def run(command: click.Command) -> NoReturn:
             _complain(f"fmq: {error.strerror}\n")
         sys.exit(EXIT_FAULT)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _usage(error: click.UsageError) -> str:
+    """What was wrong with the arguments, and where the right ones are shown."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+        return f"{error.format_message()}\n" if error.ctx is not None else f"fmq: {error.format_message()}\n"
+    return f"fmq: {error.format_message()}\nSee `{error.ctx.command_path} --help`\n"
 
 
 def _complain(text: str) -> None:

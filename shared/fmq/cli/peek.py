@@ -66,8 +66,9 @@ def peek(
             )
             for one in messages
         ]
-    print_table(_COLUMNS, rows)
-    click.echo()
+    if rows:
+        print_table(_COLUMNS, rows)
+        click.echo()
     say(f"{len(rows)} of {total:,} pending messages of {queue}{next_page(page)}")
 
 

@@ -50,7 +50,7 @@ def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, *
             for name, one in rows
         ]
         print_shape(SummaryShape(shapes, looked_at))
-    else:
+    elif rows:
         _print(rows, with_queue=all_queues)
     others = looked_at - sum(group.count for _, group in rows)
     rest = f"; {others:,} have other reasons (see --limit)" if others else ""

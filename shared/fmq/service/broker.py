@@ -54,6 +54,8 @@ def parse_url(url: str) -> BrokerUrl:
     except ValueError:
         raise ValueError("its host or port is invalid") from None
     if parts.scheme not in _PORTS:
+        if url and "://" not in url and "@" not in url:  # with an @ it may show a password
+            raise ValueError(f"it has no scheme (did you mean mqtt://{url}?)")
         raise ValueError(f"it must start with one of {', '.join(f'{scheme}://' for scheme in _PORTS)}")
     if not parts.hostname:
         raise ValueError("it has no host")
@@ -237,7 +239,7 @@ def explain_error(error: Exception) -> str:
         case ssl.SSLError():
             return explain_tls(error, "the broker")
         case socket.gaierror() | UnicodeError():
-            return f"the host name can't be resolved: {error}"
+            return f"the host name can't be resolved: {getattr(error, 'strerror', None) or error}"
         case TimeoutError():
             return "it did not answer in time"
         case OSError():

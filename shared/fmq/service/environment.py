@@ -152,7 +152,7 @@ class Reading:
                 values[name] = SecretFile(str(source.value), source.called, partial(_check_again, model, values, name))
             except (OSError, ValueError) as error:
                 return [
-                    f"{source.called}={source.value!r}: can't be read ({error}); expected the path of a text file with the secret"
+                    f"{source.called}={source.value!r}: can't be read ({getattr(error, 'strerror', None) or error}); expected the path of a text file with the secret"
                 ]
             return []
         why = broken_value(self._environ[source.origin], is_secret=secret) if source.origin in self._environ else None

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import Any, Literal, TextIO
@@ -24,6 +25,8 @@ _MOST_KEYS = 100
 _MOST_IDS = 3
 _COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
 _RESET = "\x1b[0m"
+ROUTE: ContextVar[str] = ContextVar("fmq_route", default="")
+"""The route that a log line is about, if a processor has several."""
 
 
 def configure(*, service: str, level: str, style: Style, subject: str = "", context: Context = dict) -> None:
@@ -71,13 +74,15 @@ def in_colour(stream: TextIO) -> bool:
 
 
 class _Context(logging.Filter):
-    """Adds the fields of the message that is being handled to a record. Called only for lines that are logged."""
+    """Adds the route and the fields of the message that is being handled to a record. Called only for lines that are logged."""
 
     def __init__(self, fields: Context) -> None:
         super().__init__()
         self._fields = fields
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if (route := ROUTE.get()) and not hasattr(record, "route"):
+            record.route = route
         if not hasattr(record, "message_id") and (fields := self._fields()):
             record.__dict__.update({**fields, **record.__dict__, "_about": _about(fields)})
         return True
@@ -122,8 +127,9 @@ class _TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         at = time.strftime("%Y-%m-%d %H:%M:%S", datetime.fromtimestamp(record.created, UTC).astimezone().timetuple())
-        about = getattr(record, "_about", "")
-        return f"[{at}] [{self._prefix}] {self._level(record)}{plain(record.message)}{f' ({plain(shorten(about))})' if about else ''}"
+        about, route = getattr(record, "_about", ""), getattr(record, "route", "")
+        prefix = f"[{self._prefix}] [{plain(route)}]" if route else f"[{self._prefix}]"
+        return f"[{at}] {prefix} {self._level(record)}{plain(record.message)}{f' ({plain(shorten(about))})' if about else ''}"
 
     def _level(self, record: logging.LogRecord) -> str:
         if record.levelno == logging.INFO:

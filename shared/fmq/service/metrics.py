@@ -1,6 +1,6 @@
 """Every metric of fmq. ``docs/metrics.md`` is made from this module.
 
-Seconds and bytes; the only label that grows is ``queue``, which configuration bounds (never a concrete topic).
+Seconds and bytes; the only labels that grow are ``queue`` and ``route``, which configuration bounds (never a concrete topic).
 Each set is made for one registry, so that tests and services never share one.
 """
 
@@ -147,14 +147,52 @@ class ProcessorMetrics:
         )
         self.circuit_open = Gauge(
             "fmq_circuit_open",
-            "1 while the circuit breaker is open: the handler's target counts as down and only probes are handled.",
+            "1 while a route's circuit breaker is open: its handler's target counts as down and only probes are handled.",
+            ["route"],
             registry=registry,
         )
         self.circuit_openings = Counter(
-            "fmq_circuit_openings", "Times that the circuit breaker opened.", registry=registry
+            "fmq_circuit_openings", "Times that a route's circuit breaker opened.", ["route"], registry=registry
         )
         self.circuit_probes = Counter(
-            "fmq_circuit_probes", "Messages handled as probes while the circuit breaker was open.", registry=registry
+            "fmq_circuit_probes",
+            "Messages handled as probes while a route's circuit breaker was open.",
+            ["route"],
+            registry=registry,
+        )
+        self.route_processed = Counter(
+            "fmq_route_processed",
+            "Attempts settled, by route and outcome, as in fmq_processed_total.",
+            ["route", "outcome"],
+            registry=registry,
+        )
+        self.route_in_progress = Gauge(
+            "fmq_route_in_progress", "Messages that a route has claimed and not settled.", ["route"], registry=registry
+        )
+        self.route_handle_seconds = Histogram(
+            "fmq_route_handle_seconds",
+            "Duration of a handler call, by route.",
+            ["route"],
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.route_parked = Counter(
+            "fmq_route_parked",
+            "Messages set aside for a route that had no room when another route of the same queue claimed them.",
+            ["route"],
+            registry=registry,
+        )
+        self.unrouted = Counter(
+            "fmq_unrouted",
+            "Times that a message matched no route, and was left in its queue for at least five minutes.",
+            ["queue"],
+            registry=registry,
+        )
+        self.route_replacements = Counter(
+            "fmq_route_replacements",
+            "Times that a route got a new handler because calls of the old one hung. A processor with one route ends instead.",
+            ["route"],
+            registry=registry,
         )
         self.store_failures = Counter(
             "fmq_store_failures", "Failed claims, extensions and settlements.", registry=registry
@@ -168,9 +206,29 @@ class ProcessorMetrics:
             for cause in Cause:
                 self.retries.labels(queue, cause)
                 self.dead_lettered.labels(queue, cause)
-            for metric in (self.failures, self.dead_letter_pauses, self.timeouts, self.stale_settlements):
+            for metric in (
+                self.failures,
+                self.dead_letter_pauses,
+                self.timeouts,
+                self.stale_settlements,
+                self.unrouted,
+            ):
                 metric.labels(queue)
             self.in_progress.labels(queue)
+
+    def start_route_at_zero(self, route: str) -> None:
+        """Create the series of a route at 0."""
+        for outcome in OUTCOMES:
+            self.route_processed.labels(route, outcome)
+        for metric in (
+            self.circuit_open,
+            self.circuit_openings,
+            self.circuit_probes,
+            self.route_parked,
+            self.route_replacements,
+        ):
+            metric.labels(route)
+        self.route_handle_seconds.labels(route)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:

@@ -144,6 +144,7 @@ class StoreSettings(SettingsModel):
     )
 
     headings: ClassVar[Headings] = {
+        "Settings": ("config",),
         "Store": ("queue_url", "synchronous", "mmap_bytes", "busy_seconds", "check_integrity"),
     }
 

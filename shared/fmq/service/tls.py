@@ -197,4 +197,4 @@ def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         usual = "not a PEM file with the expected content, or the key is encrypted or belongs to another certificate"
         return _FILES.get(error.reason or "", usual)
-    return error.strerror or str(error)
+    return f"{error.strerror or error}; expected a PEM file"

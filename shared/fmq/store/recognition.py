@@ -40,7 +40,7 @@ class Recognized(NamedTuple):
             case Kind.NEWER:
                 return (
                     f"{name} was written by a newer fmq (schema {self.version}, this one knows {self.latest}). "
-                    "It was not changed. Use that version"
+                    "It was not changed. Use that version of fmq, or a backup from before its first start"
                 )
             case Kind.TOO_OLD:
                 return (

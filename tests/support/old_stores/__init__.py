@@ -4,7 +4,7 @@ from pathlib import Path
 
 import apsw
 
-VERSIONS = (4, 5)
+VERSIONS = (4, 5, 6)
 """The schema versions of which there is one. 4: tables without CHECKs of types."""
 
 

@@ -198,7 +198,8 @@ class Ingest:
             if self._shutdown.requested:
                 return False
             raise ConnectionFailed(
-                f"{self._settings.broker} was not reached in {attempts} attempts: {error}"
+                f"No connection to {self._settings.broker} (FMQ_CONNECT_ATTEMPTS={attempts}): {error}. Check the broker and the "
+                "FMQ_BROKER_… settings: `fmq doctor` tries the connection"
             ) from error
         self._metrics.reconnects.inc(1 if self._connections else 0)
         self._connections += 1

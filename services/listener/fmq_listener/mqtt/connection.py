@@ -106,7 +106,7 @@ def explain_refusal(reason: ReasonCode) -> str:
     """Why the broker refused the connection, in words."""
     hints = {
         "Bad user name or password": "; set FMQ_BROKER_USERNAME and FMQ_BROKER_PASSWORD",
-        "Not authorized": "; the broker expects another user name, password or client certificate",
+        "Not authorized": "; the broker expects another user name or password (FMQ_BROKER_USERNAME, FMQ_BROKER_PASSWORD) or client certificate",
         "Unsupported protocol version": "; set FMQ_MQTT_VERSION to the other one",
         "Client identifier not valid": "; set another FMQ_CLIENT_ID",
     }

@@ -12,9 +12,10 @@ from fmq.service.log import shorten
 from fmq.service.metrics import ProcessorMetrics, observe_many
 from fmq_processor.engine.outbox import Committed
 from fmq_processor.engine.summary import Summary
-from fmq_processor.engine.verdict import FAILED, Kind, Verdict
+from fmq_processor.engine.verdict import COUNTED, FAILED, Kind, Verdict
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.job import Finished, Job
+from fmq_processor.routing.parking import NOBODY
 
 _log = logging.getLogger(__name__)
 _DONE = Kind.DONE  # looked up for each message
@@ -29,17 +30,25 @@ class Accounting:
         self,
         metrics: ProcessorMetrics,
         *,
+        route: str,
         summary: Summary,
         limit: DeadLetterLimit,
         clock: Clock,
         on_delay: Callable[[float], None],
+        on_parked: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``on_delay`` receives each delay after which a message is due again."""
+        """``on_delay`` receives each delay after which a message is due again.
+
+        ``on_parked`` receives the name of each route that messages were set aside for.
+        """
         self._metrics = metrics
+        self._outcomes = {kind: metrics.route_processed.labels(route, kind) for kind in COUNTED}
+        self._handle_seconds = metrics.route_handle_seconds.labels(route)
         self.summary = summary
         self._limit = limit
         self._clock = clock
         self._on_delay = on_delay
+        self._on_parked = on_parked
 
     def ended(self, calls: Sequence[Finished]) -> None:
         """Observe how long calls took, and how long their messages waited for them."""
@@ -55,6 +64,7 @@ class Accounting:
                     waited[queue].append(max(0.0, began_at - claim.message.received_at))
         for queue, seconds in handled.items():
             observe_many(self._metrics.handle_seconds.labels(queue), seconds)
+            observe_many(self._handle_seconds, seconds)
         for queue, seconds in waited.items():
             observe_many(self._metrics.wait_seconds.labels(queue), seconds)
 
@@ -68,6 +78,7 @@ class Accounting:
         for queue, count in Counter(claim.message.queue for claim in commit.stale).items():
             self._metrics.stale_settlements.labels(queue).inc(count)
         done: dict[str, list[float]] = defaultdict(list)
+        parked: Counter[tuple[str, str]] = Counter()
         for verdict in commit.effective:
             claim, settlement, kind, _ = verdict
             if kind is _DONE:
@@ -75,28 +86,38 @@ class Accounting:
                 done[message.queue].append(message.received_at)
             elif kind in FAILED:
                 self._failed(verdict)
+            elif kind is Kind.PARKED:
+                parked[claim.message.queue, _route(settlement)] += 1
             elif kind is Kind.POSTPONED:
                 self._on_delay(_delay(settlement))
             elif kind is not Kind.GIVEN_BACK:
-                self._metrics.processed.labels(claim.message.queue, kind).inc()
-                self.summary.count(kind)
+                self._count(claim.message.queue, kind)
         self._done(done)
+        for (queue, route), count in parked.items():
+            if route == NOBODY:
+                self._metrics.unrouted.labels(queue).inc(count)
+            else:
+                self._metrics.route_parked.labels(route).inc(count)
+                self._on_parked(route)
+
+    def _count(self, queue: str, kind: Kind, count: int = 1) -> None:
+        self._metrics.processed.labels(queue, kind).inc(count)
+        self._outcomes[kind].inc(count)
+        self.summary.count(kind, count)
 
     def _done(self, received: dict[str, list[float]]) -> None:
         now = self._clock.wall()
         for queue, times in received.items():
-            self._metrics.processed.labels(queue, Kind.DONE).inc(len(times))
+            self._count(queue, Kind.DONE, len(times))
             observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in times])
             self._metrics.last_done.labels(queue).set(now)
-            self.summary.count(Kind.DONE, len(times))
             self._limit.done(queue, len(times))
 
     def _failed(self, verdict: Verdict) -> None:
         claim, settlement, kind, reason = verdict
         message, metrics = claim.message, self._metrics
         metrics.failures.labels(message.queue).inc()
-        metrics.processed.labels(message.queue, kind).inc()
-        self.summary.count(kind)
+        self._count(message.queue, kind)
         known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
         match settlement:
             case Dead(cause=cause):
@@ -117,6 +138,10 @@ class Accounting:
             _log.warning("Message %d of %s moved to dead letters: %s", claim.message.id, queue, first_line, extra=known)
         elif self.summary.dead == _DEAD_LINES + 1:
             _log.warning("More messages moved to dead letters. The next summary counts them; fmq dead list shows them")
+
+
+def _route(settlement: Settlement) -> str:
+    return (settlement.route or NOBODY) if isinstance(settlement, GiveBack) else NOBODY
 
 
 def _delay(settlement: Settlement) -> float:

@@ -34,6 +34,19 @@ class Claiming:
         """Look for messages again in ``seconds`` at the latest."""
         self._queues.look_within(seconds)
 
+    def look_now(self) -> None:
+        """Look for messages in the next turn."""
+        self._queues.look_now()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the circuit is open, so that nothing but a probe may be claimed."""
+        return self._breaker.is_open
+
+    def found(self, queue: str, own: int) -> None:
+        """Note how many messages of a claim from a shared queue belong to this route."""
+        self._queues.found(queue, own)
+
     def should_give_back(self) -> bool:
         """Whether the circuit has just opened or a queue was just paused: nothing more should start."""
         return self._breaker.has_opened() | self._pausing.step()

@@ -6,16 +6,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from fmq.clock import Clock
-from fmq.errors import StoreUnavailable, UnknownQueue
+from fmq.errors import UnknownQueue
 from fmq.message import Claim
 from fmq.service.log import shorten
 from fmq.store.roles import Lending
 from fmq.topics import QUARANTINE
+from fmq_processor.engine.changes import Changes
 from fmq_processor.guards.store_gate import Gate
 from fmq_processor.job import size_of
 
 _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
+_FIRST_DEPTH, _LAST_DEPTH = 16, 1_000
 SHORTEST_SLEEP = 0.01
 """Seconds after which an idle worker looks again if FMQ_SLEEP is 0."""
 
@@ -29,21 +31,35 @@ class Queues:
         store: Lending,
         gate: Gate,
         clock: Clock,
+        changes: Changes,
         wanted: Sequence[str] = (),
         sleep: float = 1.0,
         lease: float = 60.0,
+        shared_lease: float = 60.0,
         ordered: bool = False,
         on_new: Callable[[str], None] = lambda _: None,
+        route: str = "",
+        is_shared: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found."""
+        """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found.
+
+        Of queues that are shared with other routes, claim for ``route`` and for ``shared_lease`` seconds.
+        """
         self._store = store
         self._gate = gate
         self._clock = clock
+        self._changes = changes
+        self._changes_seen = -1
         self._wanted = tuple(dict.fromkeys(wanted))
         self._sleep = max(sleep, SHORTEST_SLEEP)
         self._lease = lease
+        self._shared_lease = shared_lease
         self._ordered = ordered
         self._on_new = on_new
+        self._route = route
+        self._is_shared = is_shared
+        self._depths: dict[str, int] = {}
+        """By shared queue: how many messages to claim at once, since the last ones all belonged to other routes."""
         self._line: deque[str] = deque()
         self._missing: set[str] = set()
         self._look_at = 0.0
@@ -58,10 +74,8 @@ class Queues:
 
     def due(self) -> bool:
         """Whether there may be something to claim."""
-        try:
-            changed = self._store.wait(0)
-        except StoreUnavailable:
-            changed = True  # the next claim meets the same fault, and the gate reports it
+        seen, self._changes_seen = self._changes_seen, self._changes.count()
+        changed = seen != self._changes_seen
         return changed or self._clock.steady() >= self._look_at
 
     def look_within(self, seconds: float) -> None:
@@ -69,6 +83,20 @@ class Queues:
         at = self._clock.steady() + seconds
         self._look_at = min(self._look_at, at)
         heapq.heappush(self._due, at)
+
+    def look_now(self) -> None:
+        """Look again in the next turn."""
+        self._look_at = 0.0
+
+    def found(self, name: str, own: int) -> None:
+        """Note how many messages of the last claim from a shared queue belong to this route.
+
+        While there are none, each claim is twice as large as the one before it, to reach the first one soon.
+        """
+        if own:
+            self._depths.pop(name, None)
+        else:
+            self._depths[name] = min(max(2 * self._depths.get(name, 0), _FIRST_DEPTH), _LAST_DEPTH)
 
     def take(self, room: int, *, most: int, most_bytes: int) -> Iterator[Sequence[Claim]]:
         """Claim from one queue after another until ``room`` messages are claimed or all queues were asked; ``most`` at once.
@@ -108,9 +136,14 @@ class Queues:
     def _claim(self, limit: int, most_bytes: int) -> Sequence[Claim] | None:
         name = self._line[0]
         self._line.rotate(-1)
+        route = self._route if self._is_shared(name) else None
+        lease = self._lease if route is None else self._shared_lease
+        limit = max(limit, self._depths.get(name, 0))
         try:
             return self._gate.attempt(
-                lambda: self._store.claim(name, limit, lease=self._lease, ordered=self._ordered, most_bytes=most_bytes)
+                lambda: self._store.claim(
+                    name, limit, lease=lease, ordered=self._ordered, most_bytes=most_bytes, route=route
+                )
             )
         except UnknownQueue:
             self._line.remove(name)

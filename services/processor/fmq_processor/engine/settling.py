@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fmq.message import Claim
+from fmq.outcome import GiveBack
 from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.in_hand import InHand
 from fmq_processor.engine.judge import Judge
 from fmq_processor.engine.outbox import Outbox
-from fmq_processor.engine.verdict import given_back
+from fmq_processor.engine.verdict import Kind, given_back
 from fmq_processor.job import Finished, Job
 
 
@@ -43,6 +44,10 @@ class Settling:
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Settle messages that were never tried."""
         self._outbox.add(map(given_back, claims))
+
+    def set_aside(self, claims: Sequence[Claim], settlement: GiveBack) -> None:
+        """Settle messages of another route, or of none, that were never tried."""
+        self._outbox.add((claim, settlement, Kind.PARKED, "") for claim in claims)
 
     def without_settled(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Those of ``claims`` that need an attempt. The others are settled: expired, or out of attempts."""

@@ -20,10 +20,13 @@ class Kind(StrEnum):
     DEAD = "dead"
     POSTPONED = "postponed"
     """Not tried: decoded values of other messages take the memory."""
+    PARKED = "parked"
+    """Not tried: it belongs to another route, which has no room, or to none."""
     GIVEN_BACK = "given back"
     """Not tried: the processor stops, pauses or has lost interest."""
 
 
+COUNTED = frozenset({Kind.DONE, Kind.SKIPPED, Kind.EXPIRED, Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 FAILED = frozenset({Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 
 Verdict = tuple[Claim, Settlement, Kind, str]

@@ -1,15 +1,12 @@
-"""The supervisor of a processor: claims, hands out, collects and settles, all from one thread."""
+"""The worker of one route: claims, hands out, collects and settles, all from the supervisor's thread."""
 
 import asyncio
 import logging
 from collections.abc import Sequence
 
 from fmq.clock import Clock
-from fmq.errors import WrongOrder
 from fmq.message import Claim
-from fmq.outcome import Cause, Retry
-from fmq.service.http.health import Heartbeat
-from fmq.service.lifecycle import Shutdown
+from fmq.outcome import Cause, GiveBack, Retry
 from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.claiming import Claiming
 from fmq_processor.engine.in_hand import InHand
@@ -17,6 +14,7 @@ from fmq_processor.engine.leases import Leases
 from fmq_processor.engine.limits import Limits
 from fmq_processor.engine.settling import Settling
 from fmq_processor.job import Finished, Job
+from fmq_processor.routing.exchange import Exchange
 from fmq_processor.runners.protocol import Runner, Trouble
 
 _log = logging.getLogger(__name__)
@@ -25,7 +23,7 @@ _BUSY_TICK = 0.02
 
 
 class Worker:
-    """Moves messages from the store to a runner and back until it is asked to stop."""
+    """Moves messages from the store to a runner and back. Every method returns after a few milliseconds."""
 
     def __init__(
         self,
@@ -37,52 +35,37 @@ class Worker:
         settling: Settling,
         accounting: Accounting,
         limits: Limits,
-        heartbeat: Heartbeat,
         clock: Clock,
+        exchange: Exchange,
+        number: int = 0,
     ) -> None:
+        """``number`` is that of the worker's route in ``exchange``."""
         self._claiming = claiming
         self._in_hand = in_hand
         self._leases = leases
-        self._runner = runner
+        self.runner = runner
+        """May be replaced while nothing is in hand."""
         self._settling = settling
         self._accounting = accounting
         self._limits = limits
-        self._heartbeat = heartbeat
         self._clock = clock
+        self._exchange = exchange
+        self._number = number
 
     @property
     def holds(self) -> int:
         """Messages that are claimed and not settled."""
         return self._in_hand.messages
 
-    def run(self, shutdown: Shutdown) -> str | None:
-        """Work until the shutdown, then drain. Returns the reason if the process has to be restarted.
+    @property
+    def tick(self) -> float:
+        """The longest wait until the next step, in seconds. 0: go on at once."""
+        if self._settling and self._claiming.store_is_open:
+            return 0.0
+        return _BUSY_TICK if self._in_hand else _IDLE_TICK
 
-        Raises StoreRefused, and WrongOrder if a queue is delivered in another order than this processor works.
-        """
-        trouble: Trouble | None = None
-        try:
-            while not shutdown.requested and trouble is None:
-                self.turn()
-                trouble = self._runner.trouble(self._clock.steady())
-        except WrongOrder:
-            self.drain()  # messages of other queues
-            raise
-        why = shutdown.failure
-        if trouble:
-            why = trouble.reason
-            _log.error("The processor has to be restarted: %s", why)
-            if trouble.is_stuck:
-                self._leave_stuck(trouble)
-        left = self.drain()
-        if left and not why:
-            why = f"{left} messages could not be settled before the end, so they come again"
-            _log.error("%s", why)
-        return why
-
-    def turn(self) -> None:
-        """Do everything once. Returns after a few milliseconds."""
-        self._heartbeat.beat()
+    def step(self) -> None:
+        """Do everything once."""
         self._collect()
         if self._claiming.should_give_back():
             self._give_back_unstarted()
@@ -90,34 +73,71 @@ class Worker:
         self._leases.extend_if_due(self._drop_lost)
         self._claim()
         self._accounting.summary.log_if_due()
-        if not self._settling or not self._claiming.store_is_open:
-            self._runner.bell.wait(_BUSY_TICK if self._in_hand else _IDLE_TICK)
 
-    def drain(self) -> int:
-        """Give back what has not started, wait for running calls, settle. Returns how many messages could not be settled."""
-        end = self._clock.steady() + self._limits.grace
+    def take_over(self, claims: Sequence[Claim]) -> int:
+        """See Taker."""
+        if self._in_hand.suspect or self._claiming.is_down:
+            return 0
+        left = self._limits.most_bytes - self._in_hand.bytes
+        count = 0
+        for claim in claims[: self._room()]:
+            if left <= 0:
+                break
+            left -= claim.message.held_bytes
+            count += 1
+        if count:
+            self._hand_out(claims[:count])
+        return count
+
+    def look_now(self) -> None:
+        """See Taker."""
+        self._claiming.look_now()
+
+    def begin_drain(self) -> None:
+        """Give back what has not started. Claim nothing more: only ``drain_step`` follows, and ``end_drain``."""
         given_back = self._give_back_unstarted()
         if given_back:
             _log.info("Giving back %d messages that have not started", given_back)
-        while (self._in_hand or self._settling) and self._clock.steady() < end:
-            self._heartbeat.beat()
-            self._collect()
-            self._settle()
-            self._leases.extend_if_due(self._drop_lost)
-            if self._in_hand or self._settling:
-                self._runner.bell.wait(_BUSY_TICK)
+
+    def drain_step(self) -> bool:
+        """Settle what has ended. Returns whether anything is left."""
+        self._collect()
+        self._settle()
+        self._leases.extend_if_due(self._drop_lost)
+        return bool(self._in_hand or self._settling)
+
+    def end_drain(self) -> int:
+        """Leave the calls that still run. Returns how many messages could not be settled."""
         for job in self._in_hand:
             self._in_hand.drop(job)
-            self._runner.abandon(job)
+            self.runner.abandon(job)
             self._settling.interrupted(job)
         self._claiming.reopen_store()
         self._settle()
         self._accounting.summary.log()
         return len(self._settling)
 
+    def leave_stuck(self, trouble: Trouble) -> None:
+        """Let go of all calls that can't end: the culprit's attempt counts, the others were never tried.
+
+        Without a known culprit they are left to their leases. Afterwards each message comes alone.
+        """
+        for job in self.runner.running():
+            if job not in self._in_hand:
+                continue
+            self._in_hand.drop(job)
+            if job is trouble.culprit:
+                self._settling.timed_out(job, Retry(reason=trouble.reason, cause=Cause.TIMEOUT))
+                continue
+            self._claiming.not_tried(job.claims)
+            if trouble.culprit is not None:
+                self._settling.give_back(job.claims)
+            else:
+                self._in_hand.gone(job.claims[0].message.queue, len(job.claims))
+
     def _collect(self) -> None:
         """Take what has finished, and what has timed out."""
-        finished = self._runner.finished
+        finished = self.runner.finished
         if finished:
             ended = [finished.popleft() for _ in range(len(finished))]
             in_time = [one for one in ended if self._in_hand.drop(one.job) or self._dropped(one)]
@@ -135,15 +155,15 @@ class Worker:
 
     def _time_out(self) -> None:
         now = self._clock.steady()
-        now -= self._runner.stalled(now)  # a call's time does not run while another call holds it up
-        for job in self._runner.running():
+        now -= self.runner.stalled(now)  # a call's time does not run while another call holds it up
+        for job in self.runner.running():
             if job not in self._in_hand:
                 continue
             if job.seen_at is None:
                 job.seen_at = now
             elif now - job.seen_at >= self._limits.timeout:
                 self._in_hand.drop(job)
-                self._runner.abandon(job)
+                self.runner.abandon(job)
                 reason = f"timed out after {self._limits.timeout:g} s"
                 self._settling.timed_out(job, Retry(reason=reason, cause=Cause.TIMEOUT))
 
@@ -155,18 +175,37 @@ class Worker:
         if self._in_hand.suspect:
             self._start_suspect()
             return
-        if self._runner.waiting():
+        if self.runner.waiting():
             return
         room = self._limits.capacity - self._in_hand.messages
         for claims in self._claiming.take(room, self._limits.most_bytes - self._in_hand.bytes):
-            self._hand_out(claims)
+            if self._exchange.is_shared(claims[0].message.queue):
+                self._hand_out_own(claims)
+            else:
+                self._hand_out(claims)
+
+    def _hand_out_own(self, claims: Sequence[Claim]) -> None:
+        """Hand out the messages of this route, up to the room for them, and set aside those for which no route has room."""
+        queue = claims[0].message.queue
+        found = self._exchange.sort(self._number, claims, self._room())
+        self._claiming.found(queue, len(found.own))
+        for route, others in found.aside.items():
+            self._in_hand.claimed(others)
+            self._settling.set_aside(others, GiveBack(self._exchange.delay(route, len(others)), route))
+        if found.own:
+            self._hand_out(found.own)
+
+    def _room(self) -> int:
+        """The number of messages that one claim may have."""
+        room = 1 if self._claiming.is_down else self._limits.capacity - self._in_hand.messages
+        return max(0, min(room, self._limits.batch) if self._limits.is_batch else room)
 
     def _start_suspect(self) -> None:
         """Start the suspect once nothing else is in hand."""
         suspect = self._in_hand.waiting_suspect()
         if suspect and len(self._in_hand) == 1 and not self._settling:
             self._in_hand.suspect_runs = True
-            self._runner.submit([suspect])
+            self.runner.submit([suspect])
 
     def _hand_out(self, claims: Sequence[Claim]) -> None:
         self._in_hand.claimed(claims)
@@ -181,25 +220,7 @@ class Worker:
         if usable[0].suspect:
             self._in_hand.suspect = jobs[0]
         else:
-            self._runner.submit(jobs)
-
-    def _leave_stuck(self, trouble: Trouble) -> None:
-        """Let go of all calls that can't end: the culprit's attempt counts, the others were never tried.
-
-        Without a known culprit they are left to their leases. Afterwards each message comes alone.
-        """
-        for job in self._runner.running():
-            if job not in self._in_hand:
-                continue
-            self._in_hand.drop(job)
-            if job is trouble.culprit:
-                self._settling.timed_out(job, Retry(reason=trouble.reason, cause=Cause.TIMEOUT))
-                continue
-            self._claiming.not_tried(job.claims)
-            if trouble.culprit is not None:
-                self._settling.give_back(job.claims)
-            else:
-                self._in_hand.gone(job.claims[0].message.queue, len(job.claims))
+            self.runner.submit(jobs)
 
     def _drop_lost(self, kept: set[tuple[str, int]]) -> None:
         """Don't start messages that other workers hold by now. Running calls go on; their settlements will be stale."""
@@ -221,7 +242,7 @@ class Worker:
 
     def _take_back(self) -> list[Job]:
         """Take the jobs that have not started from the runner and let go of them."""
-        jobs = self._runner.recall()
+        jobs = self.runner.recall()
         if suspect := self._in_hand.waiting_suspect():
             jobs.append(suspect)
         for job in jobs:

@@ -10,21 +10,23 @@ _log = logging.getLogger(__name__)
 
 
 class CircuitReport:
-    """Observes one Breaker."""
+    """Observes the Breaker of a route."""
 
-    def __init__(self, metrics: ProcessorMetrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: ProcessorMetrics, route: str) -> None:
+        self._open = metrics.circuit_open.labels(route)
+        self._openings = metrics.circuit_openings.labels(route)
+        self._probes = metrics.circuit_probes.labels(route)
         self.note = "closed"
         """For any thread to read."""
 
     def opened(self, reason: str, probe_in: float) -> None:
-        self._metrics.circuit_open.set(1)
-        self._metrics.circuit_openings.inc()
+        self._open.set(1)
+        self._openings.inc()
         self.note = f"open: {_first_line(reason)}"
         _log.error("The handler's target seems to be down; next attempt in %.1f s: %s", probe_in, _first_line(reason))
 
     def probing(self, message: Message) -> None:
-        self._metrics.circuit_probes.inc()
+        self._probes.inc()
         _log.debug("Trying message %d of %s", message.id, shorten(message.queue))
 
     def probed(self, reason: str, probe_in: float) -> None:
@@ -32,7 +34,7 @@ class CircuitReport:
         _log.debug("The handler's target is still down; next attempt in %.1f s: %s", probe_in, _first_line(reason))
 
     def closed(self, seconds: float) -> None:
-        self._metrics.circuit_open.set(0)
+        self._open.set(0)
         self.note = "closed"
         _log.info("The handler's target is back after %.1f s", seconds)
 

@@ -36,6 +36,14 @@ _FIRST_ONLY = {
 """Nodes whose first child is evaluated on their own input, and the others on its result."""
 
 
+def _explain(error: JMESPathError) -> str:
+    """What is wrong and where, in one line: jmespath draws an arrow under the expression."""
+    what = str(error).partition("\n")[0].partition(": ")[2].rstrip(":") or "it can't be parsed"
+    at = getattr(error, "lex_position", None)
+    hint = " (equal is ==)" if getattr(error, "token_value", None) == "=" else ""
+    return f"{what}{hint}" if at is None else f"{what} at character {at + 1}{hint}"
+
+
 class Unfilterable(Exception):
     """The expression fails on this message. The text says why."""
 
@@ -48,7 +56,7 @@ class Filter:
         try:
             self._compiled = jmespath.compile(expression)
         except JMESPathError as error:
-            raise ValueError(f"not a JMESPath expression: {' '.join(str(error).split())}") from None
+            raise ValueError(f"not a JMESPath expression: {_explain(error)}") from None
         tree = self._compiled.parsed
         asked = set(_asked(tree))
         self.needs_body = _BODY in asked

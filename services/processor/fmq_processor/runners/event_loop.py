@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from fmq_processor.job import Finished, Job
@@ -38,9 +39,12 @@ class _Task:
 class LoopRunner:
     """Runs an async handler, ``concurrency`` calls at once. See Runner."""
 
-    def __init__(self, handle: Callable[[Any], Any], *, concurrency: int, timeout: float) -> None:
+    def __init__(
+        self, handle: Callable[[Any], Any], *, concurrency: int, timeout: float, bell: Bell | None = None
+    ) -> None:
+        """``bell`` may be that of other runners too."""
         self.finished: deque[Finished] = deque()
-        self.bell = Bell()
+        self.bell = bell or Bell()
         self._handle = handle
         self._concurrency = concurrency
         self._timeout = timeout
@@ -55,7 +59,9 @@ class LoopRunner:
         self._stalled = 0.0
         self._ending = False
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run_loop, name="handlers", daemon=True)
+        # What the loop calls runs in a copy of this context, so that log lines of the handler name its route.
+        self._context = copy_context()
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run_loop,), name="handlers", daemon=True)
         self._loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
@@ -120,9 +126,12 @@ class LoopRunner:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def left(self) -> int:
+        return int(self._thread.is_alive())
+
     def _soon(self, call: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: its thread has died, as trouble() says
-            self._loop.call_soon_threadsafe(call, *arguments)
+            self._loop.call_soon_threadsafe(call, *arguments, context=self._context)
 
     def _running_handle(self) -> asyncio.Handle | None:
         """What the loop's thread runs at this moment."""

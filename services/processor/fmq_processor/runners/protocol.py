@@ -90,7 +90,11 @@ class Runner(Protocol):
         ...
 
     def stop(self, seconds: float) -> bool:
-        """End the threads. Returns whether they all ended within ``seconds``."""
+        """End the threads. Returns whether they all ended within ``seconds``. May be called again."""
+        ...
+
+    def left(self) -> int:
+        """The number of threads that have not ended."""
         ...
 
 

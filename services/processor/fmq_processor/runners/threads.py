@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -41,9 +42,10 @@ class _Leave(BaseException):
 class ThreadRunner:
     """Runs a plain handler in ``concurrency`` threads. See Runner."""
 
-    def __init__(self, handle: Callable[[Any], Any], *, concurrency: int) -> None:
+    def __init__(self, handle: Callable[[Any], Any], *, concurrency: int, bell: Bell | None = None) -> None:
+        """``bell`` may be that of other runners too."""
         self.finished: deque[Finished] = deque()
-        self.bell = Bell()
+        self.bell = bell or Bell()
         self._handle = handle
         self._concurrency = concurrency
         self._waiting: deque[Job] = deque()
@@ -59,7 +61,8 @@ class ThreadRunner:
     def _add_thread(self) -> None:
         slot = _Slot()
         # A daemon: a call that never returns must not keep the process from ending.
-        slot.thread = threading.Thread(target=self._work, args=(slot,), name="handler", daemon=True)
+        work = copy_context().run  # so that log lines of the handler name its route
+        slot.thread = threading.Thread(target=work, args=(self._work, slot), name="handler", daemon=True)
         self._slots.append(slot)
         slot.thread.start()
 
@@ -126,7 +129,10 @@ class ThreadRunner:
             if slot.thread:
                 slot.thread.join(max(0.0, deadline - time.monotonic()))
         # Those that hang are not waited for: they have had their time.
-        return not any(slot.thread and slot.thread.is_alive() for slot in (*self._slots, *self._hung))
+        return not self.left()
+
+    def left(self) -> int:
+        return sum(1 for slot in (*self._slots, *self._hung) if slot.thread and slot.thread.is_alive())
 
     def _work(self, slot: _Slot) -> None:
         PLACE.set(slot)

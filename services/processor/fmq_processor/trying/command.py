@@ -1,6 +1,5 @@
 """`fmq try`: runs a handler on one message."""
 
-import json
 import logging
 import os
 import sys
@@ -12,9 +11,10 @@ from uuid import UUID
 import click
 from prometheus_client import CollectorRegistry
 
+from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
-from fmq.cli.help import SettingsCommand
+from fmq.cli.common.shapes import LogShape, TryShape
 from fmq.cli.main import settings_options
 from fmq.errors import UnknownMessage
 from fmq.message import Message
@@ -25,6 +25,7 @@ from fmq.store.options import Durability
 from fmq.testing import Result, message
 from fmq.text import plain_lines
 from fmq_processor.handler_loading import choose, handler_options
+from fmq_processor.help import TryCommand
 from fmq_processor.settings import ProcessorSettings
 from fmq_processor.trying.engine import ABOUT_HANDLERS, run_messages
 
@@ -42,7 +43,7 @@ _SETTINGS = {
 }
 
 
-@click.command("try", cls=SettingsCommand, short_help="Run a handler on one message.")
+@click.command("try", cls=TryCommand, short_help="Run a handler on one message and see the outcome.")
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
@@ -54,7 +55,7 @@ _SETTINGS = {
 @click.option(
     "--message", "number", type=int, default=None, help="ID of a stored message of --queue to use, in any state."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @settings_options(ProcessorSettings, but=tuple(set(ProcessorSettings.model_fields) - _SETTINGS))
 @handler_options
 def try_(
@@ -77,7 +78,7 @@ def try_(
     is, and is tried as if for the first time.
 
     Exit codes: 0 done, 5 retry, 6 dead letter, 7 skipped by the filter or expired; 1 the handler can't be set up,
-    2 invalid settings, 3 the store can't be used.
+    2 invalid settings, 3 the store can't be used, 4 no such message.
     """
     settings, choice = choose({**flags, "handler": handler}, os.environ, before_import=_log_to_people(quiet=as_json))
     if number is not None:
@@ -95,7 +96,7 @@ def try_(
         (result,), hangs = run_messages(choice.make(CollectorRegistry()), settings, [given], store=store)
     code, fields = _outcome(result)
     if as_json:
-        click.echo(json.dumps({**fields, "seconds": result.seconds, "logs": [_log_fields(one) for one in result.logs]}))
+        print_shape(TryShape(**fields, seconds=result.seconds, logs=[_log_line(one) for one in result.logs]))
     else:
         say(_sentence(fields, result))
         if lines := str(fields.get("reason", "")).split("\n")[1:]:
@@ -150,18 +151,18 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _outcome(result: Result) -> tuple[int, dict[str, object]]:
+def _outcome(result: Result) -> tuple[int, dict[str, Any]]:
     """The exit code, and the outcome as fields."""
     outcome = result.outcome
     if isinstance(outcome, Done):
         return (0, {"outcome": "done"}) if result.is_handled else (EXIT_SKIPPED, {"outcome": "skipped"})
-    fields: dict[str, object] = {"reason": outcome.reason, "cause": outcome.cause}
+    fields: dict[str, Any] = {"reason": outcome.reason, "cause": outcome.cause}
     if isinstance(outcome, Dead):
         return EXIT_DEAD, {"outcome": "dead", **fields}
     return EXIT_RETRY, {"outcome": "retry", "delay": outcome.delay, **fields}
 
 
-def _sentence(fields: dict[str, object], result: Result) -> str:
+def _sentence(fields: dict[str, Any], result: Result) -> str:
     reason = str(fields.get("reason", "")).partition("\n")[0]
     match fields["outcome"]:
         case "done":
@@ -174,5 +175,5 @@ def _sentence(fields: dict[str, object], result: Result) -> str:
             return f"Retry in {fields['delay']:.1f} s, after {result.seconds:.3f} s: {reason}"
 
 
-def _log_fields(record: logging.LogRecord) -> dict[str, str]:
-    return {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+def _log_line(record: logging.LogRecord) -> LogShape:
+    return LogShape(record.levelname, record.name, record.getMessage())

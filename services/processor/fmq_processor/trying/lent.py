@@ -26,6 +26,7 @@ class Lent:
         lease: float,
         ordered: bool = False,  # noqa: ARG002 - as the role has it
         most_bytes: int | None = None,  # noqa: ARG002 - as above
+        route: str | None = None,  # noqa: ARG002 - as above
     ) -> Sequence[Claim]:
         taken = [message for message in self._left if message.queue == name][:limit]
         self._left = [message for message in self._left if message not in taken]

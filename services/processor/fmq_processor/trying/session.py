@@ -12,7 +12,7 @@ from fmq.handler import Handler
 from fmq.service.http.health import Heartbeat
 from fmq.service.metrics import ProcessorMetrics
 from fmq.store.roles import Store
-from fmq_processor.assembly import make_worker
+from fmq_processor.assembly import make_alone
 from fmq_processor.runners.hooks import SetupFailed, set_up, tear_down
 from fmq_processor.settings import ProcessorSettings
 
@@ -31,7 +31,7 @@ class Session:
         self._handler = handler
         self._clock = clock
         self._grace = settings.grace_seconds
-        self._worker, self._runner = make_worker(
+        self._worker = make_alone(
             settings,
             handler=handler,
             store=store,
@@ -39,6 +39,7 @@ class Session:
             heartbeat=Heartbeat(),
             clock=clock,
         )
+        self._runner = self._worker.lanes[0].worker.runner
         self.hangs = False
         """After the exit: whether a call of the handler still runs, which the end of the process must not wait for."""
 

@@ -28,7 +28,7 @@ class Span(click.ParamType[float]):
             return float(value)
         found = _SPAN.fullmatch(str(value).strip())
         if found is None:
-            self.fail(f"Invalid duration {value!r}: expected one like 90, 90s, 15m, 2h, 3d or 1w", param, ctx)
+            self.fail(f"{value!r}: expected one like 90, 90s, 15m, 2h, 3d or 1w", param, ctx)
         return float(found[1]) * _UNITS[found[2]]
 
 
@@ -46,9 +46,7 @@ class Moment(click.ParamType[float]):
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(
-                f"Invalid time {text!r}: expected one like 2h (ago), 2026-11-24 or 2026-11-24T08:30:00Z", param, ctx
-            )
+            self.fail(f"{text!r}: expected one like 2h (ago), 2026-11-24 or 2026-11-24T08:30:00Z", param, ctx)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 

@@ -196,5 +196,27 @@ class DoctorShape:
     command: Literal["doctor"] = "doctor"
 
 
-SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape)
+@dataclass(frozen=True, slots=True)
+class LogShape:
+    """A line that a handler logged."""
+
+    level: str
+    logger: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryShape:
+    """`fmq try`. ``seconds`` is the time of the call. ``delay`` is for a retry, in seconds; ``reason`` and ``cause`` are for failures."""
+
+    outcome: Literal["done", "skipped", "retry", "dead"]
+    seconds: float
+    logs: list[LogShape]
+    delay: float | None = None
+    reason: str | None = None
+    cause: str | None = None
+    command: Literal["try"] = "try"
+
+
+SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape, TryShape)
 """What a command prints is one of these; its field ``command`` says which."""

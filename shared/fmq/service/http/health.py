@@ -167,6 +167,8 @@ def serve_health(
         )
     except OSError as error:
         text = f"FMQ_HTTP_HOST={host!r}, FMQ_HTTP_PORT={port}: {error.strerror or error}"
-        raise (FmqError(text) if error.errno == errno.EADDRINUSE else SettingsError(text)) from error
+        if error.errno == errno.EADDRINUSE:
+            raise FmqError(f"{text}. Does the service run already? FMQ_HTTP_PORT=0 picks a free port") from error
+        raise SettingsError(text) from error
     _log.info("Serving metrics and health on %s", server.url, extra={"port": server.port})
     return server

@@ -14,7 +14,7 @@ ALL = """
 _IN_STATE = {
     State.ANY: "true",
     State.PENDING: "due.id IS NOT NULL AND due.token IS NULL",
-    State.DELAYED: "due.id IS NOT NULL AND due.token IS NULL AND due.due_at > {now}",
+    State.DELAYED: "due.id IS NOT NULL AND due.token IS NULL AND due.parked IS NULL AND due.due_at > {now}",
     State.CLAIMED: "due.token IS NOT NULL",
     State.DONE: "done.id IS NOT NULL",
     State.DEAD: "dead.id IS NOT NULL",

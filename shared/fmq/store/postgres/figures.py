@@ -25,7 +25,8 @@ _STATS = f"""
     FROM fmq_count WHERE queue = {{q}}
 """
 _RETRYING = (
-    "SELECT count(*) FROM (SELECT 1 FROM fmq_due_{q} WHERE due_at > {now} AND token IS NULL LIMIT %(most)s) AS waiting"
+    "SELECT count(*) FROM (SELECT parked FROM fmq_due_{q} WHERE due_at > {now} AND token IS NULL ORDER BY due_at LIMIT %(most)s) "
+    "AS waiting WHERE parked IS NULL"
 )
 _NEWEST = "SELECT received_at FROM fmq_msg_{q} ORDER BY id DESC LIMIT 1"
 _SIZE = b"SELECT pg_database_size(current_database())"

@@ -33,10 +33,12 @@ _DEAD_LETTERS = (
     "JOIN fmq_dead_{q} AS dead ON dead.id = first.id JOIN fmq_msg_{q} AS message ON message.id = first.id ORDER BY message.id"
 )
 _WAITING = f"""
-    SELECT message.id, greatest(due.due_at - {{now}}, 0)::float8, coalesce(due.reason, '')
+    SELECT message.id, CASE WHEN due.parked IS NULL THEN greatest(due.due_at - {{now}}, 0) ELSE 0 END::float8, coalesce(due.reason, '')
     FROM fmq_due_{{q}} AS due JOIN fmq_msg_{{q}} AS message ON message.id = due.id WHERE {THESE} AND due.token IS NULL
 """
-_NEXT_RETRY = "SELECT id FROM fmq_due_{q} WHERE due_at > {now} AND token IS NULL ORDER BY due_at, id LIMIT 1"
+_NEXT_RETRY = (
+    "SELECT id FROM fmq_due_{q} WHERE due_at > {now} AND token IS NULL AND parked IS NULL ORDER BY due_at, id LIMIT 1"
+)
 _WALK = "SELECT id FROM {table} WHERE id > %(after)s ORDER BY id LIMIT %(within)s"
 # Rows are locked by id, so that two operators who requeue the same ones wait for each other only once.
 _CHOSEN = """
@@ -61,7 +63,7 @@ _COUNT = " SELECT count(*) FROM gone"
 _DELETE = """
     WITH waiting AS (
         DELETE FROM fmq_due_{q} AS message
-        WHERE %(waiting)s AND message.id = ANY (%(ids)b::bigint[]) AND token IS NULL AND (%(due)s OR due_at > {now}) RETURNING id
+        WHERE %(waiting)s AND message.id = ANY (%(ids)b::bigint[]) AND token IS NULL AND (%(due)s OR (due_at > {now} AND parked IS NULL)) RETURNING id
     ),
     done AS (DELETE FROM fmq_done_{q} AS message WHERE %(done)s AND message.id = ANY (%(ids)b::bigint[]) RETURNING id),
     dead AS (DELETE FROM fmq_dead_{q} AS message WHERE %(dead)s AND message.id = ANY (%(ids)b::bigint[]) RETURNING id),

@@ -72,9 +72,16 @@ class PostgresStore(
         self._session.transaction([receipt_lock(session), (_FORGET_RECEIPTS, {"session": digest(session)})])
 
     def claim(
-        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+        self,
+        name: str,
+        limit: int,
+        *,
+        lease: float,
+        ordered: bool = False,
+        most_bytes: int | None = None,
+        route: str | None = None,
     ) -> Sequence[Claim]:
-        return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
+        return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes, route=route)
 
     def ordered(self, name: str) -> bool | None:
         return self._order.mode(name)

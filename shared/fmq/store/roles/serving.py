@@ -51,7 +51,14 @@ class Lending(Protocol):
         ...
 
     def claim(
-        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+        self,
+        name: str,
+        limit: int,
+        *,
+        lease: float,
+        ordered: bool = False,
+        most_bytes: int | None = None,
+        route: str | None = None,
     ) -> Sequence[Claim]:
         """Claim up to ``limit`` messages for ``lease`` seconds, those that have been due longest first.
 
@@ -61,6 +68,9 @@ class Lending(Protocol):
         A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest unsettled
         message of a concrete topic is lent, and no other of that topic until it is settled, not even an older one that an
         operator has requeued meanwhile.
+
+        With ``route``, what is set aside for that route of a processor comes before everything else, by id, whether it is due
+        or not. An ordered claim takes its topics in turn all the same.
 
         The first claim decides whether the queue is claimed in order. A claim of the other kind raises WrongOrder.
         """

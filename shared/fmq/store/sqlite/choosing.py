@@ -20,7 +20,7 @@ IN_STATE = {
 }
 _LENT = {
     State.PENDING: "AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id AND token IS NOT NULL)",
-    State.DELAYED: "AND EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id AND token IS NULL AND due_at > :now)",
+    State.DELAYED: "AND EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id AND token IS NULL AND parked IS NULL AND due_at > :now)",
     State.CLAIMED: "AND EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id AND token IS NOT NULL)",
 }
 _DONE_AT = "ifnull(changed_at + :shift, received_at)"

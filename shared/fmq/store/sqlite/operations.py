@@ -73,7 +73,7 @@ class Operations:
         """See Operating.waiting."""
         with self._database.read():
             rows = self._database.rows(
-                f"SELECT message.id, {NUMBER.format('lent.due_at')}, CAST(reason AS BLOB) "
+                f"SELECT message.id, iif(lent.parked IS NULL, {NUMBER.format('lent.due_at')}, 0.0), CAST(reason AS BLOB) "
                 f"FROM {self._database.table(name)} AS message LEFT JOIN {self._database.lent(name)} AS lent ON lent.id = message.id "
                 "WHERE message.id IN (SELECT value FROM json_each(:ids)) AND processed = 0 AND lent.token IS NULL",
                 these(ids),
@@ -88,7 +88,8 @@ class Operations:
         """See Operating.next_retry."""
         with self._database.read():
             rows = self._database.rows(
-                f"SELECT id FROM {self._database.lent(name)} WHERE due_at > ? AND token IS NULL ORDER BY due_at, id LIMIT 1",
+                f"SELECT id FROM {self._database.lent(name)} WHERE due_at > ? AND token IS NULL AND parked IS NULL "
+                "ORDER BY due_at, id LIMIT 1",
                 (self._database.now(),),
             )
         return int(rows[0][0]) if rows else None

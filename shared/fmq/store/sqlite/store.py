@@ -85,9 +85,16 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
             sql.execute("DELETE FROM fmq_receipt WHERE session = ?", (session,))
 
     def claim(
-        self, name: str, limit: int, *, lease: float, ordered: bool = False, most_bytes: int | None = None
+        self,
+        name: str,
+        limit: int,
+        *,
+        lease: float,
+        ordered: bool = False,
+        most_bytes: int | None = None,
+        route: str | None = None,
     ) -> Sequence[Claim]:
-        return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
+        return self._claims.claim(name, limit, lease=lease, ordered=ordered, most_bytes=most_bytes, route=route)
 
     def ordered(self, name: str) -> bool | None:
         return self._order.mode(name)
@@ -154,7 +161,8 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
         with self._database.read():
             return int(
                 self._database.rows(
-                    f"SELECT count(*) FROM (SELECT 1 FROM {self._database.lent(name)} WHERE due_at > ? AND token IS NULL LIMIT ?)",
+                    f"SELECT count(*) FROM (SELECT parked FROM {self._database.lent(name)} WHERE due_at > ? AND token IS NULL "
+                    "ORDER BY due_at LIMIT ?) WHERE parked IS NULL",
                     (self._database.now(), most),
                 )[0][0]
             )

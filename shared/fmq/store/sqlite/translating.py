@@ -54,6 +54,6 @@ def translated(path: Path) -> Iterator[None]:
 def damage(path: Path, what: str) -> str:
     """The message for an operator about a damaged file."""
     return (
-        f"{path} is damaged or not an SQLite database ({what}). It was not changed. Restore a backup, or set it aside "
-        f"and start a new one: fmq set-aside"
+        f"{path} is damaged or not an SQLite database ({what}). It was not changed. If it is another file, correct "
+        f"FMQ_QUEUE_URL. Otherwise restore a backup, or set it aside and start a new one: fmq set-aside"
     )

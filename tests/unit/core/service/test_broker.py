@@ -41,7 +41,8 @@ def test_an_ipv6_address_is_shown_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("localhost:1883", "must start with one of"),
+        ("localhost:1883", r"has no scheme \(did you mean mqtt://localhost:1883\?\)"),
+        ("ann:secret@localhost:1883", "must start with one of"),
         ("http://host", "must start with one of"),
         ("mqtt://", "no host"),
         ("mqtt://host:port", "is invalid"),

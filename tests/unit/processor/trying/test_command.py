@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from jsonschema_rs import validator_for
 
 from fmq.cli.main import fmq_command
 from fmq.message import Incoming
@@ -32,6 +33,7 @@ def handle(message: fmq.Message, reading: Reading, made: list[str]):
     if reading.temperature < 0:
         raise NameError("a mistake")
 """
+_SCHEMA = Path(__file__).parents[4] / "docs" / "cli.schema.json"
 WARM = '{"temperature": 20.5}'
 
 
@@ -89,11 +91,12 @@ def test_json_is_one_object_with_the_logs() -> None:
     """For programs; the payload comes from standard input."""
     result = try_("--payload", "-", "--json", given=b'{"temperature": 101}')
     found = json.loads(result.stdout)
+    validator_for(json.loads(_SCHEMA.read_text(encoding="utf-8"))).validate(found)
     assert found.pop("seconds") >= 0
     assert found.pop("logs") == [
         {"level": "INFO", "logger": "mine", "message": "got 101.0 of None from ['made by setup']"}
     ]
-    assert found == {"outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
+    assert found == {"command": "try", "outcome": "retry", "delay": 60.0, "reason": "too hot", "cause": "asked"}
     assert result.return_value == 5
 
 

@@ -18,27 +18,41 @@ _LONGEST_DUE = """
         WHERE due_at <= {now} AND (token IS NULL OR leased <= {now}) AND (SELECT lends FROM flags)
         ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ),"""
+_PARKED_FIRST = """
+    parked AS MATERIALIZED (
+        SELECT id, ctid AS place, size, false AS expired, '-infinity'::float8 AS since FROM fmq_due_{q}
+        WHERE parked = %(route)s::text AND token IS NULL AND (SELECT lends FROM flags)
+        ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ),
+    due AS MATERIALIZED (
+        SELECT id, ctid AS place, size, token IS NOT NULL AS expired, CASE WHEN token IS NULL THEN due_at ELSE leased END AS since
+        FROM fmq_due_{q}
+        WHERE due_at <= {now} AND (token IS NULL OR leased <= {now}) AND (SELECT lends FROM flags)
+            AND parked IS DISTINCT FROM %(route)s::text
+        ORDER BY due_at, id LIMIT (SELECT %(limit)s - count(*) FROM parked) FOR UPDATE SKIP LOCKED
+    ),
+    candidate AS MATERIALIZED (SELECT * FROM parked UNION ALL SELECT * FROM due),"""
 # A step from topic to topic, past all messages behind the first one of each, so that the cost grows with the topics that wait and
 # not with the backlog. It starts after the topic where the last claim ended, and goes round. A topic is left out while any of its
 # messages is lent: also when the one that is lent is not the first any more, since an operator has requeued an older one.
 _HEADS = """
     busy AS MATERIALIZED (SELECT topic FROM fmq_due_{q} WHERE token IS NOT NULL AND leased > {now}),
-    walk (topic, id, due_at, token, size, place, round, n) AS (
-        SELECT %(after)s::text COLLATE "C", 0::bigint, 'infinity'::float8, NULL::bigint, 0::bigint, '(0,0)'::tid, false, 0::bigint
+    walk (topic, id, due_at, token, size, place, parked, round, n) AS (
+        SELECT %(after)s::text COLLATE "C", 0::bigint, 'infinity'::float8, NULL::bigint, 0::bigint, '(0,0)'::tid, NULL::text, false, 0::bigint
         WHERE (SELECT lends FROM flags)
         UNION ALL
         SELECT next.*, walk.n + 1 FROM walk, LATERAL (
-            (SELECT topic, id, due_at, token, size, ctid, walk.round FROM fmq_due_{q}
+            (SELECT topic, id, due_at, token, size, ctid, parked, walk.round FROM fmq_due_{q}
             WHERE topic > walk.topic AND (NOT walk.round OR topic <= %(after)s::text) ORDER BY topic, id LIMIT 1)
             UNION ALL
-            (SELECT topic, id, due_at, token, size, ctid, true FROM fmq_due_{q}
+            (SELECT topic, id, due_at, token, size, ctid, parked, true FROM fmq_due_{q}
             WHERE NOT walk.round AND topic <= %(after)s::text ORDER BY topic, id LIMIT 1)
             LIMIT 1
         ) AS next
     ),
     candidate AS MATERIALIZED (
         SELECT id, place, size, token IS NOT NULL AS expired, n AS since FROM walk
-        WHERE due_at <= {now} AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.topic = walk.topic) LIMIT %(limit)s
+        WHERE (due_at <= {now} OR parked = %(route)s::text) AND NOT EXISTS (SELECT 1 FROM busy WHERE busy.topic = walk.topic) LIMIT %(limit)s
     ),"""
 # A claim passes over what others hold. A suspect comes alone, or the ones before it. Of the others those that fit, and one at least. Most often that is all of them.
 _LEND = """
@@ -58,7 +72,8 @@ _LEND = """
             ELSE (suspect IS NULL OR rank < suspect) AND (rank = 1 OR held <= %(most_bytes)s) END
     ),
     lent AS (
-        UPDATE fmq_due_{q} AS due SET leased = {now} + %(lease)s, token = %(token)s,
+        UPDATE fmq_due_{q} AS due SET leased = {now} + %(lease)s, token = %(token)s, parked = NULL,
+            due_at = least(due.due_at, {now}),
             failed = CASE WHEN expired THEN least(failed, 2147483646) + 1 ELSE failed END
         FROM chosen WHERE due.ctid = chosen.place AND due.id = chosen.id
         RETURNING due.id, due.failed, chosen.expired, due.topic
@@ -74,6 +89,7 @@ _READ = f"""
     FROM flags LEFT JOIN (lent JOIN fmq_msg_{{q}} AS message ON message.id = lent.id) ON true
 """
 CLAIM = _FLAGS + _LONGEST_DUE + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
+CLAIM_FOR_ROUTE = _FLAGS + _PARKED_FIRST + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
 CLAIM_IN_ORDER = _FLAGS + _HEADS + _LEND + note_attempts("lapse") + ", " + _COUNT + _READ
 GIVE_BACK = (
     "WITH back AS (UPDATE fmq_due_{q} SET token = NULL, settled = NULL WHERE token = %(token)s RETURNING id), "

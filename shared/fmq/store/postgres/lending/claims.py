@@ -1,7 +1,7 @@
 """Lends messages."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 
@@ -9,9 +9,9 @@ from fmq.errors import UnknownQueue
 from fmq.message import Claim
 from fmq.outcome import Cause
 from fmq.store.ordering import wrong_order
-from fmq.store.postgres.codec import decode_message
+from fmq.store.postgres.codec import decode_message, storable
 from fmq.store.postgres.lending.attempts import LAPSED
-from fmq.store.postgres.lending.claim_statements import CLAIM, CLAIM_IN_ORDER, GIVE_BACK
+from fmq.store.postgres.lending.claim_statements import CLAIM, CLAIM_FOR_ROUTE, CLAIM_IN_ORDER, GIVE_BACK
 from fmq.store.postgres.lending.delivery_order import DeliveryOrder
 from fmq.store.postgres.queues import LOCK, LOCK_SHARED, Queues
 from fmq.store.postgres.server.session import Rows
@@ -35,18 +35,31 @@ class Claims:
         self._doubtful: list[tuple[str, int]] = []
         """Queues and tokens of claims whose outcome is unknown: the server may have lent messages that nobody received."""
 
-    def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
+    def claim(
+        self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None, route: str | None
+    ) -> Sequence[Claim]:
         """See Lending.claim."""
         if limit < 1:
             return []
         self._give_back()
         # Random, since a sequence can repeat after a primary was lost with its last commits.
         token = secrets.randbits(_TOKEN_BITS)
+        values = {
+            "ordered": ordered,
+            "limit": limit,
+            "lease": lease,
+            "token": token,
+            "most_bytes": _NO_LIMIT if most_bytes is None else most_bytes,
+            "after": self._last_topic.get(name, ""),
+            "cause": Cause.WORKER_DIED.value,
+            "reason": LAPSED,
+            "route": None if route is None else storable(route),
+        }
         try:
-            rows = self._rows(name, token, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
+            rows = self._rows(name, values, ordered=ordered)
             if rows and rows[0][_ORDERED] is None:
                 self._order.begin(name, ordered=ordered)
-                rows = self._rows(name, token, limit, lease=lease, ordered=ordered, most_bytes=most_bytes)
+                rows = self._rows(name, values, ordered=ordered)
         except OutcomeUnknown:
             self._doubtful.append((name, token))
             raise
@@ -71,23 +84,15 @@ class Claims:
             for row in rows
         ]
 
-    def _rows(self, name: str, token: int, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Rows:
+    def _rows(self, name: str, values: Mapping[str, object], *, ordered: bool) -> Rows:
         number = self._queues.number(name)
-        values = {
-            "ordered": ordered,
-            "limit": limit,
-            "lease": lease,
-            "token": token,
-            "most_bytes": _NO_LIMIT if most_bytes is None else most_bytes,
-            "after": self._last_topic.get(name, ""),
-            "cause": Cause.WORKER_DIED.value,
-            "reason": LAPSED,
-        }
+        in_turn = CLAIM if values["route"] is None else CLAIM_FOR_ROUTE
+        template = CLAIM_IN_ORDER if ordered else in_turn
         # The lock first and then a new statement, which sees what the last holder of the lock has committed.
         return self._queues.session.transaction(
             [
                 (statement(LOCK if ordered else LOCK_SHARED, number), {}),
-                (statement(CLAIM_IN_ORDER if ordered else CLAIM, number), self._queues.values(values)),
+                (statement(template, number), self._queues.values(values)),
             ]
         )[1]
 

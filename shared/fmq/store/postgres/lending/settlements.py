@@ -41,8 +41,8 @@ _ANY = (
     WITH held AS (
         SELECT * FROM unnest(
             %(ids)b::bigint[], %(tokens)b::bigint[], %(kinds)b::text[], %(delays)b::float8[], %(reasons)b::text[],
-            %(causes)b::text[]
-        ) AS held (id, token, kind, delay, reason, cause)
+            %(causes)b::text[], %(routes)b::text[]
+        ) AS held (id, token, kind, delay, reason, cause, route)
     ),
     gone AS (
         DELETE FROM fmq_due_{q} AS due USING held
@@ -51,6 +51,7 @@ _ANY = (
     ),
     kept AS (
         UPDATE fmq_due_{q} AS due SET token = NULL, settled = held.token, due_at = coalesce({now} + held.delay, due.due_at),
+            parked = held.route,
             failed = CASE WHEN held.kind = 'retry' THEN least(due.failed, 2147483646) + 1 ELSE due.failed END,
             reason = CASE WHEN held.kind = 'retry' THEN held.reason ELSE due.reason END
         FROM held WHERE due.id = held.id AND due.token = held.token AND held.kind IN ('back', 'retry')
@@ -192,26 +193,27 @@ def _settling(number: int, group: _Group, worker: str) -> tuple[bytes, dict[str,
     """The statement and its values; a shorter one if all messages are done, as most are."""
     if all(type(settlement) is Done for _, settlement in group):
         return statement(_DONE, number), _held(group)
-    kinds, delays, reasons, causes = zip(*(_columns(settlement) for _, settlement in group), strict=True)
+    kinds, delays, reasons, causes, routes = zip(*(_columns(settlement) for _, settlement in group), strict=True)
     values: dict[str, object] = {
         **_held(group),
         "kinds": list(kinds),
         "delays": list(delays),
         "reasons": list(reasons),
         "causes": list(causes),
+        "routes": list(routes),
         "worker": storable(worker),
         "lapsed": Cause.WORKER_DIED.value,  # its lapse was noted when it was claimed again
     }
     return statement(_ANY, number), values
 
 
-def _columns(settlement: Settlement | None) -> tuple[str, float | None, str, str]:
-    """Kind, delay, reason and cause. Without a delay the message keeps its old place."""
+def _columns(settlement: Settlement | None) -> tuple[str, float | None, str, str, str | None]:
+    """Kind, delay, reason, cause and route. Without a delay the message keeps its old place."""
     match settlement:
         case RetryLater(delay, reason, cause):
-            return "retry", float(delay), storable(reason), cause.value
+            return "retry", float(delay), storable(reason), cause.value, None
         case Dead(reason, cause):
-            return "dead", None, storable(reason), cause.value
-        case GiveBack(delay):
-            return "back", None if delay is None else float(delay), "", ""
-    return "done", None, "", ""
+            return "dead", None, storable(reason), cause.value, None
+        case GiveBack(delay, route):
+            return "back", None if delay is None else float(delay), "", "", route and storable(route)
+    return "done", None, "", "", None

@@ -19,7 +19,7 @@ NO_LIMIT = 2**62
 # Long values are read only of the messages that fit.
 _SIZES = f"SELECT message.id, message.size FROM fmq_msg_{{q}} AS message WHERE {THESE} ORDER BY message.id"
 _STORED = f"""
-    SELECT done.at, dead.at, due.token, CASE WHEN due.token IS NULL THEN due.due_at ELSE due.leased END, message.stored_at, coalesce(due.reason, dead.reason, ''),
+    SELECT done.at, dead.at, due.token, CASE WHEN due.parked IS NOT NULL THEN message.stored_at WHEN due.token IS NULL THEN due.due_at ELSE due.leased END, message.stored_at, coalesce(due.reason, dead.reason, ''),
         coalesce(due.failed, done.failed, dead.failed, 0), {MESSAGE_COLUMNS}
     FROM {ALL} WHERE {THESE} ORDER BY message.id
 """

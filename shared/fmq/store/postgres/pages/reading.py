@@ -21,7 +21,7 @@ _WALK = "SELECT id, id::float8 AS place FROM {table} WHERE id < %(before)s ORDER
 _WALK_DEAD = "SELECT id, at FROM fmq_dead_{q} WHERE (at, id) < (%(at)s::float8, %(before)s) ORDER BY at DESC, id DESC LIMIT %(within)s"
 _HEADS = f"""
     SELECT message.id, message.topic, done.at, dead.at, due.token,
-        CASE WHEN due.token IS NULL THEN due.due_at ELSE due.leased END - {{now}},
+        CASE WHEN due.parked IS NOT NULL THEN {{now}} WHEN due.token IS NULL THEN due.due_at ELSE due.leased END - {{now}},
         substring(message.payload FROM 1 FOR %(head_bytes)s::integer), octet_length(message.payload), message.received_at,
         message.qos, message.retain, coalesce(due.failed, done.failed, dead.failed, 0),
         left(coalesce(due.reason, dead.reason, ''), {REASON_LIMIT})

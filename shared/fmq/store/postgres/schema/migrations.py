@@ -116,13 +116,15 @@ MIGRATIONS: tuple[str, ...] = (
                 failed  integer NOT NULL DEFAULT 0 CHECK (failed >= 0),
                 size    bigint NOT NULL,
                 topic   text COLLATE "C" NOT NULL,
-                reason  text
+                reason  text,
+                parked  text
             ) WITH (
                 fillfactor = 50,
                 autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0,
                 autovacuum_analyze_scale_factor = 0.5
             );
             CREATE INDEX fmq_due_{q}_at ON fmq_due_{q} (due_at, id);
+            CREATE INDEX fmq_due_{q}_parked ON fmq_due_{q} (parked, id) WHERE parked IS NOT NULL;
             CREATE TABLE fmq_done_{q} (
                 id     bigint PRIMARY KEY,
                 at     double precision NOT NULL,

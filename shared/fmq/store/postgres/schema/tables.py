@@ -6,7 +6,8 @@ in exactly one of the others:
 * ``msg``: the message as it came. Its payload is stored uncompressed, so that a part can be read without the rest.
 * ``due``: a row for each unsettled message, which may be lent from ``due_at``. It is a claim if it has a ``token``; ``leased`` is
   then the end of its lease. No index has these two, and half of each page is left free, so that a claim stays on its page and
-  changes no index (PostgreSQL's documentation, "Heap-Only Tuples"). ``settled`` is the token of the last settlement. ``topic`` is
+  changes no index (PostgreSQL's documentation, "Heap-Only Tuples"). ``settled`` is the token of the last settlement.
+  ``parked`` names the route of a processor that may have the message before ``due_at``. ``topic`` is
   short enough for an index.
 * ``done`` and ``dead``: what is settled, when (``at``, in the store's time) and with which token.
 * ``attempt``: failed attempts, the first and the last ones of each message.

@@ -24,6 +24,7 @@ class Statements(NamedTuple):
 
     any_due: str
     again: str
+    parked: str
     unread: str
     unread_at_sight: str
     unread_as_bytes: str
@@ -35,16 +36,20 @@ class Statements(NamedTuple):
             f" FROM {table} AS message WHERE id > ? AND processed = 0 "
             f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
         )
+        size = f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0)"
         return cls(
             any_due="SELECT ordered, paused_at IS NULL AND "
             f"(EXISTS (SELECT 1 FROM {table} WHERE id > head AND processed = 0) "
-            f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now)) FROM fmq_queue WHERE name = :name",
-            again="SELECT due_at, id, token IS NOT NULL, "
-            f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0) "
-            f"FROM {lent} AS lent WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
+            f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now) "
+            f"OR EXISTS (SELECT 1 FROM {lent} WHERE parked = :route)) FROM fmq_queue WHERE name = :name",
+            again=f"SELECT due_at, id, token IS NOT NULL, {size} FROM {lent} AS lent WHERE due_at <= ? "
+            "ORDER BY due_at, id LIMIT ?",
+            # Before all that is due.
+            parked=f"SELECT -1.0, id, false, {size} FROM {lent} AS lent WHERE parked = ? ORDER BY id LIMIT ?",
             unread=f"SELECT {MESSAGE_COLUMNS}{unread}",
             unread_at_sight=f"SELECT {_AT_SIGHT}{unread}",
             unread_as_bytes=f"SELECT {_ANY_AT_SIGHT}{unread}",
             lend=f"INSERT INTO {lent} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
-            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL",
+            "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL, "
+            "parked = NULL",
         )

@@ -59,12 +59,14 @@ class Claims:
         self._topics = OrderedTopics(database)
         self._known: dict[str, Statements] = {}
 
-    def claim(self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None) -> Sequence[Claim]:
+    def claim(
+        self, name: str, limit: int, *, lease: float, ordered: bool, most_bytes: int | None, route: str | None
+    ) -> Sequence[Claim]:
         """See Lending.claim."""
         store = self._database
         if limit < 1:
             return []
-        if not self._any_due(name, ordered=ordered):
+        if not self._any_due(name, route, ordered=ordered):
             return []
         with store.write():
             # The time is read with the lock held: a wait for it does not eat into the lease.
@@ -75,9 +77,9 @@ class Claims:
             if paused_at is not None:
                 return []
             chosen = (
-                self._heads(name, limit, head, now, most_bytes)
+                self._heads(name, limit, head, now, most_bytes, route)
                 if ordered
-                else self._longest_due(name, limit, head, now, most_bytes)
+                else self._longest_due(name, limit, head, now, most_bytes, route)
             )
             ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
             token = self._lend(name, ids, until=now + lease) if ids else 0
@@ -122,11 +124,13 @@ class Claims:
             known = self._known[bare] = Statements.of(self._database.table(name), self._database.lent(name))
         return known
 
-    def _any_due(self, name: str, *, ordered: bool) -> bool:
+    def _any_due(self, name: str, route: str | None, *, ordered: bool) -> bool:
         """Whether a look with the lock held is worth while. Raises WrongOrder."""
         store = self._database
         with store.read():
-            mode, is_due = store.rows(self._statements(name).any_due, {"name": name, "now": store.now()})[0]
+            mode, is_due = store.rows(
+                self._statements(name).any_due, {"name": name, "now": store.now(), "route": route}
+            )[0]
         if mode is None:
             self._order.begin(name, ordered=ordered)
         elif mode != ordered:
@@ -145,10 +149,19 @@ class Claims:
         )
         return token
 
-    def _longest_due(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
-        """What has waited longest: a message that was never lent since it came, another one since it was due again."""
+    def _longest_due(
+        self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None
+    ) -> _Chosen:
+        """What has waited longest: a message that was never lent since it came, another one since it was due again.
+
+        Before these comes what is set aside for ``route``.
+        """
         statements = self._statements(name)
-        again = [_Again(*row) for row in self._database.rows(statements.again, (now, limit))]
+        parked = [] if route is None else self._again(statements.parked, route, limit)
+        if len(parked) == limit:
+            return self._choose(name, parked, (), limit, head, most_bytes)
+        known = {one.id for one in parked}
+        again = [*parked, *(one for one in self._again(statements.again, now, limit) if one.id not in known)]
         try:
             unread = statements.unread if most_bytes is None else statements.unread_at_sight
             with closing(self._database.sql.execute(unread, (head, limit))) as rows:
@@ -156,6 +169,9 @@ class Claims:
         except UnicodeDecodeError:  # somebody's own INSERT
             with closing(self._database.sql.execute(statements.unread_as_bytes, (head, limit))) as rows:
                 return self._choose(name, again, rows, limit, head, most_bytes)
+
+    def _again(self, statement: str, value: object, limit: int) -> list[_Again]:
+        return [_Again(*row) for row in self._database.rows(statement, (value, limit))]
 
     def _choose(
         self,
@@ -204,8 +220,10 @@ class Claims:
             return _Chosen(fresh, ids, max(head, last or 0), large=large)
         return _Chosen(fresh, ids, fresh[-1][0] if fresh else head, large=large)
 
-    def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None) -> _Chosen:
-        ids, suspect = self._topics.heads(name, limit, now, most_bytes)
+    def _heads(
+        self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None
+    ) -> _Chosen:
+        ids, suspect = self._topics.heads(name, limit, now, most_bytes, route)
         return _Chosen([], ids, self._past_settled(name, head), suspect)
 
     def _past_settled(self, name: str, head: int) -> int:

@@ -14,16 +14,18 @@ class OrderedTopics:
         self._database = database
         self._last_topic: dict[str, bytes] = {}
 
-    def heads(self, name: str, limit: int, now: float, most_bytes: int | None) -> tuple[Sequence[int], bool]:
+    def heads(
+        self, name: str, limit: int, now: float, most_bytes: int | None, route: str | None
+    ) -> tuple[Sequence[int], bool]:
         """The ids to lend, and whether they are one suspect. Goes round the topics, starting after the last one.
 
-        Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
+        What is set aside for ``route`` counts as due. Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
         Within a write transaction.
         """
         after = self._last_topic.get(name)
-        rows = self._due_heads(name, limit, now, above=after, upto=None)
+        rows = self._due_heads(name, limit, now, route, above=after, upto=None)
         if len(rows) < limit and after is not None:
-            rows += self._due_heads(name, limit - len(rows), now, above=None, upto=after)
+            rows += self._due_heads(name, limit - len(rows), now, route, above=None, upto=after)
         suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
         if suspects:
             # Alone if it is the first. Otherwise the messages before it; the next claim starts with it.
@@ -33,7 +35,7 @@ class OrderedTopics:
         return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
 
     def _due_heads(
-        self, name: str, limit: int, now: float, *, above: bytes | None, upto: bytes | None
+        self, name: str, limit: int, now: float, route: str | None, *, above: bytes | None, upto: bytes | None
     ) -> list[tuple[int, bytes, bool, int]]:
         bare = self._database.bare_table(name)
         table = f"{self._database.table(name)} INDEXED BY {topic_index(bare)}"
@@ -58,11 +60,11 @@ class OrderedTopics:
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )
             LEFT JOIN {lent} AS lent ON lent.id = head.id
-            WHERE ifnull(lent.due_at, 0) <= :now AND (:upto IS NULL OR head.topic <= CAST(:upto AS TEXT))
+            WHERE (ifnull(lent.due_at, 0) <= :now OR lent.parked = :route) AND (:upto IS NULL OR head.topic <= CAST(:upto AS TEXT))
             AND head.topic NOT IN (SELECT topic FROM busy)
             LIMIT :limit
             """,
-            {"above": above or b"", "upto": upto, "now": now, "limit": limit},
+            {"above": above or b"", "upto": upto, "now": now, "limit": limit, "route": route},
         )
 
 

@@ -55,35 +55,36 @@ class Settlements:
 
     def _settle(self, settlements: Sequence[tuple[Claim, Settlement]], worker: str) -> Sequence[Claim]:
         done: list[Claim] = []
-        back: list[Claim] = []
-        single: list[tuple[Claim, RetryLater | Dead | GiveBack]] = []
+        back: dict[GiveBack, list[Claim]] = defaultdict(list)
+        single: list[tuple[Claim, RetryLater | Dead]] = []
         for claim, settlement in settlements:
             match settlement:
                 case Done():
                     done.append(claim)
-                case GiveBack(None):
-                    back.append(claim)
-                case RetryLater() | Dead() | GiveBack():
+                case GiveBack():
+                    back[settlement].append(claim)
+                case RetryLater() | Dead():
                     single.append((claim, settlement))
         stale: list[Claim] = []
         with self._database.write():
             for (name, token), group in _by_token(done).items():
                 stale += _others(group, self._done(name, token, group))
-            for (name, token), group in _by_token(back).items():
-                stale += _others(group, self._wait(name, token, group, due_at=0.0))
+            for settlement, given_back in back.items():
+                for (name, token), group in _by_token(given_back).items():
+                    stale += _others(group, self._give_back(name, token, group, settlement))
             for claim, settlement in single:
                 stale += _others([claim], self._single(claim, settlement, worker))
         return stale
 
-    def _single(self, claim: Claim, settlement: RetryLater | Dead | GiveBack, worker: str) -> Sequence[int]:
+    def _single(self, claim: Claim, settlement: RetryLater | Dead, worker: str) -> Sequence[int]:
         name, token = claim.message.queue, claim.token
-        match settlement:
-            case Dead():
-                return self._dead(name, token, claim, settlement, worker)
-            case GiveBack(delay):
-                return self._wait(name, token, [claim], due_at=self._database.now() + (delay or 0.0))
-            case RetryLater():
-                return self._retry(name, token, claim, settlement, worker)
+        if isinstance(settlement, Dead):
+            return self._dead(name, token, claim, settlement, worker)
+        return self._retry(name, token, claim, settlement, worker)
+
+    def _give_back(self, name: str, token: int, claims: Sequence[Claim], settlement: GiveBack) -> Sequence[int]:
+        due_at = 0.0 if settlement.delay is None else self._database.now() + settlement.delay
+        return self._wait(name, token, claims, due_at=due_at, parked=settlement.route)
 
     def _done(self, name: str, token: int, claims: Sequence[Claim]) -> Sequence[int]:
         ids = self._held(name, token, claims, "DELETE FROM {}")
@@ -124,17 +125,26 @@ class Settlements:
         return ids
 
     def _wait(
-        self, name: str, token: int, claims: Sequence[Claim], *, due_at: float, failed: bool = False
+        self,
+        name: str,
+        token: int,
+        claims: Sequence[Claim],
+        *,
+        due_at: float,
+        failed: bool = False,
+        parked: str | None = None,
     ) -> Sequence[int]:
         change = (
-            "UPDATE {} AS lent SET token = NULL, due_at = :due_at, received_at = "
+            "UPDATE {} AS lent SET token = NULL, due_at = :due_at, parked = :parked, received_at = "
             f"(SELECT received_at FROM {self._database.table(name)} AS message WHERE message.id = lent.id)"
         )
-        ids = self._held(name, token, claims, change, due_at=due_at)
+        ids = self._held(name, token, claims, change, due_at=due_at, parked=parked)
         self._count(name, claimed=-len(ids), pending=len(ids), failed=len(ids) if failed else 0)
         return ids
 
-    def _held(self, name: str, token: int, claims: Sequence[Claim], change: str, **values: float) -> Sequence[int]:
+    def _held(
+        self, name: str, token: int, claims: Sequence[Claim], change: str, **values: float | str | None
+    ) -> Sequence[int]:
         """Apply ``change`` to the claims that still hold. Returns their ids."""
         rows = self._database.rows(
             _held_statement(change, self._database.lent(name)),

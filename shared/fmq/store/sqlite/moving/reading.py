@@ -13,7 +13,7 @@ from fmq.store.sqlite.database import Database
 
 _STANDING = (
     f"message.id, processed, {NUMBER.format('dead_at')}, {NUMBER.format('changed_at')}, CAST(reason AS BLOB), token, "
-    f"{NUMBER.format('lent.due_at')}"
+    f"iif(lent.parked IS NULL, {NUMBER.format('lent.due_at')}, 0.0)"
 )
 
 

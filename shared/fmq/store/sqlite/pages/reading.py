@@ -45,7 +45,7 @@ _WALKS = {
     State.DEAD: _DEAD,
 }
 _HEAD = (
-    f"message.id, CAST(topic AS BLOB), processed, {NUMBER.format('dead_at')}, lent.id, token, {NUMBER.format('lent.due_at')}, "
+    f"message.id, CAST(topic AS BLOB), processed, {NUMBER.format('dead_at')}, lent.id, token, iif(lent.parked IS NULL, {NUMBER.format('lent.due_at')}, 0.0), "
     f"octet_length(payload), {NUMBER.format('message.received_at')}, qos, retain, {NUMBER.format('retry_count')}, "
     f"{NUMBER.format('changed_at')}, {START.format('reason', 4 * REASON_LIMIT)}"
 )

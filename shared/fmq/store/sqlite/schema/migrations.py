@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import apsw
 
-from fmq.store.sqlite.schema.tables import add_attempts, make_triggers
+from fmq.store.sqlite.schema.tables import add_attempts, add_parking, make_triggers
 
 APPLICATION_ID = 0x464D5131  # "FMQ1"
 FIRST_VERSION = 2
@@ -68,6 +68,11 @@ def _keep_history(connection: apsw.Connection) -> None:
         add_attempts(connection, table)
 
 
+def _set_aside(connection: apsw.Connection) -> None:
+    for _, table in _queues(connection):
+        add_parking(connection, table)
+
+
 MIGRATIONS: tuple[str | Callable[[apsw.Connection], None], ...] = (
     # 2: the registry of queues with their counters, and notes
     """
@@ -117,6 +122,8 @@ MIGRATIONS: tuple[str | Callable[[apsw.Connection], None], ...] = (
     _know_order_and_ages,
     # 6: counters that only grow, history, services, failed attempts, actions of operators
     _keep_history,
+    # 7: messages that are set aside for a route of a processor
+    _set_aside,
 )
 LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 

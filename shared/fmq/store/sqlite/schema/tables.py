@@ -7,7 +7,7 @@ that its statements run unchanged. Two smaller tables belong to it:
   neither a mark nor an index: it has an id above ``head``, the last id that was lent in turn (docs/adr/0011). Always: a message
   with ``processed = 0`` and an id up to ``head`` has a row among the lent ones; one above ``head`` may have one (ordered
   claims take messages from anywhere); no message with ``processed = 1`` has one. A row is a claim if it has a ``token``;
-  otherwise its message waits to be lent again at ``due_at``.
+  otherwise its message waits to be lent again at ``due_at``. ``parked`` names the route of a processor that may have it sooner.
 * The failed attempts of its messages: the first ones and the last ones.
 
 Other programs that write into a table are held to the types and ranges that fmq reads: by CHECKs, and in tables of older
@@ -86,6 +86,11 @@ CREATE TABLE {attempts} (
 CREATE INDEX {died} ON {table} (dead_at, id) WHERE dead_at IS NOT NULL;
 """
 """What schema 6 gave each queue: failed attempts, and dead letters by the time of their death."""
+_PARKING = """
+ALTER TABLE {lent} ADD COLUMN parked TEXT;
+CREATE INDEX {parked} ON {lent} (parked, id) WHERE parked IS NOT NULL;
+"""
+"""What schema 7 gave each queue: waiting messages that are set aside for a route of a processor."""
 _TRIGGERS = """
 CREATE TRIGGER {inserted} AFTER INSERT ON {table} WHEN NEW.qos IS NULL BEGIN
     SELECT RAISE(ABORT, 'topic is not text') WHERE typeof(NEW.topic) <> 'text';
@@ -143,6 +148,7 @@ def create_queue_table(connection: apsw.Connection, *, queue: str, table: str, c
     )
     connection.execute(_QUEUE_TABLE.format(**_names(queue, table)))
     add_attempts(connection, table)
+    add_parking(connection, table)
     make_triggers(connection, queue=queue, table=table)
 
 
@@ -156,6 +162,11 @@ def drop_queue_table(connection: apsw.Connection, *, queue: str, table: str) -> 
 def add_attempts(connection: apsw.Connection, table: str) -> None:
     """Create what a queue of schema 5 lacks. Within the caller's write transaction."""
     connection.execute(_ATTEMPTS.format(**_names("", table)))
+
+
+def add_parking(connection: apsw.Connection, table: str) -> None:
+    """Create what a queue of schema 6 lacks. Within the caller's write transaction."""
+    connection.execute(_PARKING.format(**_names("", table)))
 
 
 def make_triggers(connection: apsw.Connection, *, queue: str, table: str) -> None:
@@ -192,7 +203,10 @@ def _names(queue: str, table: str) -> dict[str, object]:
         "retries": MOST_RETRIES,
         "last_id": _LAST_ID,
         "attempts": attempts_table(table),
-        **{part: quoted(f"fmq_{table}_{part}") for part in ("dead", "died", "due", "waiting", *_TRIGGER_NAMES)},
+        **{
+            part: quoted(f"fmq_{table}_{part}")
+            for part in ("dead", "died", "due", "waiting", "parked", *_TRIGGER_NAMES)
+        },
     }
 
 

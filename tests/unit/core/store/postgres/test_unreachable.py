@@ -2,16 +2,13 @@
 
 import psycopg
 import pytest
-from prometheus_client import CollectorRegistry
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.service.http.health import Heartbeat
-from fmq.service.metrics import ProcessorMetrics
 from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.store.backends import open_store
 from fmq.store.postgres.server.target import target_of
 from fmq.store.postgres.server.unreachable import refuses_login, why_unreachable
-from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
 from support.broker import free_port
 from support.postgres import Postgres
@@ -84,11 +81,7 @@ def test_readiness() -> None:
     with Postgres() as server:
         url = server.demand_password("careful", "hush")
         with open_store(url) as store:
-            readiness = Readiness(
-                store,
-                CircuitReport(ProcessorMetrics(CollectorRegistry())),
-                CommitWatch(SYSTEM_CLOCK, Heartbeat()),
-            )
+            readiness = Readiness(store, CommitWatch(SYSTEM_CLOCK, Heartbeat()), dict)
 
             def told() -> str:
                 words = readiness.checks()["store"] or "ok"

@@ -1,0 +1,1 @@
+"""Which route a message belongs to, and how it gets there."""

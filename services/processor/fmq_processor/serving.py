@@ -1,0 +1,155 @@
+"""A processor from its start to its end, and the order in which its parts start and stop."""
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from fmq.cli.main import EXIT_FAULT
+from fmq.clock import SYSTEM_CLOCK
+from fmq.message import serve_store
+from fmq.service.http.health import Heartbeat, serve_health
+from fmq.service.lifecycle import Shutdown
+from fmq.service.log import announce, shorten
+from fmq.service.metrics import ProcessorMetrics
+from fmq.service.reporting.collectors import StoreCollector, show_process
+from fmq.service.reporting.commit_watch import CommitWatch
+from fmq.service.reporting.notify import Reporter, ServiceManager
+from fmq.service.reporting.presence import Presence, process_name
+from fmq.service.retrying import until_available
+from fmq.service.threads import StopGuard
+from fmq.service.upkeep import Upkeep
+from fmq.store.backends import backend_of, open_store
+from fmq.store.options import Durability
+from fmq.store.roles import Store
+from fmq.text import without_password
+from fmq_processor.assembly import Served, make_supervisor
+from fmq_processor.draining import Drain
+from fmq_processor.engine.latency import TimeInSystem
+from fmq_processor.engine.supervisor import Supervisor
+from fmq_processor.guards.circuit_report import CircuitReport
+from fmq_processor.guards.readiness import Readiness
+from fmq_processor.route_handlers import Handlers
+from fmq_processor.routes import Route
+from fmq_processor.settings import ProcessorSettings
+from fmq_processor.standing import Standing
+
+_log = logging.getLogger(__name__)
+_USUAL_PORT = 9465
+_STOP_SECONDS = 1.0
+
+
+def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdown, *, drain: bool) -> int:
+    """Run a processor until ``shutdown``, with ``drain`` until nothing is due. Returns its exit code."""
+    registry = CollectorRegistry()
+    metrics = ProcessorMetrics(registry)
+    show_process(registry, service="processor")
+    handlers = Handlers(routes, registry)
+    heartbeat = Heartbeat()
+    shown = _shown(routes)
+    with ExitStack() as stack:
+        stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
+        reporter = Reporter(
+            ServiceManager(os.environ),
+            heartbeat=heartbeat,
+            shutdown=shutdown,
+            grace=settings.grace_seconds,
+            status=lambda: f"handling messages of {shown} by {handlers.names}",
+        )
+        stack.enter_context(reporter)
+        if settings.tracing == "otel":
+            from fmq.service.tracing import start_tracing  # noqa: PLC0415 - an extra, and slow to load
+            from fmq_processor.tracing import traced  # noqa: PLC0415 - an optional dependency
+
+            tracer, end_tracing = start_tracing("processor")
+            stack.callback(end_tracing)
+            handlers.decorate(lambda handler: traced(handler, tracer, metrics.handle_seconds))
+        store = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
+        backend_of(settings.queue_url).protect(settings.queue_url)
+        # A connection serves one thread, so scrapes and readiness checks have their own.
+        registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
+        identity = until_available(shutdown)(store.identity)
+        serve_store(identity)
+        handlers.know_store(identity)
+        circuits = {route.name: CircuitReport(metrics, route.name) for route in routes}
+        served = [
+            Served(
+                name=route.name,
+                settings=route.settings,
+                handler=handlers.first(route),
+                again=partial(handlers.again, route),
+                circuit=circuits[route.name],
+                topics=route.topics,
+            )
+            for route in routes
+        ]
+        commit = CommitWatch(SYSTEM_CLOCK, heartbeat)
+        supervisor = make_supervisor(
+            served, store=store, metrics=metrics, heartbeat=heartbeat, commit=commit, name=process_name()
+        )
+        standing = Standing(routes, handlers, supervisor, circuits)
+        readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), commit, standing.checks)
+        latency = TimeInSystem(metrics.time_in_system_seconds)
+        kept = stack.enter_context(_open(settings, shutdown, check=False))
+        retention = settings.retention if settings.upkeep else None
+        presence = Presence(
+            "processor", heartbeat, lambda: {**standing.state(), "time_in_system": latency.last_minute()}
+        )
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence))
+        server = serve_health(
+            settings,
+            usual_port=_USUAL_PORT,
+            registry=registry,
+            heartbeat=heartbeat,
+            ready=readiness.checks,
+            notes=standing.notes,
+            shutdown=shutdown,
+        )
+        stack.callback(server.close)
+        announce(
+            _log,
+            f"Starting processor for topic: {shown}",
+            store=without_password(settings.queue_url),
+            handler=handlers.names,
+            http_port=server.port,
+        )
+        standing.log_routes()
+        if drain:
+            looking = stack.enter_context(_open(settings, shutdown, check=False))
+            patience = max(route.settings.circuit_maximum for route in routes)
+            queues = standing.queues
+            stack.enter_context(Drain(looking, queues, shutdown, is_down=lambda: standing.is_down, patience=patience))
+        fine = _work(supervisor, settings, shutdown, reporter) and shutdown.failure is None
+    code = 0 if fine else EXIT_FAULT
+    if not supervisor.stop(_STOP_SECONDS):
+        # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
+        _log.warning("Handler calls still hang; ending without them")
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+def _work(supervisor: Supervisor, settings: ProcessorSettings, shutdown: Shutdown, reporter: Reporter) -> bool:
+    """Set the handlers up, work, tear them down. Returns whether everything succeeded."""
+    supervisor.start()
+    trouble = supervisor.run(shutdown, reporter.ready)
+    shutdown.request()  # the rest has a limited time, whatever ended the work
+    torn_down = supervisor.tear_down(settings.grace_seconds - settings.grace_for_handlers)
+    _log.info("Stopped")
+    return trouble is None and torn_down
+
+
+def _shown(routes: Sequence[Route]) -> str:
+    """The queues of all routes, for people."""
+    if not all(route.settings.queues for route in routes):
+        return "all queues"
+    return shorten(", ".join(dict.fromkeys(queue for route in routes for queue in route.settings.queues)))
+
+
+def _open(settings: ProcessorSettings, shutdown: Shutdown, *, check: bool) -> Store:
+    """Open the store, and retry while it is unavailable."""
+    options = settings.model_copy(update={"check_integrity": check}).store_options(Durability.NORMAL)
+    return until_available(shutdown)(open_store, settings.queue_url, options)
