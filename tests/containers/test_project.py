@@ -82,7 +82,7 @@ def test_the_dockerfile_is_clean(project: Path) -> None:
 
 
 def test_a_package_without_its_hash_is_not_installed(stack: Stack, project: Path) -> None:
-    """Whoever replaced it: the build ends."""
+    """If somebody has replaced it, the build ends."""
     requirements = project / "requirements.txt"
     requirements.write_text(requirements.read_text()[:-9] + "00000000\n")
     done = stack.compose("build", "processor", check=False, deadline=_BUILD_SECONDS)

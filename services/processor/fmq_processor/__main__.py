@@ -71,7 +71,7 @@ def process(
         raise click.UsageError("--drain-wait has an effect only with --drain")
     called = {name: _CALLED[name] for name in given}
     if reload:
-        return serve_reloading(arguments_without_reload())
+        return serve_reloading(arguments_without_reload(), flags.get("config"))
     settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()

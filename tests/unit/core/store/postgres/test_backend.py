@@ -79,5 +79,5 @@ def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [one for one in sys.modules if one.startswith("fmq.store.postgres")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(SettingsError, match=r"fmq-core\[postgres\]"):
+    with pytest.raises(SettingsError, match=r"fmq-mqtt\[postgres\]"):
         backend_of(_URL)
