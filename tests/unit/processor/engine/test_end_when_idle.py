@@ -1,15 +1,17 @@
 """``fmq process --drain``: a processor that ends when nothing is due, on a real store, with a clock moved by hand."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fmq import Message, Reject, Retry, Unavailable
 from fmq.message import Incoming, Terms
 from fmq_processor.engine.end_when_idle import EndWhenIdle
+from fmq_processor.engine.worker import Worker
 from support.workbench import QUEUE, BenchRoute, RoutesBench, messages_of
 
 
@@ -241,3 +243,51 @@ def test_messages_wait_for_a_rate_and_are_drained(tmp_path: Path) -> None:
                 break
         assert bench.shutdown.requested
         assert bench.states() == (0, 0, 3, 0)
+
+
+def test_it_waits_for_what_is_in_hand(tmp_path: Path) -> None:
+    """Though nothing else is due: the call may fail, and be tried again at once."""
+    go_on = threading.Event()
+    with Draining(tmp_path, lambda _: go_on.wait(10)) as bench:
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.worker.holds)
+        assert not bench.rounds()
+        go_on.set()
+        bench.until_over()
+        assert bench.states() == (0, 0, 1, 0)
+
+
+class _Route:
+    """A worker that holds nothing, and whose looks the test decides."""
+
+    def __init__(self) -> None:
+        self.holds = 0
+        self.found_nothing = True
+        self.probe_at = None
+        self.served = ()
+
+    @property
+    def claiming(self) -> "_Route":
+        return self
+
+    def look_again(self) -> None:
+        self.found_nothing = False
+
+
+def test_each_route_looks_again_before_the_end(tmp_path: Path) -> None:
+    """Another one may have set messages aside for it after its last look."""
+    with Draining(tmp_path, lambda _: None) as bench:
+        route = _Route()
+        end = EndWhenIdle(
+            [cast("Worker", route)],
+            store=bench.queue,
+            metrics=bench.metrics,
+            shutdown=bench.shutdown,
+            clock=bench.clock,
+        )
+        end.after_turn()
+        end.after_turn()
+        assert not bench.shutdown.requested
+        route.found_nothing = True
+        end.after_turn()
+        assert bench.shutdown.requested

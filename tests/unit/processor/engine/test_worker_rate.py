@@ -110,3 +110,15 @@ def test_routes_that_share_a_queue_have_their_own_rates(tmp_path: Path, *, limit
         assert bench.stats().claimed == 0
         _let_pass(bench, 25)
         assert bench.states() == (0, 0, 450, 0)
+
+
+def test_messages_of_other_routes_use_no_permits(tmp_path: Path) -> None:
+    """However many of them come before the first one of its own."""
+    seen: list[bytes] = []
+    settings = {"topics": (QUEUE,), "rate_limit": "1/h"}
+    with RoutesBench(
+        tmp_path, BenchRoute("limited", lambda message: seen.append(message.payload), settings, topics=("a/#",))
+    ) as bench:
+        bench.put(*[b"x"] * 30, topic="b/1")
+        bench.put(b"own", topic="a/1")
+        bench.turn_until(lambda: seen == [b"own"])
