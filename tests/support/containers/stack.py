@@ -183,7 +183,7 @@ class Stack:
     def status(self, queue: str = QUEUE) -> dict[str, Any]:
         """What `fmq status` in the listener says about a queue."""
         found = json.loads(self.listener.run("fmq", "status", "--json").stdout)["queues"]
-        one: dict[str, Any] = next(one for one in found if one["name"] == queue)
+        one: dict[str, Any] = next(one for one in found if one["queue"] == queue)
         return one
 
     def wait_for_done(self, count: int, deadline: float = 60.0) -> dict[str, Any]:
