@@ -158,7 +158,8 @@ def metrics_page() -> str:
         _MADE,
         "# Metrics\n",
         (
-            "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic. "
+            "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic, and `route` the "
+            "name of a route, or `main`. "
             "Counters of known queues begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth; "
             "every service of a store shows the same figures, so take `max by (queue)` over them, not `sum`.\n"
         ),
@@ -183,7 +184,10 @@ def metrics_page() -> str:
 
 def _families(metrics: type[ListenerMetrics] | type[ProcessorMetrics]) -> list[Metric]:
     registry = CollectorRegistry()
-    metrics(registry).start_at_zero(["q"])
+    made = metrics(registry)
+    made.start_at_zero(["q"])
+    if isinstance(made, ProcessorMetrics):
+        made.start_route_at_zero("main")
     return list(registry.collect())
 
 

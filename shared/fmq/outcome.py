@@ -164,13 +164,19 @@ def delay_seconds(given: object) -> float | None:
 
 
 def describe(error: BaseException) -> str:
-    """One line with the error, followed by the innermost frames of its traceback."""
+    """One line with the error, followed by the innermost frames of its traceback.
+
+    Those of functions with a local variable ``__tracebackhide__``, as in pytest, are left out: fmq's own around a handler.
+    """
     try:
         head = "".join(traceback.format_exception_only(error)).strip()
     except BaseException as another:  # noqa: BLE001 - whatever a handler's own exception class does
         head = f"{type(error).__name__} (its text can't be made: {type(another).__name__})"
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return "\n".join([head, *(f"  at {frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))])
+    frames = [
+        one for one in traceback.walk_tb(error.__traceback__) if "__tracebackhide__" not in one[0].f_code.co_varnames
+    ]
+    places = [f"  at {one.f_code.co_name} ({one.f_code.co_filename}:{line})" for one, line in frames[-3:]]
+    return "\n".join([head, *reversed(places)])
 
 
 def is_mistake(result: object) -> bool:

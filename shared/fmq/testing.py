@@ -100,7 +100,7 @@ def run(handle: Target, message: Message, **settings: object) -> Result:
     """Run a handler on one message: through decoder, filter, types, timeout and outcome, as a processor does it.
 
     A batch handler gets a batch of one. ``settings`` are those of the processor and of the handler: ``decode="json"``,
-    ``max_retries=0``. The environment has no effect. Set-up and tear-down run as well. Nothing is stored.
+    ``max_retries=0``. The environment and fmq.toml have no effect. Set-up and tear-down run as well. Nothing is stored.
 
     Raises HandlerError and SettingsError as a processor reports them at its start.
     """

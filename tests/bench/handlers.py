@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmq import Message, batch_handler
+from fmq import Message, Unavailable, batch_handler
 
 
 def setup() -> None:
@@ -34,3 +35,19 @@ def note_delay(message: Message) -> None:
     delay = time.time() - float(message.payload)
     with Path(os.environ["BENCH_DELAYS"]).open("a", encoding="ascii") as out:
         out.write(f"{delay!r}\n")
+
+
+def hang(_message: Message) -> None:
+    """Never done."""
+    threading.Event().wait()
+
+
+def fail(_message: Message) -> None:
+    """As a service that is down."""
+    raise Unavailable(reason="it is down")
+
+
+def note_if_timed(message: Message) -> None:
+    """Done at once; a payload that is a time is noted as by ``note_delay``."""
+    if not message.payload.startswith(b"{"):
+        note_delay(message)

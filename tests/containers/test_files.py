@@ -3,12 +3,17 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from fmq.service.environment import load
+from fmq_listener.settings import ListenerSettings
+from fmq_processor.settings import ProcessorSettings
+from fmq_web.settings import WebSettings
 from support.containers.engine import ROOT
 
 _COMPOSE = ROOT / "docker-compose.yml"
@@ -34,6 +39,22 @@ def test_env_example_has_every_variable_and_its_default() -> None:
     used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", _COMPOSE.read_text(encoding="utf-8")))
     shown = dict(re.findall(r"^([A-Z_]+)=(.*)$", _EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
     assert shown == used
+
+
+def test_env_example_has_every_setting_that_wins_over_the_file() -> None:
+    """Those that come from .env only if they are set there are comments, with the value in deploy/fmq.toml."""
+    passed = {
+        name
+        for service in _compose()["services"].values()
+        for name, value in service.get("environment", {}).items()
+        if value is None
+    }
+    shown = dict(re.findall(r"^# (FMQ_[A-Z_]+)=(.*)$", _EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert shown.keys() == passed
+    folder = {"FMQ_CONFIG": str(ROOT / "deploy/fmq.toml")}
+    for model in (ListenerSettings, ProcessorSettings, WebSettings):
+        environ = {name: value for name, value in shown.items() if name != "FMQ_WEB_HOSTS"} | {"FMQ_TOPICS": "a"}
+        assert load(model, {}, folder | environ) == load(model, {}, folder | {"FMQ_TOPICS": "a"})
 
 
 def test_every_variable_has_a_default() -> None:
@@ -122,13 +143,15 @@ def test_addresses_in_the_monitoring_configuration_exist() -> None:
 
 def test_broker_and_listener_agree_on_inflight() -> None:
     """The broker hands over as many messages at once as the listener takes."""
+    with (ROOT / "deploy/fmq.toml").open("rb") as file:
+        inflight = tomllib.load(file)["listener"]["inflight"]
     configured = re.search(
         r"^max_inflight_messages (\d+)$",
         (ROOT / "deploy/mosquitto/mosquitto.conf").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
     assert configured
-    assert f"FMQ_INFLIGHT={configured[1]}\n" in _EXAMPLE.read_text(encoding="utf-8")
+    assert int(configured[1]) == inflight
 
 
 def test_build_context_holds_no_more_than_images_need() -> None:

@@ -235,3 +235,13 @@ def environment(build: str, workload: Workload, container: Manifest, *, ordinal:
             else:
                 found[one["name"]] = fields[source["fieldRef"]["fieldPath"]]
     return found
+
+
+def with_file(build: str, workload: Workload, container: Manifest, folder: Path, *, ordinal: int = 0) -> dict[str, str]:
+    """The same, with the configuration file that the container sees, written into ``folder``."""
+    found = environment(build, workload, container, ordinal=ordinal)
+    at, _, name = found["FMQ_CONFIG"].rpartition("/")
+    source = workload.mounts(container)[at]["configMap"]["name"]
+    file = folder / f"{source}.toml"
+    file.write_text(pick(manifests(build), "ConfigMap", source)["data"][name], encoding="utf-8")
+    return found | {"FMQ_CONFIG": str(file)}

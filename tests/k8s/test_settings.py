@@ -19,6 +19,7 @@ from k8s.manifests import (
     manifests,
     of_kind,
     our_containers,
+    with_file,
     workloads,
 )
 
@@ -72,7 +73,7 @@ def test_settings_exist(build: str) -> None:
 def test_values_load(build: str, tmp_path: Path) -> None:
     """Each service takes the environment that it gets, and the files that it names are mounted."""
     for workload, container in our_containers(build):
-        variables = environment(build, workload, container)
+        variables = with_file(build, workload, container, tmp_path)
         there = _files(build, workload, container)
         for name, value in variables.items():
             if name.startswith("FMQ_") and name.endswith("_FILE"):
@@ -83,7 +84,7 @@ def test_values_load(build: str, tmp_path: Path) -> None:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(f"{CONTENT}\n", encoding="utf-8")
                 variables[name] = str(file)
-        settings = load(MODELS[container["name"]], {}, variables)
+        settings = load(MODELS[container["name"]], {}, variables, strict=True)
         on_volume = build in ON_VOLUME
         assert (settings.queue_url == "sqlite:////data/mqtt_queue.db") == on_volume
         assert on_volume or backend_of(settings.queue_url).same(settings.queue_url, _DATABASE)
@@ -104,7 +105,7 @@ def test_client_ids_are_the_pods(build: str, tmp_path: Path) -> None:
             continue
         ids = []
         for ordinal in range(3):
-            variables = environment(build, workload, workload.container("listener"), ordinal=ordinal)
+            variables = with_file(build, workload, workload.container("listener"), tmp_path, ordinal=ordinal)
             variables |= {"FMQ_BROKER_PASSWORD_FILE": str(tmp_path / "password")}
             settings = load(ListenerSettings, {}, variables | {"FMQ_BROKER_USERNAME": "fmq"})
             assert settings.client_id
@@ -113,11 +114,11 @@ def test_client_ids_are_the_pods(build: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_processor_serves_what_the_listener_stores(build: str) -> None:
+def test_processor_serves_what_the_listener_stores(build: str, tmp_path: Path) -> None:
     """The processors' queues are those of all listeners, whether subscriptions are shared or not."""
     stored, served = set(), set()
     for workload, container in our_containers(build):
-        variables = environment(build, workload, container)
+        variables = with_file(build, workload, container, tmp_path)
         if container["name"] == "listener":
             topics = {"FMQ_TOPICS": variables["FMQ_TOPICS"]}
             stored.add(tuple(one.name for one in load(ListenerSettings, {}, topics).filters))

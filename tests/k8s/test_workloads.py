@@ -1,10 +1,14 @@
 """What no schema knows of the pods."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fmq.service.environment import load
+from fmq.service.settings import ServiceSettings
+from fmq_processor.settings import ProcessorSettings
 from k8s.manifests import (
     BUILDS,
     ON_VOLUME,
@@ -17,6 +21,7 @@ from k8s.manifests import (
     manifests,
     of_kind,
     our_containers,
+    with_file,
     workloads,
 )
 
@@ -152,7 +157,7 @@ def test_pods_can_not_reach_the_api(build: str) -> None:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_probes_ask_a_port_that_is_there(build: str) -> None:
+def test_probes_ask_a_port_that_is_there(build: str, tmp_path: Path) -> None:
     """Each probe names a port of its container, which is FMQ_HTTP_PORT in fmq's; liveness is the heartbeat only."""
     for workload in workloads(build):
         for container in workload.containers:
@@ -164,13 +169,13 @@ def test_probes_ask_a_port_that_is_there(build: str) -> None:
     for workload, container in our_containers(build):
         if workload.owner["kind"] not in ("StatefulSet", "Deployment"):
             continue
-        variables = environment(build, workload, container)
-        assert variables["FMQ_HTTP_HOST"] == "0.0.0.0", "the kubelet asks from outside the pod"  # noqa: S104
+        settings = load(ServiceSettings, {}, with_file(build, workload, container, tmp_path))
+        assert settings.http_host == "0.0.0.0", "the kubelet asks from outside the pod"  # noqa: S104
         for name, path in (("startupProbe", "healthz"), ("livenessProbe", "healthz"), ("readinessProbe", "readyz")):
             asked = container[name]["httpGet"]
             assert asked["path"] == f"/{path}"
             (port,) = [one for one in container["ports"] if one["name"] == asked["port"]]
-            assert str(port["containerPort"]) == variables["FMQ_HTTP_PORT"]
+            assert port["containerPort"] == settings.http_port
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -215,12 +220,12 @@ def test_stateful_sets_select_their_own_pods(build: str) -> None:
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_there_is_time_to_end(build: str) -> None:
-    """A handler call may end within FMQ_GRACE_SECONDS, and Kubernetes kills only well after that."""
+def test_there_is_time_to_end(build: str, tmp_path: Path) -> None:
+    """A handler call may end within the grace period, and Kubernetes kills only well after that."""
     for workload, container in our_containers(build):
-        variables = environment(build, workload, container)
-        grace = float(variables["FMQ_GRACE_SECONDS"])
-        assert grace >= float(variables.get("FMQ_HANDLER_TIMEOUT", 0))
+        settings = load(ProcessorSettings, {}, with_file(build, workload, container, tmp_path))
+        grace = settings.grace_seconds
+        assert grace >= settings.handler_timeout
         assert workload.spec["terminationGracePeriodSeconds"] >= grace + USUAL_MARGIN
 
 

@@ -49,6 +49,7 @@ def start_services(
     def start(name: str, module: str, arguments: Sequence[str], own: Mapping[str, str]) -> tuple[str, int]:
         port = free_port()
         environ = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        environ["FMQ_CONFIG"] = os.devnull  # not the configuration file that may be here
         environ |= {"FMQ_QUEUE_URL": queue_url, "FMQ_LOG_FORMAT": "text", "FMQ_HTTP_PORT": str(port), **own}
         crew.start(name, [sys.executable, "-m", module, *arguments], environ)
         return name, port

@@ -60,7 +60,7 @@ def process(
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     called = {name: _CALLED[name] for name in given}
     if reload:
-        return serve_reloading(arguments_without_reload())
+        return serve_reloading(arguments_without_reload(), flags.get("config"))
     settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()

@@ -32,7 +32,10 @@ class Drain:
         patience: float,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Without ``queues``, all. When ``is_down``, the handler's target, lasts ``patience`` seconds, the service fails."""
+        """Without ``queues``, all. ``is_down`` says that a handler's target is down.
+
+        If nothing is settled meanwhile for ``patience`` seconds, although messages are due, the service fails.
+        """
         self._store = store
         self._queues = queues
         self._shutdown = shutdown
@@ -40,6 +43,8 @@ class Drain:
         self._patience = patience
         self._clock = clock
         self._down_since: float | None = None
+        self._settled: dict[str, int] | None = None
+        """The total of each queue at the last look."""
         self._thread = SupervisedThread(self._run, name="drain", shutdown=shutdown)
 
     def __enter__(self) -> Self:
@@ -60,40 +65,47 @@ class Drain:
                 continue
 
     def look(self) -> None:
-        """End the service if it is time. May raise QueueError."""
+        """End the service if nothing is due now and nothing was settled since the last look. May raise QueueError.
+
+        Between a settlement and the next claim, messages that a route keeps for later look as if they only waited.
+        """
         due, left = 0, []
+        settled: dict[str, int] = {}
         for name in self._queues or [name for name in self._store.names() if name != QUARANTINE]:
             try:
-                more, note = self._examine(name)
+                more, settled[name], note = self._examine(name)
             except UnknownQueue:  # no listener has created it yet
                 continue
             due += more
             left += [note] if note else []
-        if due and self._give_up():
-            self._shutdown.fail(f"the handler's target is down; {due:,} messages are left")
+        is_still = settled == self._settled
+        if due and self._give_up(is_still=is_still):
+            self._shutdown.fail(f"a handler's target is down; messages left: {due:,}")
             _log.error("Drain ends: %s", self._shutdown.failure)
-        elif not due:
+        elif not due and is_still:
             _log.info("Nothing is due any more, stopping; left: %s", "; ".join(left) or "nothing")
             self._shutdown.request()
+        self._settled = settled
 
-    def _examine(self, name: str) -> tuple[int, str]:
-        """How many messages of a queue are due or being handled, and which others are left, in words."""
+    def _examine(self, name: str) -> tuple[int, int, str]:
+        """Messages of a queue that are due or being handled, its total of settlements, and what else is left, in words."""
         stats = self._store.stats(name)
+        settled = stats.handled + stats.failed + stats.died
         waits = self._store.retrying(name, most=stats.pending) if stats.pending else 0
         if stats.paused:
             note = f"{stats.pending:,} pending in {shorten(name)}, which is paused"
-            return stats.claimed, note if stats.pending else ""
+            return stats.claimed, settled, note if stats.pending else ""
         due = stats.pending - waits + stats.claimed
         if not waits:
-            return due, ""
+            return due, settled, ""
         first = self._store.next_retry(name)
         when = None if first is None else self._store.waiting(name, [first]).get(first)
-        return due, f"{waits:,} waiting in {shorten(name)}, the next due in {when.due_in if when else 0:.0f} s"
+        return due, settled, f"{waits:,} waiting in {shorten(name)}, the next due in {when.due_in if when else 0:.0f} s"
 
-    def _give_up(self) -> bool:
-        """Whether the target has been down for too long."""
+    def _give_up(self, *, is_still: bool) -> bool:
+        """Whether a target has been down for too long. ``is_still``: nothing was settled since the last look."""
         now = self._clock.steady()
-        if not self._is_down():
+        if not is_still or not self._is_down():
             self._down_since = None
             return False
         self._down_since = now if self._down_since is None else self._down_since

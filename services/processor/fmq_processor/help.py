@@ -8,6 +8,7 @@ import click
 from fmq.cli.help import SettingsCommand, setting_note
 from fmq.errors import HandlerError
 from fmq.handler import find_handler
+from fmq.service.environment import Reading
 from fmq_processor.handlers import BUILTIN, SETTINGS
 from fmq_processor.settings import ProcessorSettings
 
@@ -21,14 +22,13 @@ def heading_of_handler(name: str) -> str:
 
 
 class ProcessCommand(SettingsCommand):
-    """`fmq process`. Its help shows the options of the handler that its arguments or FMQ_HANDLER name."""
+    """`fmq process`. Its help shows the options of the handler that its arguments, FMQ_HANDLER or fmq.toml name."""
 
     how = "fmq process --handler NAME"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_FLAG] = (
-            self.named(args) or os.environ.get("FMQ_HANDLER") or ProcessorSettings.model_fields["handler"].default
-        )
+        named = Reading({"handler": self.named(args)}, os.environ).source(ProcessorSettings, "handler")
+        ctx.meta[_FLAG] = str(named.value if named else ProcessorSettings.model_fields["handler"].default)
         return super().parse_args(ctx, args)
 
     def is_shown(self, ctx: click.Context, heading: str) -> bool:

@@ -10,23 +10,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from fmq.cli.common.output import say
 from fmq.errors import SettingsError
+from fmq.service.config.file import USUAL
 from fmq.service.lifecycle import Shutdown
+from fmq.service.settings import variable
 
 _LOOK_SECONDS = 0.5
 _MOST_FILES = 5_000
 _Snapshot = Mapping[Path, tuple[int, int]]
 
 
-def serve_reloading(arguments: Sequence[str]) -> int:
-    """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code."""
-    shutdown = Shutdown()
-    shutdown.install()
-    settings = Path(os.environ.get("FMQ_CONFIG") or "fmq.toml")
-    return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
+def serve_reloading(arguments: Sequence[str], config: object) -> int:
+    """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code.
+
+    ``config`` is the path of the file of settings as a flag gave it, if one did.
+    """
+    settings = Path(str(config or os.environ.get(variable("config")) or USUAL))
+    with closing(Shutdown()) as shutdown:
+        shutdown.install()
+        return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
 
 
 def run_again_after_changes(arguments: Sequence[str], folder: Path, more: Sequence[Path], shutdown: Shutdown) -> int:

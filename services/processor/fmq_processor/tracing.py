@@ -32,6 +32,7 @@ def traced(handler: Handler, tracer: Tracer, seconds: Histogram) -> Handler:
 
         @wraps(handle)
         async def handle_async(given: Any) -> Any:  # noqa: ANN401 - as a handler has it
+            __tracebackhide__ = True
             with spans.around(given if handler.is_batch else [given], is_batch=handler.is_batch) as span:
                 return _judged(await handle(given), span)
 
@@ -39,6 +40,7 @@ def traced(handler: Handler, tracer: Tracer, seconds: Histogram) -> Handler:
 
     @wraps(handle)
     def handle_plain(given: Any) -> Any:  # noqa: ANN401 - what the user's handler takes and returns
+        __tracebackhide__ = True
         with spans.around(given if handler.is_batch else [given], is_batch=handler.is_batch) as span:
             return _judged(handle(given), span)
 

@@ -70,15 +70,25 @@ class Reading:
     ``route`` in its methods is the number of a route of the file from 0; None: outside of routes.
     """
 
-    def __init__(self, flags: Mapping[str, object], environ: Mapping[str, str], arguments: Arguments = None) -> None:
+    def __init__(
+        self,
+        flags: Mapping[str, object],
+        environ: Mapping[str, str],
+        arguments: Arguments = None,
+        *,
+        file: ConfigFile | None = None,
+    ) -> None:
+        """With ``file``, no file is read."""
         self._arguments = arguments or {}
         self._flags = {name: value for name, value in flags.items() if value is not None}
         self._environ = environ
         self._read: dict[int | None, set[str]] = {}
         self._of_handlers: set[Place] = set()
         self.problems: list[str] = list(broken_names(environ))
-        self.file = ConfigFile()
+        self.file = file or ConfigFile()
         self._is_complete = True
+        if file is not None:
+            return
         path = str(self._flags.get("config") or environ.get(variable("config"), ""))
         try:
             self.file = read_config(path, self._called("config") if "config" in self._flags else variable("config"))

@@ -229,22 +229,25 @@ class ProcessorMetrics:
         ):
             metric.labels(route)
         self.route_handle_seconds.labels(route)
+        self.route_in_progress.labels(route)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:
     return Gauge("fmq_store_writable", "0 while this service can't write to the store.", registry=registry)
 
 
-def observe_many(histogram: Histogram, values: Sequence[float]) -> None:
-    """Observe many values at a tenth of the cost of ``histogram.observe`` for each.
+def observe_many(values: Sequence[float], *histograms: Histogram) -> None:
+    """Observe many values in each of ``histograms``, which have the same buckets, at a tenth of the cost of ``observe``.
 
     Uses private names of prometheus-client, which has no public way to observe many values. A unit test fails if an upgrade
     changes them.
     """
-    bounds = histogram._upper_bounds  # noqa: SLF001 - see above
-    for index, count in Counts(bisect_left(bounds, value) for value in values).items():
-        histogram._buckets[index].inc(count)  # noqa: SLF001 - see above
-    histogram._sum.inc(sum(values))  # noqa: SLF001 - see above
+    bounds = histograms[0]._upper_bounds  # noqa: SLF001 - see above
+    counts, total = Counts(bisect_left(bounds, value) for value in values), sum(values)
+    for histogram in histograms:
+        for index, count in counts.items():
+            histogram._buckets[index].inc(count)  # noqa: SLF001 - see above
+        histogram._sum.inc(total)  # noqa: SLF001 - see above
 
 
 def attach_exemplar(histogram: Histogram, value: float, labels: Mapping[str, str]) -> None:

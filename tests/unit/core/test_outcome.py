@@ -231,3 +231,20 @@ def test_the_backoff_doubles_and_varies() -> None:
     delays = {jittered.delay(1, random.Random(seed)) for seed in range(20)}
     assert len(delays) > 10
     assert all(4 <= delay <= 8 for delay in delays)
+
+
+def test_functions_that_ask_for_it_are_not_in_the_reason() -> None:
+    """Those of fmq around a handler: its own lines are the ones that people need."""
+
+    def handle() -> None:
+        raise ValueError("no such sensor")
+
+    def around() -> None:
+        __tracebackhide__ = True
+        handle()
+
+    with pytest.raises(ValueError, match="no such sensor") as caught:
+        around()
+    text = describe(caught.value)
+    assert text.startswith("ValueError: no such sensor\n  at handle (")
+    assert "around" not in text

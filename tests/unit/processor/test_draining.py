@@ -38,6 +38,7 @@ class _Bench:
 
     def ends(self) -> bool:
         self.drain.look()
+        self.drain.look()
         return self.shutdown.requested
 
 
@@ -58,6 +59,20 @@ def test_it_ends_when_everything_is_settled(bench: _Bench) -> None:
     bench.store.settle([(claim, Done()) for claim in claims])
     assert bench.ends()
     assert bench.shutdown.failure is None
+
+
+def test_it_does_not_end_while_messages_are_settled(bench: _Bench) -> None:
+    """Between a settlement and the next claim, nothing may be due: so it looks twice."""
+    bench.put("q", 2)
+    bench.put("q", delay=60)
+    for _ in range(2):
+        (claim,) = bench.store.claim("q", 1, lease=60)
+        bench.drain.look()
+        bench.store.settle([(claim, Done())])
+    bench.drain.look()
+    assert not bench.shutdown.requested
+    bench.drain.look()
+    assert bench.shutdown.requested
 
 
 def test_it_does_not_wait_for_retries_and_names_them(bench: _Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -111,7 +126,22 @@ def test_a_target_that_stays_down_is_a_failure(bench: _Bench) -> None:
     assert not bench.ends()
     bench.clock.advance(60)
     assert bench.ends()
-    assert bench.shutdown.failure == "the handler's target is down; 2 messages are left"
+    assert bench.shutdown.failure == "a handler's target is down; messages left: 2"
+
+
+def test_it_goes_on_while_other_routes_work(bench: _Bench) -> None:
+    """Although the target of one is down."""
+    bench.put("q", 4)
+    bench.down = True
+    for _ in range(3):
+        bench.clock.advance(60)
+        assert not bench.ends()
+        bench.store.settle([(bench.store.claim("q", 1, lease=60)[0], Done())])
+    bench.drain.look()
+    assert not bench.ends()
+    bench.clock.advance(60)
+    assert bench.ends()
+    assert bench.shutdown.failure == "a handler's target is down; messages left: 1"
 
 
 def test_an_empty_store_ends_it_at_once(bench: _Bench) -> None:

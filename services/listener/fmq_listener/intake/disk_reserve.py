@@ -1,6 +1,7 @@
 """Room on the store's disk: intake leaves some, so that processors can go on when it has to stop."""
 
 from fmq.errors import StoreUnavailable
+from fmq.quantities import show
 from fmq.store.roles import Statistics
 
 _WRITTEN = 2
@@ -28,7 +29,7 @@ class Room:
         self._is_known = free is not None
         if free is not None and free < self._reserve + _WRITTEN * size:
             raise StoreUnavailable(
-                f"the disk is full but for {free // 1024} KiB, and FMQ_DISK_RESERVE_BYTES={self._reserve} keeps some "
+                f"the disk is full but for {free // 1024} KiB, and FMQ_DISK_RESERVE_BYTES={show(self._reserve, 'bytes')} keeps some "
                 "for processors to work with"
             )
 

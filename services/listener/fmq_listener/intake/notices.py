@@ -3,6 +3,7 @@
 import logging
 
 from fmq.clock import Clock
+from fmq.quantities import show
 from fmq.service.log import shorten
 from fmq.topics import QUARANTINE
 from fmq_listener.mqtt.packets.batch import Batch
@@ -44,7 +45,7 @@ class Notices:
 
     def __init__(self, clock: Clock, *, most_packet_bytes: int) -> None:
         self._clock = clock
-        larger = f"larger than FMQ_MAX_PACKET_BYTES={most_packet_bytes}"
+        larger = f"larger than FMQ_MAX_PACKET_BYTES={show(most_packet_bytes, 'bytes')}"
         self._unroutable = Notice(
             logging.WARNING,
             "Stored messages that match no topic filter ({}); the broker rewrites topics, or another program has subscribed "

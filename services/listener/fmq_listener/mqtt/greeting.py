@@ -6,6 +6,7 @@ from typing import Any
 
 from paho.mqtt.properties import Properties
 
+from fmq.quantities import show
 from fmq.topics import TopicFilter
 from fmq_listener.settings import LARGEST_PACKET, ListenerSettings
 
@@ -48,10 +49,10 @@ class Greeting:
         if first and settings.mqtt_version == "5" and largest > settings.max_packet_bytes:
             # It discards them as if they had been delivered (MQTT 5, section 3.1.2.11.4).
             _log.warning(
-                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%d "
+                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%s "
                 "for this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
                 largest,
-                settings.max_packet_bytes,
+                show(settings.max_packet_bytes, "bytes"),
             )
 
     def _limit(self, name: str, default: int | None = None) -> Any:  # noqa: ANN401 - paho sets attributes

@@ -63,10 +63,9 @@ class Accounting:
                 if not claim.message.retry_count:
                     waited[queue].append(max(0.0, began_at - claim.message.received_at))
         for queue, seconds in handled.items():
-            observe_many(self._metrics.handle_seconds.labels(queue), seconds)
-            observe_many(self._handle_seconds, seconds)
+            observe_many(seconds, self._metrics.handle_seconds.labels(queue), self._handle_seconds)
         for queue, seconds in waited.items():
-            observe_many(self._metrics.wait_seconds.labels(queue), seconds)
+            observe_many(seconds, self._metrics.wait_seconds.labels(queue))
 
     def timed_out(self, job: Job) -> None:
         """Count the messages of a call that timed out."""
@@ -109,7 +108,7 @@ class Accounting:
         now = self._clock.wall()
         for queue, times in received.items():
             self._count(queue, Kind.DONE, len(times))
-            observe_many(self._metrics.time_in_system_seconds.labels(queue), [max(0.0, now - at) for at in times])
+            observe_many([max(0.0, now - at) for at in times], self._metrics.time_in_system_seconds.labels(queue))
             self._metrics.last_done.labels(queue).set(now)
             self._limit.done(queue, len(times))
 

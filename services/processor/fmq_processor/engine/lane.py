@@ -89,6 +89,11 @@ class Lane:
             return 0
         return self._context.run(self.worker.take_over, claims)
 
+    @property
+    def runs_suspect(self) -> bool:
+        """See Taker."""
+        return self.worker.runs_suspect
+
     def look_now(self) -> None:
         """See Taker."""
         self.worker.look_now()

@@ -20,6 +20,8 @@ from fmq_processor.runners.protocol import Runner, Trouble
 _log = logging.getLogger(__name__)
 _IDLE_TICK = 0.01
 _BUSY_TICK = 0.02
+_SUSPECT_PATIENCE = 5.0
+"""Seconds for which a suspect waits for one of another route. What kills a worker mostly does so at once; what hangs takes longer."""
 
 
 class Worker:
@@ -51,6 +53,7 @@ class Worker:
         self._clock = clock
         self._exchange = exchange
         self._number = number
+        self._suspect_since = 0.0
 
     @property
     def holds(self) -> int:
@@ -75,12 +78,12 @@ class Worker:
         self._accounting.summary.log_if_due()
 
     def take_over(self, claims: Sequence[Claim]) -> int:
-        """See Taker."""
+        """See Taker. Takes up to twice the capacity, so that two busy routes seldom set messages aside for each other."""
         if self._in_hand.suspect or self._claiming.is_down:
             return 0
         left = self._limits.most_bytes - self._in_hand.bytes
         count = 0
-        for claim in claims[: self._room()]:
+        for claim in claims[: self._room(self._limits.capacity)]:
             if left <= 0:
                 break
             left -= claim.message.held_bytes
@@ -88,6 +91,11 @@ class Worker:
         if count:
             self._hand_out(claims[:count])
         return count
+
+    @property
+    def runs_suspect(self) -> bool:
+        """See Taker."""
+        return self._in_hand.suspect is not None and self._in_hand.suspect_runs
 
     def look_now(self) -> None:
         """See Taker."""
@@ -195,15 +203,18 @@ class Worker:
         if found.own:
             self._hand_out(found.own)
 
-    def _room(self) -> int:
-        """The number of messages that one claim may have."""
-        room = 1 if self._claiming.is_down else self._limits.capacity - self._in_hand.messages
+    def _room(self, more: int = 0) -> int:
+        """The number of messages that one claim may have, with ``more`` beyond the capacity."""
+        room = 1 if self._claiming.is_down else self._limits.capacity + more - self._in_hand.messages
         return max(0, min(room, self._limits.batch) if self._limits.is_batch else room)
 
     def _start_suspect(self) -> None:
-        """Start the suspect once nothing else is in hand."""
+        """Start the suspect once nothing else is in hand. It waits a little for one of another route, which may kill both."""
         suspect = self._in_hand.waiting_suspect()
-        if suspect and len(self._in_hand) == 1 and not self._settling:
+        if not suspect or len(self._in_hand) > 1 or self._settling:
+            return
+        waited = self._clock.steady() - self._suspect_since
+        if waited >= _SUSPECT_PATIENCE or not self._exchange.runs_suspect(self._number):
             self._in_hand.suspect_runs = True
             self.runner.submit([suspect])
 
@@ -219,6 +230,7 @@ class Worker:
         self._in_hand.add(jobs)
         if usable[0].suspect:
             self._in_hand.suspect = jobs[0]
+            self._suspect_since = self._clock.steady()
         else:
             self.runner.submit(jobs)
 

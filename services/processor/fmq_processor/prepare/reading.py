@@ -87,6 +87,7 @@ def _reader(decode: Decode | None, admitted: Filter | None, *, is_typed: bool) -
 
 def _around_plain(handle: Callable[[Any], Any], read: _Read, room: Room) -> Callable[[Any], Any]:
     def handle_read(message: Message) -> Any:  # noqa: ANN401 - whatever the handler returns
+        __tracebackhide__ = True
         share = room.share()
         try:
             found = read(message, share)
@@ -99,6 +100,7 @@ def _around_plain(handle: Callable[[Any], Any], read: _Read, room: Room) -> Call
 
 def _around_async(handle: Callable[[Any], Any], read: _Read, room: Room) -> Callable[[Any], Any]:
     async def handle_read(message: Message) -> Any:  # noqa: ANN401 - whatever the handler returns
+        __tracebackhide__ = True
         share = room.share()
         try:
             found = read(message, share)
@@ -111,6 +113,7 @@ def _around_async(handle: Callable[[Any], Any], read: _Read, room: Room) -> Call
 
 def _around_batch(handle: Callable[[Any], Any], read: _Read, room: Room) -> Callable[[Any], Any]:
     def handle_read(messages: Sequence[Message]) -> Any:  # noqa: ANN401 - whatever the handler returns
+        __tracebackhide__ = True
         with _batch(messages, read, room) as batch:
             if batch.let_through:
                 with batch.catching():
@@ -122,6 +125,7 @@ def _around_batch(handle: Callable[[Any], Any], read: _Read, room: Room) -> Call
 
 def _around_async_batch(handle: Callable[[Any], Any], read: _Read, room: Room) -> Callable[[Any], Any]:
     async def handle_read(messages: Sequence[Message]) -> Any:  # noqa: ANN401 - whatever the handler returns
+        __tracebackhide__ = True
         with _batch(messages, read, room) as batch:
             if batch.let_through:
                 with batch.catching(but=asyncio.CancelledError):

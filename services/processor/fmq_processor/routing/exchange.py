@@ -1,7 +1,7 @@
 """Passes claimed messages to the routes that they belong to.
 
 A route claims from a queue before it knows whose messages these are. Another route takes its own at once if it has room. Otherwise
-they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0030).
+they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0031).
 """
 
 import logging
@@ -28,6 +28,11 @@ class Taker(Protocol):
 
     def look_now(self) -> None:
         """Look for messages in the next turn: some were set aside for this route."""
+        ...
+
+    @property
+    def runs_suspect(self) -> bool:
+        """Whether it handles a message that may have killed its worker."""
         ...
 
 
@@ -75,6 +80,10 @@ class Exchange:
         if NOBODY in found.aside:
             self._warn(found.aside[NOBODY][0])
         return found
+
+    def runs_suspect(self, route: int) -> bool:
+        """Whether a route other than ``route`` handles a suspect, which might end the process."""
+        return any(taker.runs_suspect for number, taker in enumerate(self.takers) if number != route)
 
     def delay(self, route: str, count: int) -> float:
         """For how many seconds to set ``count`` messages aside for ``route``."""

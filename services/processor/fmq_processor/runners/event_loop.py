@@ -172,6 +172,7 @@ class LoopRunner:
             self._tasks[job] = self._loop.create_task(self._run(job))
 
     async def _run(self, job: Job) -> None:
+        __tracebackhide__ = True
         PLACE.set(_Task(job))
         began = time.perf_counter()
         try:

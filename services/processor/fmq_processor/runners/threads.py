@@ -151,6 +151,7 @@ class ThreadRunner:
             self.bell.ring()
 
     def _run_dry(self, slot: _Slot) -> None:
+        __tracebackhide__ = True
         handle, take, finish, now = self._handle, self._waiting.popleft, self.finished.append, time.perf_counter
         rung = now()
         while not slot.abandoned:

@@ -17,6 +17,7 @@ from fmq.errors import HandlerError
 from fmq.handler import Definition, Handler, find_handler
 from fmq.message import Message, serve_store
 from fmq.outcome import Cause, RetryLater
+from fmq.service.config.file import ConfigFile
 from fmq.service.environment import Reading
 from fmq.store.roles import Store
 from fmq.testing import Result, Target
@@ -79,7 +80,7 @@ def run_messages(
 
 def _chosen(handle: Target, given: Mapping[str, object]) -> tuple[ProcessorSettings, Handler]:
     """The processor's settings and the handler, as a service reads them, but from ``given`` alone."""
-    reading = Reading(given, {})
+    reading = Reading(given, {}, file=ConfigFile())
     settings = reading.read(ProcessorSettings)
     definition = find_handler(handle, BUILTIN) if isinstance(handle, str) else _definition(handle)
     asked = definition.settings
@@ -123,11 +124,13 @@ class _Calls:
 
         @wraps(handle)
         async def handle_async(given: Any) -> Any:  # noqa: ANN401 - as a handler has it
+            __tracebackhide__ = True
             with noted(given):
                 return await handle(given)
 
         @wraps(handle)
         def handle_plain(given: Any) -> Any:  # noqa: ANN401 - as above
+            __tracebackhide__ = True
             with noted(given):
                 return handle(given)
 

@@ -96,6 +96,7 @@ def _dead(misfit: Misfit) -> Dead:
 
 def _around_plain(handle: Callable[..., Any], arguments: _Arguments) -> Callable[[Message], Any]:
     def handle_typed(message: Message) -> Any:  # noqa: ANN401 - whatever the handler returns
+        __tracebackhide__ = True
         try:
             value = arguments.value(message)
         except Misfit as misfit:
@@ -108,6 +109,7 @@ def _around_plain(handle: Callable[..., Any], arguments: _Arguments) -> Callable
 
 def _around_async(handle: Callable[..., Any], arguments: _Arguments) -> Callable[[Message], Any]:
     async def handle_typed(message: Message) -> Any:  # noqa: ANN401 - as above
+        __tracebackhide__ = True
         try:
             value = arguments.value(message)
         except Misfit as misfit:
@@ -120,6 +122,7 @@ def _around_async(handle: Callable[..., Any], arguments: _Arguments) -> Callable
 
 def _around_batch(handle: Callable[..., Any], arguments: _Arguments) -> Callable[[Sequence[Message]], Any]:
     def handle_typed(messages: Sequence[Message]) -> Any:  # noqa: ANN401 - as above
+        __tracebackhide__ = True
         batch = _Batch(messages, arguments)
         if not batch.is_mixed:
             return handle(*batch.positions, **batch.names)
@@ -135,6 +138,7 @@ def _around_batch(handle: Callable[..., Any], arguments: _Arguments) -> Callable
 
 def _around_async_batch(handle: Callable[..., Any], arguments: _Arguments) -> Callable[[Sequence[Message]], Any]:
     async def handle_typed(messages: Sequence[Message]) -> Any:  # noqa: ANN401 - as above
+        __tracebackhide__ = True
         batch = _Batch(messages, arguments)
         if not batch.is_mixed:
             return await handle(*batch.positions, **batch.names)

@@ -21,9 +21,7 @@ VARIABLE, HANDLER = "x-fmq-variable", "x-fmq-handler"
 _ALIKE, _KEYS_ALIKE = 0.85, 0.7
 # What Kubernetes sets for a Service called fmq (kubernetes.io, "Environment variables" of Services).
 _OF_KUBERNETES = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?"
-_OF_COMPOSE = (
-    r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
-)
+_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
 # Of the tests, and what the handler exec sets for a command, which may be fmq.
 _OF_OTHERS = r"TEST_\w+|MESSAGE_\w+"
 _NOT_OURS = re.compile(f"{PREFIX}({_OF_KUBERNETES}|{_OF_COMPOSE}|{_OF_OTHERS})")
@@ -52,7 +50,7 @@ def unknown_keys(file: ConfigFile, own: Collection[Place] | None) -> Iterator[st
     ``own`` are places in routes that the user's handlers read, such as ``("shop", "url")``. None: not known, so every table
     of a route is allowed.
     """
-    tables: dict[str, Any] = schema()["properties"]
+    tables: dict[str, Any] = schema()["properties"] if file.tables else {}
     for name, value in file.tables.items():
         if name not in tables:
             meant = _meant_at_the_top(name, value)

@@ -17,7 +17,7 @@ def test_it_is_the_same_as_one_by_one(values: list[float]) -> None:
     )
     for value in values:
         one_by_one.observe(value)
-    observe_many(at_once, values)
+    observe_many(values, at_once)
     lines = [generate_latest(registry).decode().splitlines() for registry in registries]
     for left, right in zip(*lines, strict=True):
         if "_sum" in left:

@@ -277,3 +277,23 @@ def test_a_queue_in_another_order_ends_all_routes(tmp_path: Path) -> None:
         with pytest.raises(WrongOrder):
             bench.worker.run(bench.shutdown)
         assert bench.stats("fine").claimed == 0
+
+
+def test_suspects_of_two_routes_take_turns(tmp_path: Path, hanging: Hanging) -> None:
+    """A message that kills its worker must not take that of another route with it; one that hangs is not waited for long."""
+    settings = {"handler_timeout": 0, "lease_seconds": 600}
+    routes = (
+        BenchRoute("a", hanging, {"topics": ("a",), **settings}),
+        BenchRoute("b", _fine, {"topics": ("b",), **settings}),
+    )
+    with RoutesBench(tmp_path, *routes) as bench:
+        for queue in ("a", "b"):
+            bench.put(b"x", queue=queue)
+            bench.other.claim(queue, 1, lease=1)  # by a worker that dies
+        bench.clock.advance(2)
+        bench.turn_until(lambda: hanging.calls == 1)
+        bench.turn(5)
+        assert bench.stats("b").claimed == 1
+        bench.clock.advance(5)
+        bench.turn_until(lambda: bench.stats("b").done == 1)
+        assert bench.stats("a").claimed == 1

@@ -108,20 +108,20 @@ def test_a_hanging_route_holds_up_no_other(tmp_path: Path, held: Recorder) -> No
         bench.put(*_numbered(3_000), topic="fire/1")
         bench.put(b"x", topic="water")
         bench.turn_until(lambda: bench.stats().done == 1)
-        assert bench.states() == (2_990, 10, 1, 0)
-        assert bench.of_route("fmq_route_parked_total", "fire") == 2_990
+        assert bench.states() == (2_980, 20, 1, 0)
+        assert bench.of_route("fmq_route_parked_total", "fire") == 2_980
         assert sum(sizes) == 3_001
         assert len(sizes) < 100
         bench.put(*_numbered(100), topic="water")
         bench.turn_until(lambda: bench.stats().done == 101)
-        assert bench.of_route("fmq_route_parked_total", "fire") == 2_990
+        assert bench.of_route("fmq_route_parked_total", "fire") == 2_980
         assert bench.other.retrying(QUEUE) == 0
         assert counted(bench.path) == counters(bench.path)
         held.go_on.set()
         bench.turn_until(lambda: bench.stats().done == 3_101, 30)
         assert held.payloads == _numbered(3_000)  # in its order
-        assert bench.of_route("fmq_route_parked_total", "fire") == 2_990
-        assert sum(sizes) == 3_101 + 2_990
+        assert bench.of_route("fmq_route_parked_total", "fire") == 2_980
+        assert sum(sizes) == 3_101 + 2_980
 
 
 def test_a_slow_route_does_not_starve(tmp_path: Path, held: Recorder) -> None:
@@ -180,7 +180,7 @@ def test_it_heals_after_a_change_of_routes(tmp_path: Path, held: Recorder) -> No
         claims: list[Claim] = []
         while some := bench.borrow(100):  # those whose leases have run out come alone
             claims += [claim for claim in some if not claim.suspect]
-        assert [claim.attempt for claim in claims] == [1] * 90
+        assert [claim.attempt for claim in claims] == [1] * 80
 
 
 def test_what_no_route_wants_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -229,7 +229,7 @@ def test_a_route_for_all_queues_shares_them(tmp_path: Path, held: Recorder) -> N
         bench.put(b"x", topic="fire/1", queue="another")
         bench.turn_until(lambda: len(rest.seen) == 2)
         assert sorted(rest.seen) == [("fire/1", b"x"), ("water", b"x")]
-        assert bench.stats().pending == 20
+        assert bench.stats().pending == 10
 
 
 def test_a_route_that_is_drained_takes_nothing_over(tmp_path: Path, held: Recorder) -> None:
@@ -237,7 +237,7 @@ def test_a_route_that_is_drained_takes_nothing_over(tmp_path: Path, held: Record
     rest = Recorder()
     with RoutesBench(tmp_path, *_routes(held, rest, grace_seconds=0)) as bench:
         bench.put(*_numbered(30), topic="fire/1")
-        bench.turn_until(lambda: bench.worker.lanes[0].worker.holds == 10)
+        bench.turn_until(lambda: bench.worker.lanes[0].worker.holds >= 10)
         bench.shutdown.request()
         assert bench.worker.run(bench.shutdown) is None
         assert bench.stats().claimed == 0

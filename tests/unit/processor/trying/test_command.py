@@ -11,6 +11,7 @@ from jsonschema_rs import validator_for
 
 from fmq.cli.main import fmq_command
 from fmq.message import Incoming
+from fmq.outcome import Dead, RetryLater
 from fmq.store.backends import open_store
 
 MODULE = """
@@ -104,11 +105,40 @@ def test_a_stored_message_is_tried_and_stays_as_it_is() -> None:
     """Also a dead letter, as for its first attempt; nothing is stored."""
     with open_store("sqlite:///mqtt_queue.db") as store:
         store.declare("q")
-        store.put([Incoming("q", "t", WARM.encode(), 1.0, reason="was broken")])
+        store.put([Incoming("q", "t", WARM.encode(), 1.0)])
+        for _ in range(4):
+            store.settle([(store.claim("q", 1, lease=60)[0], RetryLater(0.0))])
+        store.settle([(store.claim("q", 1, lease=60)[0], Dead("was broken"))])
         result = try_("--queue", "q", "--message", "1")
         assert result.return_value == 0, result.output
         assert [letter.reason for letter in store.dead_letters("q")] == ["was broken"]
         assert (store.stats("q").stored, store.stats("q").done) == (1, 0)
+
+
+ROUTES = """
+[[route]]
+name = "fire"
+queues = ["alarms/+"]
+topics = ["alarms/fire"]
+handler = "tried_module:handle"
+max_retries = 0
+[[route]]
+queues = ["alarms/+", "sensors/#"]
+handler = "log"
+"""
+
+
+def test_a_route_of_the_file_has_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that matches its queue and its topic, with the route's own settings; a handler by name needs no route."""
+    monkeypatch.delenv("FMQ_HANDLER")
+    Path("fmq.toml").write_text(ROUTES)
+    assert "NameError" in try_("--topic", "alarms/fire", "--payload", '{"temperature": -1}').stdout
+    assert try_("--topic", "alarms/water", "--payload", "x").return_value == 0
+    assert try_("--topic", "sensors/a/b", "--payload", "x").return_value == 0
+    assert try_("log", "--topic", "elsewhere", "--payload", "x").return_value == 0
+    error = try_("--topic", "elsewhere", "--payload", "x").exception
+    assert "No route takes a message of the queue 'elsewhere'" in getattr(error, "message", "")
+    assert "routes: fire, " in getattr(error, "message", "")
 
 
 @pytest.mark.parametrize(

@@ -45,14 +45,14 @@ def test_a_run_has_the_outcome_of_a_processor(payload: object, outcome: fmq.Outc
     assert run(store_reading, message(payload)).outcome == outcome
 
 
-def test_a_run_has_the_logs_and_the_time() -> None:
+def test_a_run_has_the_logs_and_the_time(caplog: pytest.LogCaptureFixture) -> None:
     """Of the handler alone, and the level of the root logger is as before."""
-    before = logging.getLogger().level
+    caplog.set_level(logging.WARNING)
     result = run(store_reading, message({"temperature": 1}, topic="plant/7"))
     assert [one.getMessage() for one in result.logs] == ["plant/7: 1.0"]
     assert result.is_handled
     assert 0 < result.seconds < 10
-    assert logging.getLogger().level == before
+    assert logging.getLogger().level == logging.WARNING
 
 
 def test_the_message_is_what_was_asked_for() -> None:
@@ -99,6 +99,19 @@ def test_a_handler_that_hangs_times_out() -> None:
     assert result.outcome.cause is Cause.TIMEOUT
 
 
+def test_a_message_that_is_postponed_is_run_all_the_same() -> None:
+    """As when the decoded values of a batch do not fit into memory at once."""
+    sizes: list[int] = []
+
+    @fmq.batch_handler
+    def handle(readings: list[Reading]) -> None:
+        sizes.append(len(readings))
+
+    results = run_batch(handle, [message({"temperature": 1}), message({"temperature": 2})], batch_bytes=1)
+    assert [one.outcome for one in results] == [fmq.Done()] * 2
+    assert sizes == [1, 1]
+
+
 def test_an_unavailable_target_is_a_retry() -> None:
     """One run says nothing of other messages, so no circuit breaker has its say."""
 
@@ -132,8 +145,10 @@ class Shop:
         self.log.append(f"{self.url} {message.text}")
 
 
-def test_a_class_gets_its_settings_and_its_hooks_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the call alone: the environment has no effect on a test."""
+def test_a_class_gets_its_settings_and_its_hooks_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the call alone: neither the environment nor a file has an effect on a test."""
+    monkeypatch.chdir(tmp_path)
+    Path("fmq.toml").write_text("[processor]\nnonsense = 1\n")
     monkeypatch.setenv("FMQ_SHOP_URL", "https://elsewhere.example")
     monkeypatch.setenv("FMQ_DECODE", "msgpack")
     Shop.log.clear()
@@ -213,6 +228,23 @@ def test_a_bench_runs_a_processor_until_nothing_is_due(tmp_path: Path) -> None:
         bench.process(handle)
         assert bench.states() == States(pending=0, retrying=0, done=2, dead=1)
     assert calls[-1] == 20
+
+
+def test_the_clock_of_a_bench_stands_still(tmp_path: Path) -> None:
+    """Until the test moves it, so that no result depends on the machine's load."""
+    times: list[float] = []
+
+    def handle(message: fmq.Message) -> None:
+        times.append(message.received_at)
+        raise fmq.Retry(after=5000)
+
+    with Bench(tmp_path) as bench:
+        bench.put()
+        bench.advance(1000)
+        bench.put()
+        bench.process(handle)
+        assert times[1] - times[0] == pytest.approx(1000)
+        assert [one.due_in for one in bench.waiting()] == [5000, 5000]
 
 
 def test_a_bench_runs_batches_and_ends_with_a_circuit_that_is_open(tmp_path: Path) -> None:

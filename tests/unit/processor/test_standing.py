@@ -1,0 +1,60 @@
+"""What a processor with several routes shows of them."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from fmq.finding import Finding
+from fmq_processor.doctor import check_handler
+from fmq_processor.route_handlers import Handlers
+from fmq_processor.routes import load_routes
+
+FILE = """
+[[route]]
+name = "one"
+queues = ["a"]
+handler = "file"
+file.path = "one.jsonl"
+[[route]]
+name = "two"
+queues = ["b"]
+handler = "file"
+file.path = "two.jsonl"
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fmq.toml").write_text(FILE, encoding="utf-8")
+    return {}
+
+
+def test_two_routes_with_the_same_handler(environ: dict[str, str]) -> None:
+    """Each has its metrics, with its name; a new handler begins with new ones."""
+    routes = load_routes({}, environ)[1]
+    registry = CollectorRegistry()
+    handlers = Handlers(routes, registry)
+    text = generate_latest(registry).decode()
+    assert 'fmq_file_lines_total{route="one"} 0.0' in text
+    assert 'fmq_file_lines_total{route="two"} 0.0' in text
+    assert text.count("# TYPE fmq_file_lines_total counter") == 1
+    assert handlers.names == "file"
+    again = handlers.again(routes[0])
+    assert again is not handlers.first(routes[0])
+    assert generate_latest(registry).decode() == text
+
+
+def test_one_route(environ: dict[str, str]) -> None:
+    """Its handler's metrics have no label of a route, as ever."""
+    routes = load_routes({}, environ)[1]
+    registry = CollectorRegistry()
+    Handlers(routes[:1], registry)
+    assert "fmq_file_lines_total 0.0" in generate_latest(registry).decode()
+
+
+def test_the_doctor_examines_each(environ: dict[str, str]) -> None:
+    """And names the route."""
+    found: list[Finding] = list(check_handler(environ))
+    assert [one.text.split(":")[0] for one in found] == ["route one", "route two"]
