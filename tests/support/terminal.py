@@ -56,7 +56,7 @@ class Terminal:
         return int(_PROMPT.findall(self.output())[0])
 
     def output(self) -> str:
-        """What has come since the last ``take``: without colours, with one space for several."""
+        """What has come since the last ``take``: without colours and indentation, with one space for several."""
         while select.select([self._master], [], [], 0.02)[0]:
             try:
                 part = os.read(self._master, 65536)
@@ -66,7 +66,7 @@ class Terminal:
                 break
             self._seen += part.decode(errors="replace")
         lines = _ESCAPES.sub("", self._seen).replace("\r", "").split("\n")
-        return "\n".join(re.sub(r"[ \t]+", " ", line).rstrip() for line in lines)
+        return "\n".join(re.sub(r"[ \t]+", " ", line).strip() for line in lines)
 
     def take(self, characters: int | None = None) -> str:
         """Return the output so far without the prompt, and forget it; or only its first ``characters``."""

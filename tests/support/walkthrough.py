@@ -113,7 +113,7 @@ def pattern(shown: tuple[str, ...]) -> str:
         if line.strip() == "…":
             parts.append(r"(?:[^\n]*\n)*?")
         else:
-            words = re.sub(r"[ \t]+", " ", line).rstrip()
+            words = re.sub(r"[ \t]+", " ", line).strip()
             parts.append(".*?".join(re.escape(part) for part in words.split("…")).replace(".*?", "[^\\n]*?") + r"\n")
     return "".join(parts)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.terminal import Terminal
+from support.wait import wait_for
 from support.walkthrough import Walk
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,11 @@ class Network:
         """A Mosquitto at 127.0.0.1:1883, started with ``prefix``, until the end."""
         command = [*self.enter, *prefix, "mosquitto", "-p", "1883"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        accepts = [*self.enter, "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/1883"]
         try:
+            wait_for(
+                lambda: subprocess.run(accepts, capture_output=True, check=False).returncode == 0, what="Mosquitto"
+            )
             yield
         finally:
             process.terminate()
@@ -42,6 +47,8 @@ def network() -> Iterator[Network]:
     if os.geteuid() != 0:
         pytest.fail("pages are run in a network namespace: run this as root")
     holder = subprocess.Popen(["unshare", "--net", "sh", "-c", _WAITS])
+    ours = Path("/proc/self/ns/net").readlink()
+    wait_for(lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != ours, what="the network namespace")
     yield Network(("nsenter", f"--net=/proc/{holder.pid}/ns/net"))
     holder.terminate()
     holder.wait(10)

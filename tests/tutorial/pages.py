@@ -5,7 +5,7 @@ from pathlib import Path
 from support.walkthrough import Walk
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/tutorial.md")
 
 
 def follow(walk: Walk, page: str) -> None:

@@ -75,7 +75,7 @@ def choose(
     named = named_handler(reading)
     routes = [one.get("handler") for one in reading.file.routes]
     choice = read_choice(reading, routes.index(named) if named in routes else None, before_import=before_import)
-    reading.refuse_other_flags(f"not a setting of the handler {named!r}")
+    reading.refuse_other_flags(f"not a setting of the handler {named!r} (--handler chooses another)")
     reading.refuse_strangers(variables=True, handlers_are_known=choice is not None and len(routes) <= 1)
     if choice is None or reading.problems:
         raise reading.error()
@@ -101,14 +101,15 @@ def read_choice(
     definition = None
     of_handler: HandlerSettings | None = None
     where = "" if route is None else f"{reading.file.where((ROUTE, route))}: "
+    named = named_handler(reading, route)
     try:
-        definition = find_handler(named_handler(reading, route), BUILTIN)
+        definition = find_handler(named, BUILTIN)
         asked = definition.settings
     except HandlerError as error:
         reading.problems.append(f"{where}{error}")
-    else:
-        if asked is not None:
-            of_handler = reading.read(asked, route)
+        asked = SETTINGS.get(named)  # a built-in's are known, even if what it needs is not installed
+    if asked is not None:
+        of_handler = reading.read(asked, route)
     if settings is not None and of_handler is not None:
         wrong = of_handler.conflicts(queue_url=settings.queue_url, queues=settings.queues)
         reading.problems += [f"{where}{one}" for one in wrong]

@@ -1,14 +1,15 @@
 """`fmq config`: shows the effective settings and where each comes from."""
 
-import json
 import os
 from importlib.resources import files
 
 import click
 
 from fmq.cli.common.as_file import to_file
+from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
-from fmq.cli.common.table import print_table
+from fmq.cli.common.shapes import ConfigShape, SettingShape
+from fmq.cli.common.table import Column, print_table
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_SETTINGS
 from fmq.errors import SettingsError
@@ -21,7 +22,7 @@ from fmq.service.settings import variable
 @click.command(cls=SettingsCommand, short_help="Show the effective settings, and where each comes from.")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--config", "path", metavar="FILE", help="Configuration file. [FMQ_CONFIG]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @click.option("--changed", is_flag=True, help="Show only settings that differ from their default.")
 @click.option("--toml", "as_toml", is_flag=True, help="Print the settings as a configuration file, without secrets.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration file, for editors.")
@@ -55,14 +56,15 @@ def config(
         for name, section in chosen.items()
     }
     if as_json:
-        shown = {
-            name: {one.name: {"value": one.value, "from": one.origin} for one in rows} for name, rows in found.items()
-        }
-        click.echo(json.dumps(shown, indent=2))
+        shown = {name: {one.name: SettingShape(one.value, one.origin) for one in rows} for name, rows in found.items()}
+        print_shape(ConfigShape(shown, list(wrong)))
     for name, rows in () if as_json else found.items():
         click.secho(f"{name}", bold=True)
         named = str if chosen[name].route is not None else variable
-        print_table(("SETTING", "VALUE", "FROM"), [(named(r.name), r.value or "-", r.origin) for r in rows])
+        print_table(
+            ("SETTING", Column("VALUE", cut="middle"), "FROM"),
+            [(named(r.name), r.value or "-", r.origin) for r in rows],
+        )
         click.echo()
     for line in (*wrong, *reading.remarks()):
         say(line, err=True)

@@ -98,7 +98,7 @@ def default_text(field: FieldInfo) -> str | None:
         case int() | float() as value:
             return show_number(field, f"{value:g}" if isinstance(value, float) else str(value))
         case value:
-            return str(value)
+            return show_number(field, str(value))
 
 
 def setting_note(name: str, field: FieldInfo) -> tuple[str, str]:
@@ -128,6 +128,8 @@ def _metavar(field: FieldInfo) -> str:
     kinds = [one for one in (get_args(field.annotation) or (field.annotation,)) if one is not type(None)]
     if get_origin(field.annotation) is Literal:
         return "|".join(map(str, kinds))
+    if unit := detail(field, "unit"):
+        return {"seconds": "TIME", "bytes": "SIZE"}[unit]
     match kinds[0]:
         case EnumType() as enum:
             return "|".join(str(one.value) for one in list[Enum](enum))

@@ -14,13 +14,13 @@ from fmq.cli.common.json_output import print_shape, queue_shape, store_shape, ti
 from fmq.cli.common.output import moment, next_attempt
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import StatusShape
+from fmq.cli.common.stopping import stoppable
 from fmq.cli.common.table import Column, table_lines, terminal_width
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options
 from fmq.clock import SYSTEM_CLOCK
-from fmq.errors import UnknownQueue
+from fmq.errors import Stopped, UnknownQueue
 from fmq.message import QueueStats, StoreStats, Waiting
-from fmq.service.lifecycle import Shutdown
 from fmq.service.log import shorten
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
@@ -140,19 +140,19 @@ def status(
 
 
 def _watch(store: Store, url: str, wanted: _Wanted, *, interval: float, count: int | None, as_json: bool) -> None:
-    shutdown = Shutdown()
-    shutdown.install()  # Ctrl-C is the usual way to stop, not a failure
     live = sys.stdout.isatty() and not as_json
     before: _Look | None = None
-    for number in numbers(1):
-        look = _look(store, wanted)
-        if as_json:
-            print_shape(_shape(look, _rates(look, before)), in_one_line=True)
-        else:
-            _draw(_page(url, look, _rates(look, before)), live=live, first=number == 1)
-        before = look
-        if number == count or shutdown.wait(interval):
-            return
+    with stoppable() as stop, suppress(Stopped):  # Ctrl-C is the usual way to stop, not a failure
+        for number in numbers(1):
+            look = _look(store, wanted)
+            if as_json:
+                print_shape(_shape(look, _rates(look, before)), in_one_line=True)
+            else:
+                _draw(_page(url, look, _rates(look, before)), live=live, first=number == 1)
+            before = look
+            if number == count:
+                return
+            stop.wait(interval)
 
 
 def _draw(lines: list[str], *, live: bool, first: bool) -> None:

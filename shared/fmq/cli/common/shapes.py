@@ -197,6 +197,23 @@ class DoctorShape:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingShape:
+    """The value of a setting as text, without secrets, and where it comes from: a variable, a line of a file, or default."""
+
+    value: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigShape:
+    """`fmq config`: the settings by their names, by service, handler or route; and what services would reject."""
+
+    sections: dict[str, dict[str, SettingShape]]
+    problems: list[str]
+    command: Literal["config"] = "config"
+
+
+@dataclass(frozen=True, slots=True)
 class LogShape:
     """A line that a handler logged."""
 
@@ -218,5 +235,5 @@ class TryShape:
     command: Literal["try"] = "try"
 
 
-SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape, TryShape)
+SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape, ConfigShape, TryShape)
 """What a command prints is one of these; its field ``command`` says which."""

@@ -59,7 +59,7 @@ def shown(*arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]:
     """What it prints as JSON."""
     result = run("--json", *arguments, env=env)
     assert result.return_value == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)["sections"]
     return found
 
 
@@ -67,22 +67,22 @@ def test_where_each_value_comes_from() -> None:
     """A variable, a line of the file, or the default; of routes too, with their names and keys."""
     written(FILE)
     found = shown(env={"FMQ_LOG_LEVEL": "ERROR", "FMQ_BROKER_USERNAME": "anna"})
-    assert found["listener"]["log_level"] == {"value": "ERROR", "from": "FMQ_LOG_LEVEL"}
-    assert found["listener"]["topics"] == {"value": "a,b,c", "from": "fmq.toml:6"}
-    assert found["listener"]["inflight_bytes"] == {"value": "1MiB", "from": "fmq.toml:7"}
-    assert found["listener"]["keepalive_seconds"] == {"value": "1m", "from": "default"}
-    assert found["listener"]["broker_url"] == {"value": "mqtt://anna:(hidden)@host", "from": "fmq.toml:3"}
-    assert found["listener"]["broker_password"] == {"value": "(hidden)", "from": "fmq.toml:4 secret"}
-    assert found["store"]["config"] == {"value": "fmq.toml", "from": "working directory"}
+    assert found["listener"]["log_level"] == {"value": "ERROR", "origin": "FMQ_LOG_LEVEL"}
+    assert found["listener"]["topics"] == {"value": "a,b,c", "origin": "fmq.toml:6"}
+    assert found["listener"]["inflight_bytes"] == {"value": "1MiB", "origin": "fmq.toml:7"}
+    assert found["listener"]["keepalive_seconds"] == {"value": "1m", "origin": "default"}
+    assert found["listener"]["broker_url"] == {"value": "mqtt://anna:(hidden)@host", "origin": "fmq.toml:3"}
+    assert found["listener"]["broker_password"] == {"value": "(hidden)", "origin": "fmq.toml:4 secret"}
+    assert found["store"]["config"] == {"value": "fmq.toml", "origin": "working directory"}
     assert found.keys() == {"listener", "processor", "store", "web", "route fire", "route log"}
     fire = found["route fire"]
-    assert fire["topics"] == {"value": "c/+", "from": "fmq.toml:14"}
-    assert fire["queues"] == {"value": "c", "from": "fmq.toml:13"}
-    assert fire["sleep"] == {"value": "250ms", "from": "fmq.toml:9"}
-    assert fire["webhook.url"] == {"value": "https://host/(hidden)", "from": "fmq.toml:10"}
-    assert fire["webhook.secrets"] == {"value": "(hidden)", "from": "fmq.toml:16"}
+    assert fire["topics"] == {"value": "c/+", "origin": "fmq.toml:14"}
+    assert fire["queues"] == {"value": "c", "origin": "fmq.toml:13"}
+    assert fire["sleep"] == {"value": "250ms", "origin": "fmq.toml:9"}
+    assert fire["webhook.url"] == {"value": "https://host/(hidden)", "origin": "fmq.toml:10"}
+    assert fire["webhook.secrets"] == {"value": "(hidden)", "origin": "fmq.toml:16"}
     assert "log_level" not in fire
-    assert found["route log"]["batch"] == {"value": "7", "from": "fmq.toml:18"}
+    assert found["route log"]["batch"] == {"value": "7", "origin": "fmq.toml:18"}
     assert not any(one in json.dumps(found) for one in ("hunter2", "whsec_"))
 
 
@@ -90,7 +90,10 @@ def test_changed_and_chosen() -> None:
     """Only the sections that are named, and only what differs from the defaults."""
     written(FILE)
     assert shown("--changed", "route log") == {
-        "route log": {"batch": {"value": "7", "from": "fmq.toml:18"}, "sleep": {"value": "250ms", "from": "fmq.toml:9"}}
+        "route log": {
+            "batch": {"value": "7", "origin": "fmq.toml:18"},
+            "sleep": {"value": "250ms", "origin": "fmq.toml:9"},
+        }
     }
     result = run("nothing")
     assert "Unknown service nothing. Known: listener, processor, store, web, route fire, route log" in str(
@@ -102,7 +105,7 @@ def test_a_file_that_is_named() -> None:
     """By a flag or a variable."""
     Path("other.toml").write_text("[web]\nport = 80\n")
     for found in (shown("web", "--config", "other.toml"), shown("web", env={"FMQ_CONFIG": "other.toml"})):
-        assert found["web"]["web_port"] == {"value": "80", "from": "other.toml:2"}
+        assert found["web"]["web_port"] == {"value": "80", "origin": "other.toml:2"}
 
 
 def test_what_services_would_reject() -> None:
