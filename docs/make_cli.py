@@ -61,10 +61,11 @@ def _section(context: click.Context) -> str:
     if own:
         lines.append("\n| option | |\n| --- | --- |")
         lines += [f"| {_flags(option, context)} | {_cell(_about(option, context))} |" for option in own]
+    if settings:
+        lines.append("\n| settings | |\n| --- | --- |")
     for heading in dict.fromkeys(getattr(option, "heading", "") for option in settings):
         names = ", ".join(f"`{option.opts[0]}`" for option in settings if getattr(option, "heading", "") == heading)
-        of = "" if heading in ("", "Options") else f" ({heading[0].lower()}{heading[1:]})"
-        lines.append(f"\nSettings{of}: {names}.")
+        lines.append(f"| {heading} | {names} |")
     return "\n".join(lines)
 
 
@@ -74,7 +75,7 @@ def _usage(context: click.Context) -> str:
 
 def _is_setting(option: click.Option) -> bool:
     """Whether an option is a setting's flag, which its help says by the name of the variable."""
-    return f"[{variable(option.name or '')}]" in (option.help or "")
+    return re.search(rf"\[{variable(option.name or '')}[];]", option.help or "") is not None
 
 
 def _flags(option: click.Option, context: click.Context) -> str:

@@ -111,10 +111,12 @@ def test_lines_name_the_message_that_is_handled(capfd: pytest.CaptureFixture[str
     logging.getLogger("mine").info("other", extra={"message_id": 8, "queue": "c"})
     log.configure(service="processor", level="INFO", style="text", context=lambda: about)
     logging.getLogger("mine").info("hello")
-    first, second, third = capfd.readouterr().err.splitlines()
+    logging.getLogger("mine").info("message 8 is late", extra={"message_id": 8})
+    first, second, third, fourth = capfd.readouterr().err.splitlines()
     assert json.loads(first).items() >= about.items()
     assert json.loads(second).items() >= {"message_id": 8, "queue": "c"}.items()
     assert third.endswith("[PROCESS] hello (message 7 of a/b)")
+    assert fourth.endswith("[PROCESS] message 8 is late")
 
 
 def test_the_context_is_not_asked_for_lines_that_are_not_logged() -> None:

@@ -21,6 +21,12 @@ def test_the_nearest_are_named(name: str, hint: str) -> None:
     assert text == f"there is no queue {name!r} in /data/q.db. {hint} `fmq status` lists all"
 
 
+def test_a_filter_that_matches_is_meant() -> None:
+    """However little its letters have in common with the topic."""
+    assert "Did you mean '+/+/level'?" in no_queue("tank/7/level", "q.db", ["+/+/level", "tank"])
+    assert "Did you mean '#'?" in no_queue("tank/7/level", "q.db", ["#"])
+
+
 def test_a_store_without_queues() -> None:
     """The next command is the one that makes a queue."""
     assert no_queue("a/#", "q.db", []).endswith("nor any other. A listener creates it: fmq listen 'a/#'")
