@@ -24,6 +24,7 @@ _OF_KUBERNETES = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?"
 _OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
 # Of the tests, and what the handler exec sets for a command, which may be fmq.
 _OF_OTHERS = r"TEST_\w+|MESSAGE_\w+"
+_RENAMED = {variable("webhook_rate"): variable("rate_limit")}
 _NOT_OURS = re.compile(f"{PREFIX}({_OF_KUBERNETES}|{_OF_COMPOSE}|{_OF_OTHERS})")
 
 
@@ -38,7 +39,7 @@ def unknown_variables(environ: Mapping[str, str], own: Collection[str]) -> dict[
     """Variables that nobody reads, each with the setting that it resembles. ``own`` are those of the user's handlers."""
     known = {*_variables(), *own, variable("config")}
     return {
-        name: next(iter(get_close_matches(name, known, n=1, cutoff=_ALIKE)), None)
+        name: _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1, cutoff=_ALIKE)), None)
         for name, value in sorted(environ.items())
         if name.startswith(PREFIX) and value and name not in known and not _NOT_OURS.fullmatch(name)
     }

@@ -99,11 +99,12 @@ def test_variables() -> None:
         "FMQ_SHOP_URL": "x",
         "HOME": "/",
     }
-    environ = {**allowed, "FMQ_BATHC": "3", "FMQ_COLOUR": "red", "FMQ_TLS_CERT": "x"}
+    environ = {**allowed, "FMQ_BATHC": "3", "FMQ_COLOUR": "red", "FMQ_TLS_CERT": "x", "FMQ_WEBHOOK_RATE": "5"}
     assert unknown_variables(environ, {"FMQ_SHOP_URL"}) == {
         "FMQ_BATHC": "FMQ_BATCH",
         "FMQ_COLOUR": None,
         "FMQ_TLS_CERT": None,
+        "FMQ_WEBHOOK_RATE": "FMQ_RATE_LIMIT",
     }
 
 
