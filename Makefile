@@ -51,6 +51,10 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/user_project
+	rm -rf build/project && $(BIN)/fmq init --name plant build/project >/dev/null
+	$(BIN)/pyright --pythonpath $(BIN)/python --project build/project
+	$(BIN)/mypy --config-file build/project/pyproject.toml build/project/plant build/project/tests
+	$(BIN)/ruff format --check --quiet --isolated build/project
 	$(BIN)/lint-imports --no-cache | tail -n 18
 	$(BIN)/python docs/make_reference.py --check
 	$(BIN)/python docs/make_web_api.py --check

@@ -336,14 +336,26 @@ def test_it_serves_every_queue_there_is(tmp_path: Path, queue: Store, processes:
 
 
 def test_drain_ends_when_nothing_is_due(queue: Store, processes: Processes) -> None:
-    """With exit code 0 and a line that names what is left for the next run; also with nothing to do."""
+    """With exit code 0 and lines that name what is left for the next run."""
     put(queue, 250)
     queue.put([Incoming(QUEUE, QUEUE, b"late", time.time())], terms={0: Terms(delay=3600)})
     process = processes.start("process", QUEUE, "--drain", FMQ_BATCH=10)
     assert process.wait() == 0
     assert (queue.stats(QUEUE).done, queue.stats(QUEUE).pending) == (250, 1)
-    (line,) = process.said("Nothing is due any more, stopping; left: 1 waiting in dstdb, the next due in ")
-    assert line["level"] == "INFO"
+    assert process.said("Queue dstdb: 1 message waiting for later; the next one is due in 3")
+    assert process.said("Drained: nothing is due in 1 queue")
+
+
+def test_a_drain_in_which_a_message_dies_has_its_own_exit_code(queue: Store, processes: Processes) -> None:
+    """After the others were handled."""
+    put(queue, 3)
+    process = processes.start("process", QUEUE, "--drain", FMQ_DECODE="json", FMQ_FILTER="body != `1`")
+    assert process.wait() == 0
+    queue.put([Incoming(QUEUE, QUEUE, b"not JSON", time.time())])
+    put(queue, 2)
+    process = processes.start("process", QUEUE, "--drain", FMQ_DECODE="json")
+    assert process.wait() == 8
+    assert (queue.stats(QUEUE).done, queue.stats(QUEUE).dead) == (5, 1)
 
 
 def test_reload_starts_a_changed_handler(tmp_path: Path, queue: Store, processes: Processes) -> None:

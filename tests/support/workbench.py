@@ -81,11 +81,11 @@ class Workbench:
         options = StoreOptions(busy_seconds=0.05)
         self.queue = open_store(url, options, clock=self.clock)
         self.other = open_store(url, options, clock=self.clock)
-        metrics = ProcessorMetrics(self.registry)
+        self.metrics = ProcessorMetrics(self.registry)
         self.worker = make_supervisor(
-            [route.served(url, metrics) for route in routes],
+            [route.served(url, self.metrics) for route in routes],
             store=self.queue,
-            metrics=metrics,
+            metrics=self.metrics,
             heartbeat=self.heartbeat,
             clock=self.clock,
             rng=random.Random(7),

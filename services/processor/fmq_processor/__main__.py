@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from fmq.cli.common.parameters import SPAN
 from fmq.cli.main import exit_code, run, settings_options
 from fmq.service.config.exposure import log_config
 from fmq.service.lifecycle import Shutdown
@@ -30,7 +31,14 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
 @click.option(
     "--drain",
     is_flag=True,
-    help="End when no message is due, with exit code 0. Messages that wait for a retry are left for the next run.",
+    help="End when no message is due, for cron and CI. Messages that wait for a retry are left for the next run. Exit code 8 if due "
+    "messages are left, or if messages died.",
+)
+@click.option(
+    "--drain-wait",
+    type=SPAN,
+    help="With --drain, longest wait for retries, delayed messages and a handler's target that is down, such as 5m, counted from the "
+    "last handled message. Default: 0.",
 )
 @click.option(
     "--reload",
@@ -45,6 +53,7 @@ def process(
     sleep_argument: str | None,
     *,
     drain: bool,
+    drain_wait: float | None,
     reload: bool,
     **flags: object,
 ) -> int:
@@ -58,6 +67,8 @@ def process(
     for name in given:
         if flags.get(name) is not None:
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
+    if drain_wait is not None and not drain:
+        raise click.UsageError("--drain-wait has an effect only with --drain")
     called = {name: _CALLED[name] for name in given}
     if reload:
         return serve_reloading(arguments_without_reload(), flags.get("config"))
@@ -66,7 +77,7 @@ def process(
     shutdown.install()
     supervise_others(shutdown)
     try:
-        code = serve(settings, routes, shutdown, drain=drain)
+        code = serve(settings, routes, shutdown, patience=(drain_wait or 0.0) if drain else None)
     except BaseException as error:
         limit_exit(exit_code(error))
         raise

@@ -32,6 +32,7 @@ from fmq_processor.guards.circuit_breaker import Breaker
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.guards.pausing import Pausing
+from fmq_processor.guards.rate_limit import Limit, RateLimit
 from fmq_processor.guards.store_gate import Gate
 from fmq_processor.prepare.decoding import Decode, make_decoder
 from fmq_processor.prepare.memory import Room
@@ -170,8 +171,24 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
     settings, store, gate, metrics = route.settings, shared.store, shared.gate, shared.metrics
     clock, rng = shared.clock, shared.rng
     is_async, is_batch = route.handler.is_async, route.handler.is_batch
+    rate: RateLimit | None = None
+    batch = settings.batch
+    if settings.per_second:
+        most = Limit.of(settings.per_second, settings.rate_burst, batch=batch, is_batch=is_batch)
+        batch = min(batch, most.burst if is_batch else most.block)
+        rate = RateLimit(
+            most,
+            route=route.name,
+            shown=settings.rate_limit,
+            key=f"{route.name}, {settings.handler} for {','.join(settings.queues)}",
+            store=store,
+            gate=gate,
+            clock=clock,
+            metrics=metrics,
+        )
     queues = Queues(
         store=store,
+        claim=rate.claim if rate else None,
         gate=gate,
         clock=clock,
         changes=shared.changes,
@@ -202,7 +219,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         resume_after=settings.dead_letter_resume_seconds,
     )
     limits = Limits(
-        batch=settings.batch,
+        batch=batch,
         concurrency=settings.calls_at_once(is_async=is_async, is_batch=is_batch),
         most_bytes=_most_bytes(settings, route.handler),
         is_batch=is_batch,
@@ -231,12 +248,16 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         on_parked=shared.exchange.set_aside,
     )
     return Worker(
-        claiming=Claiming(queues=queues, gate=gate, breaker=breaker, pausing=pausing, limits=limits),
+        claiming=Claiming(queues=queues, gate=gate, breaker=breaker, pausing=pausing, limits=limits, rate=rate),
         in_hand=in_hand,
         leases=Leases(store, gate, in_hand, seconds=limits.lease, clock=clock),
         runner=runner,
         settling=Settling(
-            judge=judge, outbox=Outbox(store, gate, worker=shared.worker), accounting=accounting, in_hand=in_hand
+            judge=judge,
+            outbox=Outbox(store, gate, worker=shared.worker),
+            accounting=accounting,
+            in_hand=in_hand,
+            on_not_handled=rate.unused if rate else None,
         ),
         accounting=accounting,
         limits=limits,

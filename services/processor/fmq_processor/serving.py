@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -27,7 +27,7 @@ from fmq.store.options import Durability
 from fmq.store.roles import Store
 from fmq.text import without_password
 from fmq_processor.assembly import Served, make_supervisor
-from fmq_processor.draining import Drain
+from fmq_processor.engine.end_when_idle import EXIT_LEFT, EndWhenIdle
 from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.supervisor import Supervisor
 from fmq_processor.guards.circuit_report import CircuitReport
@@ -42,8 +42,13 @@ _USUAL_PORT = 9465
 _STOP_SECONDS = 1.0
 
 
-def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdown, *, drain: bool) -> int:
-    """Run a processor until ``shutdown``, with ``drain`` until nothing is due. Returns its exit code."""
+def serve(
+    settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdown, *, patience: float | None = None
+) -> int:
+    """Run a processor until ``shutdown``; with a ``patience`` in seconds (see EndWhenIdle) until nothing is due.
+
+    Returns its exit code.
+    """
     registry = CollectorRegistry()
     metrics = ProcessorMetrics(registry)
     show_process(registry, service="processor")
@@ -117,13 +122,15 @@ def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdo
             http_port=server.port,
         )
         standing.log_routes()
-        if drain:
-            looking = stack.enter_context(_open(settings, shutdown, check=False))
-            patience = max(route.settings.circuit_maximum for route in routes)
-            queues = standing.queues
-            stack.enter_context(Drain(looking, queues, shutdown, is_down=lambda: standing.is_down, patience=patience))
-        fine = _work(supervisor, settings, shutdown, reporter) and shutdown.failure is None
-    code = 0 if fine else EXIT_FAULT
+        drain: EndWhenIdle | None = None
+        if patience is not None:
+            workers = [lane.worker for lane in supervisor.lanes]
+            drain = EndWhenIdle(
+                workers, store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
+            )
+        after_turn = drain.after_turn if drain else lambda: None
+        fine = _work(supervisor, settings, shutdown, reporter, after_turn) and shutdown.failure is None
+        code = EXIT_FAULT if not fine else EXIT_LEFT if drain and not drain.report() else 0
     if not supervisor.stop(_STOP_SECONDS):
         # A call that hangs can't be stopped; nothing that Python does at the end may wait for it.
         _log.warning("Handler calls still hang; ending without them")
@@ -132,10 +139,16 @@ def serve(settings: ProcessorSettings, routes: Sequence[Route], shutdown: Shutdo
     return code
 
 
-def _work(supervisor: Supervisor, settings: ProcessorSettings, shutdown: Shutdown, reporter: Reporter) -> bool:
+def _work(
+    supervisor: Supervisor,
+    settings: ProcessorSettings,
+    shutdown: Shutdown,
+    reporter: Reporter,
+    after_turn: Callable[[], None],
+) -> bool:
     """Set the handlers up, work, tear them down. Returns whether everything succeeded."""
     supervisor.start()
-    trouble = supervisor.run(shutdown, reporter.ready)
+    trouble = supervisor.run(shutdown, reporter.ready, after_turn)
     shutdown.request()  # the rest has a limited time, whatever ended the work
     torn_down = supervisor.tear_down(settings.grace_seconds - settings.grace_for_handlers)
     _log.info("Stopped")

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 
 from fmq.quantities import show
+from fmq.rate import parse_rate
 from fmq.service.settings import Headings, Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import queue_name
@@ -105,6 +106,20 @@ class ProcessorSettings(RetentionSettings):
         expected="a time, at least FMQ_BACKOFF_INITIAL, such as 5m",
         ge=0,
         le=86_400,
+    )
+    rate_limit: str = setting(
+        "",
+        about="Maximum number of attempts per time, for all processors of the route together, such as those that share a store on "
+        "several hosts. Each message counts, also in batches, and each retry. Empty: no limit.",
+        expected="a number per s, min, h or d, such as 100/s or 1000/min",
+    )
+    rate_burst: int = setting(
+        0,
+        about="Number of attempts beyond FMQ_RATE_LIMIT that may follow each other at once, after a pause. "
+        "0: the messages of one second, and at least 1.",
+        expected="a whole number from 0 to 1000000, such as 50",
+        ge=0,
+        le=1_000_000,
     )
     circuit_failures: int = setting(
         5,
@@ -210,6 +225,7 @@ class ProcessorSettings(RetentionSettings):
             "expiry",
             "ordered",
         ),
+        "Rate limit": ("rate_limit", "rate_burst"),
         "Retries": ("max_retries", "backoff_initial", "backoff_maximum"),
         "Circuit breaker": ("circuit_failures", "circuit_initial", "circuit_maximum"),
         "Dead letters": ("dead_letter_limit", "dead_letter_share", "dead_letter_resume_seconds"),
@@ -225,6 +241,12 @@ class ProcessorSettings(RetentionSettings):
         initial = info.data.get(str(info.field_name).replace("maximum", "initial"))
         if initial is not None and value < initial:
             raise ValueError(f"it is shorter than the first delay ({show(initial, 'seconds')})")
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_a_rate(cls, value: str) -> str:
+        parse_rate(value)
         return value
 
     @field_validator("decode")
@@ -254,6 +276,11 @@ class ProcessorSettings(RetentionSettings):
     def queues(self) -> tuple[str, ...]:
         """The queues to serve. Empty: all queues. FMQ_TOPICS may be the listener's, with shared subscriptions."""
         return tuple(queue_name(topic) for topic in self.topics)
+
+    @property
+    def per_second(self) -> float:
+        """FMQ_RATE_LIMIT in messages per second; 0: no limit."""
+        return parse_rate(self.rate_limit)
 
     @property
     def grace_for_handlers(self) -> float:

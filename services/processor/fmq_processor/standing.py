@@ -38,13 +38,11 @@ class Standing:
         }
 
     def notes(self) -> Mapping[str, str]:
-        """Additional text. An open circuit breaker makes a processor neither unready nor due for a restart."""
-        return {self._title("circuit", lane): self._circuits[lane.name].note for lane in self._supervisor.lanes}
-
-    @property
-    def is_down(self) -> bool:
-        """Whether a circuit is open."""
-        return any(report.note != _CLOSED for report in self._circuits.values())
+        """Additional text. Neither an open circuit breaker nor a rate limit makes a processor unready or due for a restart."""
+        lanes = self._supervisor.lanes
+        circuits = {self._title("circuit", lane): self._circuits[lane.name].note for lane in lanes}
+        rates = [(self._title("rate", lane), lane.worker.claiming.rate_note) for lane in lanes]
+        return circuits | {title: note for title, note in rates if note}
 
     @property
     def queues(self) -> Sequence[str]:
@@ -68,6 +66,7 @@ class Standing:
                     "topics": list(route.topics),
                     "handler": route.settings.handler,
                     "circuit": self._circuits[route.name].note,
+                    "rate": lane.worker.claiming.rate_note,
                     "in_hand": lane.worker.holds,
                 }
                 for route, lane in zip(self._routes, self._supervisor.lanes, strict=True)

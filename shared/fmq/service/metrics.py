@@ -194,6 +194,12 @@ class ProcessorMetrics:
             ["route"],
             registry=registry,
         )
+        self.rate_limited_seconds = Counter(
+            "fmq_rate_limited_seconds",
+            "Time in which due messages of a route waited because of FMQ_RATE_LIMIT.",
+            ["route"],
+            registry=registry,
+        )
         self.store_failures = Counter(
             "fmq_store_failures", "Failed claims, extensions and settlements.", registry=registry
         )
@@ -226,6 +232,7 @@ class ProcessorMetrics:
             self.circuit_probes,
             self.route_parked,
             self.route_replacements,
+            self.rate_limited_seconds,
         ):
             metric.labels(route)
         self.route_handle_seconds.labels(route)

@@ -40,12 +40,15 @@ class Queues:
         on_new: Callable[[str], None] = lambda _: None,
         route: str = "",
         is_shared: Callable[[str], bool] = lambda _: False,
+        claim: Callable[..., Sequence[Claim]] | None = None,
     ) -> None:
         """Serve the queues ``wanted``, or all except the quarantine. ``on_new`` receives the name of each queue that is found.
 
-        Of queues that are shared with other routes, claim for ``route`` and for ``shared_lease`` seconds.
+        Of queues that are shared with other routes, claim for ``route`` and for ``shared_lease`` seconds. ``claim`` is called
+        in the place of that of ``store``.
         """
         self._store = store
+        self._claim_instead = claim
         self._gate = gate
         self._clock = clock
         self._changes = changes
@@ -66,6 +69,8 @@ class Queues:
         self._due: list[float] = []
         """Times at which something will be due; a heap."""
         self._refresh_at = 0.0
+        self.found_nothing = False
+        """Whether the last look at all queues found nothing to claim."""
 
     @property
     def served(self) -> Sequence[str]:
@@ -78,9 +83,17 @@ class Queues:
         changed = seen != self._changes_seen
         return changed or self._clock.steady() >= self._look_at
 
+    def look_again(self) -> None:
+        """Look at all queues in the next turn, whatever the last look has found."""
+        self.found_nothing = False
+        self.look_now()
+
     def look_within(self, seconds: float) -> None:
         """Look again in ``seconds`` at the latest, since something will be due then."""
-        at = self._clock.steady() + seconds
+        self.look_at(self._clock.steady() + seconds)
+
+    def look_at(self, at: float) -> None:
+        """Look again at this moment, in steady seconds, if not before."""
         self._look_at = min(self._look_at, at)
         heapq.heappush(self._due, at)
 
@@ -105,6 +118,7 @@ class Queues:
         handled alone.
         """
         now = self._clock.steady()
+        self.found_nothing = False
         while self._due and self._due[0] <= now:
             heapq.heappop(self._due)
         if now >= self._refresh_at:
@@ -117,6 +131,7 @@ class Queues:
                 if not left:
                     if self._gate.is_open and not is_more:
                         self._look_at = min([now + self._sleep, *self._due[:1]])
+                        self.found_nothing = True
                         return
                     break
             left -= 1
@@ -139,11 +154,10 @@ class Queues:
         route = self._route if self._is_shared(name) else None
         lease = self._lease if route is None else self._shared_lease
         limit = max(limit, self._depths.get(name, 0))
+        claim = self._claim_instead or self._store.claim
         try:
             return self._gate.attempt(
-                lambda: self._store.claim(
-                    name, limit, lease=lease, ordered=self._ordered, most_bytes=most_bytes, route=route
-                )
+                lambda: claim(name, limit, lease=lease, ordered=self._ordered, most_bytes=most_bytes, route=route)
             )
         except UnknownQueue:
             self._line.remove(name)

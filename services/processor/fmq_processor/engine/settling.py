@@ -1,7 +1,7 @@
 """From the end of a call to its commit: the judge decides, the outbox commits, the accounting counts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fmq.message import Claim
 from fmq.outcome import GiveBack
@@ -9,18 +9,28 @@ from fmq_processor.engine.accounting import Accounting
 from fmq_processor.engine.in_hand import InHand
 from fmq_processor.engine.judge import Judge
 from fmq_processor.engine.outbox import Outbox
-from fmq_processor.engine.verdict import Kind, given_back
+from fmq_processor.engine.verdict import NOT_HANDLED, Kind, given_back
 from fmq_processor.job import Finished, Job
 
 
 class Settling:
     """Passes messages from one to the next. Keeps nothing itself."""
 
-    def __init__(self, *, judge: Judge, outbox: Outbox, accounting: Accounting, in_hand: InHand) -> None:
+    def __init__(
+        self,
+        *,
+        judge: Judge,
+        outbox: Outbox,
+        accounting: Accounting,
+        in_hand: InHand,
+        on_not_handled: Callable[[int], None] | None = None,
+    ) -> None:
+        """``on_not_handled`` receives how many messages of a commit did not reach the handler."""
         self._judge = judge
         self._outbox = outbox
         self._accounting = accounting
         self._in_hand = in_hand
+        self._on_not_handled = on_not_handled
 
     def __len__(self) -> int:
         """The number of messages that wait for their commit."""
@@ -70,4 +80,6 @@ class Settling:
         for queue, count in Counter([verdict[0].message.queue for verdict in commit.verdicts]).items():
             self._in_hand.gone(queue, count)
         self._accounting.committed(commit)
+        if self._on_not_handled:
+            self._on_not_handled(sum([verdict[2] in NOT_HANDLED for verdict in commit.verdicts]))
         return True

@@ -39,10 +39,15 @@ class Supervisor:
         for lane in self.lanes:
             lane.start()
 
-    def run(self, shutdown: Shutdown, on_ready: Callable[[], None] = lambda: None) -> str | None:
+    def run(
+        self,
+        shutdown: Shutdown,
+        on_ready: Callable[[], None] = lambda: None,
+        after_turn: Callable[[], None] = lambda: None,
+    ) -> str | None:
         """Work until the shutdown, then drain. Returns the reason if the process has to be restarted.
 
-        ``on_ready`` is called once all handlers are set up. Raises StoreRefused, WrongOrder if
+        ``on_ready`` is called once all handlers are set up, ``after_turn`` after each turn, in the same thread. Raises StoreRefused, WrongOrder if
         a queue is delivered in another order than a route works, and what a first set-up raised.
         """
         trouble: Trouble | None = None
@@ -50,6 +55,7 @@ class Supervisor:
         try:
             while not shutdown.requested and trouble is None:
                 self.turn()
+                after_turn()
                 if not was_ready and self.is_ready:
                     was_ready = True
                     on_ready()

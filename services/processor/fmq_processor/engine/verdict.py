@@ -27,6 +27,8 @@ class Kind(StrEnum):
 
 
 COUNTED = frozenset({Kind.DONE, Kind.SKIPPED, Kind.EXPIRED, Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
+NOT_HANDLED = frozenset({Kind.SKIPPED, Kind.EXPIRED, Kind.POSTPONED, Kind.GIVEN_BACK})
+"""The handler was not called. Messages of other routes are counted when they are sorted."""
 FAILED = frozenset({Kind.RETRY, Kind.DEFERRED, Kind.DEAD})
 
 Verdict = tuple[Claim, Settlement, Kind, str]

@@ -61,6 +61,11 @@ class Worker:
         return self._in_hand.messages
 
     @property
+    def claiming(self) -> Claiming:
+        """Where its messages come from."""
+        return self._claiming
+
+    @property
     def tick(self) -> float:
         """The longest wait until the next step, in seconds. 0: go on at once."""
         if self._settling and self._claiming.store_is_open:
@@ -78,17 +83,22 @@ class Worker:
         self._accounting.summary.log_if_due()
 
     def take_over(self, claims: Sequence[Claim]) -> int:
-        """See Taker. Takes up to twice the capacity, so that two busy routes seldom set messages aside for each other."""
+        """See Taker. Takes up to twice the capacity, so that two busy routes seldom set messages aside for each other.
+
+        Not with a rate limit: messages that wait behind a slow call would begin too fast after it.
+        """
         if self._in_hand.suspect or self._claiming.is_down:
             return 0
         left = self._limits.most_bytes - self._in_hand.bytes
         count = 0
-        for claim in claims[: self._room(self._limits.capacity)]:
+        most = min(len(claims), self._room(0 if self._claiming.rate_note else self._limits.capacity))
+        for claim in claims[: self._claiming.permitted(claims[0].message.queue, most)]:
             if left <= 0:
                 break
             left -= claim.message.held_bytes
             count += 1
         if count:
+            self._claiming.taken_over(count)
             self._hand_out(claims[:count])
         return count
 
@@ -122,6 +132,7 @@ class Worker:
             self._settling.interrupted(job)
         self._claiming.reopen_store()
         self._settle()
+        self._claiming.end()
         self._accounting.summary.log()
         return len(self._settling)
 
@@ -196,7 +207,7 @@ class Worker:
         """Hand out the messages of this route, up to the room for them, and set aside those for which no route has room."""
         queue = claims[0].message.queue
         found = self._exchange.sort(self._number, claims, self._room())
-        self._claiming.found(queue, len(found.own))
+        self._claiming.found(queue, len(found.own), of=len(claims))
         for route, others in found.aside.items():
             self._in_hand.claimed(others)
             self._settling.set_aside(others, GiveBack(self._exchange.delay(route, len(others)), route))

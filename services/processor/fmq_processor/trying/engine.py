@@ -30,7 +30,7 @@ from fmq_processor.trying.session import Session
 ABOUT_HANDLERS = ("fmq_processor.handlers", "fmq_processor.engine.mistakes")
 """The loggers of built-in handlers, and of programming errors in handlers."""
 _NO_STORE = UUID(int=0)
-_ALONE = {"circuit_failures": 0, "dead_letter_limit": 0, "ordered": False, "sleep": 0.0}
+_ALONE = {"circuit_failures": 0, "dead_letter_limit": 0, "ordered": False, "sleep": 0.0, "rate_limit": ""}
 """One run says nothing of other messages, so the guards that compare messages are off."""
 
 

@@ -1,9 +1,10 @@
-"""Notes of services, and the identity of the store."""
+"""Notes of services, the identity of the store, and its time."""
 
 from uuid import UUID, uuid4
 
 from fmq.store.keys import digest
 from fmq.store.postgres.part import Part
+from fmq.store.postgres.statements import statement
 
 _READ = b"SELECT value FROM fmq_note WHERE digest = %(digest)s"
 _WRITE = b"""
@@ -14,11 +15,12 @@ _FIRST = b"""
     INSERT INTO fmq_note (digest, key, value) VALUES (%(digest)s, %(key)s, %(value)s) ON CONFLICT DO NOTHING RETURNING 1
 """
 _NEXT = b"UPDATE fmq_note SET value = %(value)s WHERE digest = %(digest)s AND value = %(old)s RETURNING 1"
+_NOW = statement("SELECT {now}")
 _IDENTITY = "identity"
 
 
 class NotesPart(Part):
-    """The role Identity."""
+    """The roles Identity and Pacing."""
 
     def remember(self, key: str, value: str) -> None:
         self._session.rows(_WRITE, {"digest": digest(key), "key": key, "value": value})
@@ -37,3 +39,6 @@ class NotesPart(Part):
             self.exchange(_IDENTITY, None, str(uuid4()))
             known = self.recall(_IDENTITY)
         return UUID(known)
+
+    def now(self) -> float:
+        return float(self._session.rows(_NOW)[0][0])

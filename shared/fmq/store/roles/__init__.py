@@ -21,7 +21,7 @@ from typing import Protocol, Self
 from fmq.store.roles.figures import Statistics
 from fmq.store.roles.moving import Moving
 from fmq.store.roles.operating import Audit, Operating
-from fmq.store.roles.serving import Identity, Intake, Lending, Notes, Receipts, Upkeep
+from fmq.store.roles.serving import Identity, Intake, Lending, Notes, Pacing, Receipts, Upkeep
 
 __all__ = [
     "Audit",
@@ -31,6 +31,7 @@ __all__ = [
     "Moving",
     "Notes",
     "Operating",
+    "Pacing",
     "Receipts",
     "Statistics",
     "Store",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-class Store(Intake, Lending, Statistics, Operating, Moving, Audit, Identity, Upkeep, Protocol):
+class Store(Intake, Lending, Statistics, Operating, Moving, Audit, Identity, Pacing, Upkeep, Protocol):
     """All roles in one connection."""
 
     def close(self) -> None:

@@ -126,6 +126,18 @@ class Identity(Notes, Protocol):
         ...
 
 
+class Pacing(Notes, Protocol):
+    """Agrees on a rate with other processes (fmq.store.pacing)."""
+
+    def exchange(self, key: str, old: str | None, new: str) -> bool:
+        """See Identity."""
+        ...
+
+    def now(self) -> float:
+        """The store's time in seconds. All users of the store share it; nobody can set it on one host."""
+        ...
+
+
 class Upkeep(Protocol):
     """Maintains the store, for services."""
 

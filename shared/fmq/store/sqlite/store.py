@@ -271,6 +271,9 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
             self._database.set_note(key, new)
             return True
 
+    def now(self) -> float:
+        return self._database.now()
+
     def note_minute(self) -> bool:
         return self._note_minute(lambda: all_stats(self))
 

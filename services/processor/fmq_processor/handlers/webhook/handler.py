@@ -1,6 +1,5 @@
 """Sends each message as a request. The answer decides the outcome."""
 
-import asyncio
 from typing import ClassVar
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from fmq_processor.handlers.webhook import envelope
 from fmq_processor.handlers.webhook.client import Client
 from fmq_processor.handlers.webhook.cloudevents import Events
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
-from fmq_processor.handlers.webhook.pace import Pace
 from fmq_processor.handlers.webhook.policy import judge
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 from fmq_processor.handlers.webhook.signature import sign, webhook_id
@@ -31,7 +29,6 @@ class WebhookHandler:
         self._clock = clock
         self._headers = {"user-agent": f"fmq/{fmq.__version__}", "accept-encoding": "identity"}
         self._more_headers = dict(settings.webhook_headers)
-        self._pace = Pace(settings.webhook_rate)
         tls = TlsFiles(
             "FMQ_WEBHOOK",
             ca_file=settings.webhook_ca_file,
@@ -62,9 +59,6 @@ class WebhookHandler:
 
     async def handle(self, message: Message) -> None:
         """Deliver a message. Raises Unavailable, Retry or Reject if that did not succeed."""
-        wait = self._pace.wait(self._clock.steady())
-        if wait > 0:
-            await asyncio.sleep(wait)
         unique = unique_id(self._store, message)
         body, of_body = self._wrap(message, unique)
         identity, now = webhook_id(unique), self._clock.wall()

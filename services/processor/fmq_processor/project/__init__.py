@@ -1,0 +1,1 @@
+"""`fmq init`: writes a project for handlers of one's own."""

@@ -1,0 +1,90 @@
+"""The project that `fmq init` writes: its image, with a locked dependency of its own, in the compose file."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.containers.engine import Engine
+from support.containers.stack import QUICK, Stack
+
+_IMAGE = f"fmq-test-project:{os.getpid()}"
+_FMQ = Path(sys.executable).with_name("fmq")
+_BUILD_SECONDS = 300
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A new project whose handler imports a package, which is locked and lies in wheels/: no index is needed."""
+    folder = tmp_path / "plant"
+    subprocess.run([_FMQ, "init", folder], check=True, capture_output=True)
+    wheel = folder / "wheels" / "plant_units-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as out:
+        out.writestr("plant_units.py", "UNIT = 'degrees of the plant'\n")
+        about = "plant_units-1.0.dist-info"
+        out.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: plant-units\nVersion: 1.0\n")
+        out.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        out.writestr(f"{about}/RECORD", f"plant_units.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (folder / "requirements.txt").write_text(f"plant-units==1.0 --hash=sha256:{digest}\n")
+    handlers = folder / "plant" / "handlers.py"
+    code = handlers.read_text(encoding="utf-8")
+    handlers.write_text(
+        code.replace("import fmq\n", "import fmq\nfrom plant_units import UNIT\n").replace(
+            '"%s: %.1f °C", message.topic, reading.temperature',
+            '"%s: %.1f %s", message.topic, reading.temperature, UNIT',
+        ),
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.fixture
+def stack(engine: Engine, images: Mapping[str, str], tmp_path: Path, project: Path) -> Iterator[Stack]:
+    """The compose file with the project's override."""
+    override = yaml.safe_load((project / "compose.override.yaml").read_text(encoding="utf-8"))
+    args = {"FMQ_PROCESSOR_IMAGE": images["FMQ_PROCESSOR_IMAGE"], "PIP_NO_INDEX": "1"}
+    here = {"services": {"processor": {"image": _IMAGE, "build": {"args": args, "network": "none"}}}}
+    variables = {"PROJECT": str(project), "FMQ_CONFIG_FILE": str(project / "fmq.toml")}
+    folder = tmp_path / "stack"
+    folder.mkdir()
+    with Stack(engine, folder, images=images, overrides=(QUICK, override, here), variables=variables) as made:
+        yield made
+    engine.docker("rmi", "--force", _IMAGE)
+
+
+def test_a_project_is_built_and_run(stack: Stack) -> None:
+    """Its handler gets what is published, with its own dependency; what does not fit its type is a dead letter."""
+    stack.compose("build", "processor", deadline=_BUILD_SECONDS)
+    stack.up("processor", "listener")
+    stack.publish("sensors/kitchen", ['{"temperature": 20.5}', "nonsense"])
+    status = stack.wait_for_done(1)
+    assert (status["done"], status["dead"]) == (1, 1)
+    assert any("sensors/kitchen: 20.5 degrees of the plant" in line for line in stack.only("processor").output)
+
+
+def test_the_dockerfile_is_clean(project: Path) -> None:
+    """Hadolint finds nothing."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [hadolint, "--failure-threshold", "style", project / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_package_without_its_hash_is_not_installed(stack: Stack, project: Path) -> None:
+    """If somebody has replaced it, the build ends."""
+    requirements = project / "requirements.txt"
+    requirements.write_text(requirements.read_text()[:-9] + "00000000\n")
+    done = stack.compose("build", "processor", check=False, deadline=_BUILD_SECONDS)
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stdout + done.stderr
