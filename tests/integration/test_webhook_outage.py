@@ -90,7 +90,9 @@ def test_nothing_is_lost_while_the_target_is_away(tmp_path: Path, fmq: Processes
         receivers.kill()
         before = len(receivers.lines)
         assert before < MESSAGES
-        wait_for(lambda: figure(process, "fmq_circuit_probes_total") > 8, 60, what="probes that find nobody")
+        wait_for(
+            lambda: figure(process, 'fmq_circuit_probes_total{route="main"}') > 8, 60, what="probes that find nobody"
+        )
         assert len(receivers.lines) == before
         refused = figure(process, 'fmq_webhook_requests_total{status="none"}')
         receivers.start()
