@@ -18,7 +18,7 @@ from fmq.errors import FmqError
 _GRACE_SECONDS = 10.0
 _STEP_SECONDS = 0.05
 _SHOWN_LINES = 15
-_PORTS = range(20_000, 32_000)
+_PORTS = range(30_000, 32_000)
 _PR_SET_PDEATHSIG = 1
 
 
