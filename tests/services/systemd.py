@@ -68,7 +68,7 @@ class Machine:
     def queues(self) -> dict[str, Any]:
         """`fmq status`, by queue."""
         told = json.loads(self.run("/opt/fmq/bin/fmq", "status", "--json", "--queue-url", _QUEUE_URL))
-        return {one["name"]: one for one in told["queues"]}
+        return {one["queue"]: one for one in told["queues"]}
 
     def __enter__(self) -> Self:
         return self
