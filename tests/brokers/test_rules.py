@@ -58,7 +58,7 @@ def test_doctor_of_a_limited_user(trials: Iterator[Trial]) -> None:
         settings = {**trial.settings(), **_as_limited(trial), "FMQ_TOPICS": ",".join(topics)}
         doctor = trial.fmq.start("doctor", "--json", "--skip", "store", **settings)
         doctor.wait(60)
-        found = {one["about"]: (one["level"], one["text"]) for one in map(json.loads, doctor.text.splitlines())}
+        found = {one["about"]: (one["level"], one["text"]) for one in json.loads(doctor.text)["findings"]}
         levels = [found.get(f"subscription {topic}", ("missing", ""))[0] for topic in topics]
         assert levels == ["problem" if refused else "ok", "ok", "ok"], doctor.text
         trial.says("names the refused filter" if refused else "every filter is granted")

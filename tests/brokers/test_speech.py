@@ -106,7 +106,7 @@ def test_doctor(trials: Iterator[Trial]) -> None:
         settings = {**trial.settings(), "FMQ_TOPICS": ",".join(topics)}
         doctor = trial.fmq.start("doctor", "--json", "--skip", "store", **settings)
         code = doctor.wait(60)
-        found = {one["about"]: (one["level"], one["text"]) for one in map(json.loads, doctor.text.splitlines())}
+        found = {one["about"]: (one["level"], one["text"]) for one in json.loads(doctor.text)["findings"]}
         for topic in topics:
             assert found.get(f"subscription {topic}", ("", ""))[0] == "ok", doctor.text
         assert "problem" not in {level for level, _ in found.values()}, doctor.text
