@@ -137,8 +137,10 @@ def test_operators_commands_work_in_the_containers(running: Stack) -> None:
         container = running.only(service)
         assert QUEUE in container.run("fmq", "status").stdout
         assert json.loads(container.run("fmq", "dead", "list", QUEUE, "--json").stdout)["messages"] == []
-        grace = json.loads(container.run("fmq", "config", service, "--json").stdout)[service]["grace_seconds"]
-        assert grace["from"].startswith("/etc/fmq/fmq.toml:"), "the file of the compose file counts"
+        grace = json.loads(container.run("fmq", "config", service, "--json").stdout)["sections"][service][
+            "grace_seconds"
+        ]
+        assert grace["origin"].startswith("/etc/fmq/fmq.toml:"), "the file of the compose file counts"
         assert '"ok"' in container.run("fmq", "health", "--ready").stdout
 
 
