@@ -15,6 +15,8 @@ from fmq.service.config.lines import find_lines
 from fmq.service.config.places import ROUTE, Place
 
 USUAL = "fmq.toml"
+_DEEPEST = 20
+"""Tables and lists within each other."""
 _LARGEST = 1024 * 1024
 _POSITION = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 _EXPECTED = {
@@ -125,11 +127,25 @@ def _decoded(data: bytes, name: str) -> str:
         raise ConfigFileError(f"{name}:{line}: it is not UTF-8 text; save it as UTF-8") from None
 
 
+def _is_too_deep(tables: object) -> bool:
+    """Whether ``tables`` are deeper than any setting, and perhaps than Python's own functions can follow."""
+    level = [tables]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
+
+
 def _parsed(text: str, name: str) -> dict[str, Any]:
+    too_deep = ConfigFileError(f"{name}: lists or tables are nested too deeply")
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except RecursionError:
-        raise ConfigFileError(f"{name}: lists or tables are nested too deeply") from None
+        raise too_deep from None
     except ValueError as error:
         found = _POSITION.match(str(error))
         if found is None:
@@ -138,3 +154,6 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
         last = text.rstrip("\n").count("\n") + 1
         at = f"{line}:{column}" if line else str(last)
         raise ConfigFileError(f"{name}:{at}: {_EXPECTED.get(what, what)}") from None
+    if _is_too_deep(tables):
+        raise too_deep
+    return tables

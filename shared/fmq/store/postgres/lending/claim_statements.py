@@ -75,7 +75,7 @@ _LEND = """
         UPDATE fmq_due_{q} AS due SET leased = {now} + %(lease)s, token = %(token)s, parked = NULL,
             due_at = least(due.due_at, {now}),
             failed = CASE WHEN expired THEN least(failed, 2147483646) + 1 ELSE failed END
-        FROM chosen WHERE due.ctid = chosen.place AND due.id = chosen.id
+        FROM chosen WHERE due.ctid = chosen.place AND due.id = chosen.id AND (due.token IS NULL OR due.leased <= {now})
         RETURNING due.id, due.failed, chosen.expired, due.topic
     ),
     lapse AS (SELECT id, %(cause)s::text AS cause, %(reason)s::text AS reason, ''::text AS worker FROM lent WHERE expired),"""

@@ -74,6 +74,7 @@ def test_empty() -> None:
         ("x = 1\n" * 3 + "\x00", "fmq.toml:2:6: "),
         ("x = " + "9" * 5000, "fmq.toml: Exceeds the limit"),
         ("x = " + "[" * 5000, "fmq.toml: lists or tables are nested too deeply"),
+        (".".join("a" * 500) + " = 1", "fmq.toml: lists or tables are nested too deeply"),
         (b"x = 1\ny = '\xe9'\n", "fmq.toml:2: it is not UTF-8 text; save it as UTF-8"),
         (b"\xff\xfex\x00", "fmq.toml:1: it is not UTF-8 text"),
         (b"#" * 10_000_000, "fmq.toml: it is larger than 1 MiB"),
