@@ -124,7 +124,7 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
     """The outcome of ``result``, which is what a handler returned or the exception that it raised.
 
     ``False`` and any exception mean retry, ``Reject`` means dead at once, ``Retry`` a retry at the given time, an outcome means
-    itself, anything else done. A retry beyond the policy's limit becomes a dead letter with the last reason and cause. An
+    itself, anything else done. Of these, a class counts as a failure too. A retry beyond the policy's limit becomes a dead letter with the last reason and cause. An
     invalid delay (see ``delay_seconds``) has no effect, and the reason says so.
     """
     delay: object = None
@@ -140,6 +140,10 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
             delay, cause = result.delay, _cause(result.cause, Cause.ASKED)
         case BaseException():
             reason, cause = _shorten(describe(result)), Cause.EXCEPTION
+        case type() if issubclass(result, Reject):
+            return Dead("rejected by the handler", Cause.REJECTED)
+        case type() if issubclass(result, BaseException | Dead | RetryLater):
+            reason, cause = _shorten(f"the handler returned the class {result.__name__}, no instance"), Cause.EXCEPTION
         case False:
             reason, cause = "the handler returned False", Cause.RETURNED_FALSE
         case _:

@@ -59,6 +59,18 @@ def test_reject_is_dead_at_once() -> None:
     assert outcome_of(Reject("malformed")) == Dead("malformed")
 
 
+def test_a_class_of_failures_is_a_failure() -> None:
+    """Somebody who returns it has forgotten the parentheses: the message was not handled."""
+    assert decide(Reject, attempt=1, policy=POLICY, rng=random.Random(1)) == Dead(
+        "rejected by the handler", Cause.REJECTED
+    )
+    for one in (Retry, Unavailable, ValueError, Dead, RetryLater):
+        outcome = decide(one, attempt=1, policy=POLICY, rng=random.Random(1))
+        assert isinstance(outcome, RetryLater)
+        assert outcome.reason == f"the handler returned the class {one.__name__}, no instance"
+    assert decide(int, attempt=1, policy=POLICY, rng=random.Random(1)) == Done()
+
+
 def test_retry_says_when() -> None:
     """Its delay wins over the backoff; without one the backoff holds; it uses up attempts like any failure."""
     assert outcome_of(Retry(after=0.5, reason="busy")) == RetryLater(0.5, "busy")
