@@ -16,6 +16,8 @@ def parse_rate(text: str) -> float:
     if found is None:
         raise ValueError("it is not a number per s, min, h or d")
     rate = float(found[1]) / _SECONDS[found[2]]
+    if not rate:
+        raise ValueError("it lets nothing through: pause the queue instead, or leave it empty for no limit")
     if rate > FASTEST:
         raise ValueError(f"it is more than {FASTEST:g}/s")
     return rate

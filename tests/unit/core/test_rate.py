@@ -14,7 +14,6 @@ from fmq.rate import parse_rate
         ("1000/min", 1000 / 60),
         ("5/h", 5 / 3600),
         ("0.5/s", 0.5),
-        ("0/s", 0),
         ("1/d", 1 / 86_400),
     ],
 )
@@ -24,9 +23,9 @@ def test_a_rate_is_a_number_per_time(text: str, per_second: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["100", "/s", "-1/s", "1e3/s", "100/sec", "100 / s", "nan/s", "100/s ", "100001/s", "1/m"]
+    "text", ["100", "/s", "-1/s", "1e3/s", "100/sec", "100 / s", "nan/s", "100/s ", "100001/s", "1/m", "0/s"]
 )
 def test_anything_else_is_refused(text: str) -> None:
     """Rather than guessed at."""
-    with pytest.raises(ValueError, match="it is"):
+    with pytest.raises(ValueError, match=r"it is|it lets"):
         parse_rate(text)
