@@ -28,10 +28,10 @@ from fmq.store.roles import Store
 from fmq.text import without_password
 from fmq_processor.assembly import Served, make_supervisor
 from fmq_processor.engine.end_when_idle import EXIT_LEFT, EndWhenIdle
-from fmq_processor.engine.latency import TimeInSystem
 from fmq_processor.engine.supervisor import Supervisor
 from fmq_processor.guards.circuit_report import CircuitReport
 from fmq_processor.guards.readiness import Readiness
+from fmq_processor.latency import TimeInSystem
 from fmq_processor.route_handlers import Handlers
 from fmq_processor.routes import Route
 from fmq_processor.settings import ProcessorSettings

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fmq.service.metrics import ProcessorMetrics
-from fmq_processor.engine.latency import TimeInSystem
+from fmq_processor.latency import TimeInSystem
 
 
 class _Clock:
