@@ -143,7 +143,10 @@ def decide(result: object, *, attempt: int, policy: RetryPolicy, rng: random.Ran
         case type() if issubclass(result, Reject):
             return Dead("rejected by the handler", Cause.REJECTED)
         case type() if issubclass(result, BaseException | Dead | RetryLater):
-            reason, cause = _shorten(f"the handler returned the class {result.__name__}, no instance"), Cause.EXCEPTION
+            reason, cause = (
+                _shorten(f"the handler returned the class {result.__name__} instead of an instance"),
+                Cause.EXCEPTION,
+            )
         case False:
             reason, cause = "the handler returned False", Cause.RETURNED_FALSE
         case _:

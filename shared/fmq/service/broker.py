@@ -60,7 +60,7 @@ def parse_url(url: str) -> BrokerUrl:
     if not parts.hostname:
         raise ValueError("it has no host")
     if port == 0:
-        raise ValueError("0 is no port")
+        raise ValueError("0 is not a port")
     websocket = parts.scheme in ("ws", "wss")
     if parts.query or parts.fragment or (parts.path not in ("", "/") and not websocket):
         raise ValueError("unexpected text follows its host and port")

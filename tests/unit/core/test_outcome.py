@@ -67,7 +67,7 @@ def test_a_class_of_failures_is_a_failure() -> None:
     for one in (Retry, Unavailable, ValueError, Dead, RetryLater):
         outcome = decide(one, attempt=1, policy=POLICY, rng=random.Random(1))
         assert isinstance(outcome, RetryLater)
-        assert outcome.reason == f"the handler returned the class {one.__name__}, no instance"
+        assert outcome.reason == f"the handler returned the class {one.__name__} instead of an instance"
     assert decide(int, attempt=1, policy=POLICY, rng=random.Random(1)) == Done()
 
 

@@ -18,7 +18,7 @@ from fmq.rate import parse_rate
     ],
 )
 def test_a_rate_is_a_number_per_time(text: str, per_second: float) -> None:
-    """Per second, minute, hour or day; 0 and nothing are no limit."""
+    """Per second, minute, hour or day; 0 and an empty text mean unlimited."""
     assert parse_rate(text) == pytest.approx(per_second)
 
 

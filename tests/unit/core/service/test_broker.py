@@ -47,7 +47,7 @@ def test_an_ipv6_address_is_shown_as_it_is_written() -> None:
         ("mqtt://", "no host"),
         ("mqtt://host:port", "is invalid"),
         ("mqtt://host:99999", "is invalid"),
-        ("mqtt://host:0", "no port"),
+        ("mqtt://host:0", "0 is not a port"),
         ("mqtt://host/topic", "unexpected text"),
         ("ws://host/mqtt?x=1", "unexpected text"),
         ("mqtt://[::1", "is invalid"),

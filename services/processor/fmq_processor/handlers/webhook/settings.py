@@ -175,7 +175,7 @@ class WebhookSettings(HandlerSettings):
         if parts.scheme not in ("http", "https"):
             raise ValueError("it must start with https:// or http://")
         if not parts.hostname or port == 0:
-            raise ValueError("it has no host" if port != 0 else "0 is no port")
+            raise ValueError("it has no host" if port != 0 else "0 is not a port")
         if parts.fragment or not url.isprintable() or " " in url:
             raise ValueError("it has a part that is never sent")
         return url

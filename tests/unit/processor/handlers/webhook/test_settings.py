@@ -25,7 +25,7 @@ def settings(**given: str) -> WebhookSettings:
         ({"url": ""}, "FMQ_WEBHOOK_URL is not set: expected https://host/path"),
         ({"url": "ftp://host"}, "must start with https:// or http://"),
         ({"url": "https:///x"}, "has no host"),
-        ({"url": "https://host:0/"}, "0 is no port"),
+        ({"url": "https://host:0/"}, "0 is not a port"),
         ({"url": "https://host:http/"}, "is invalid"),
         ({"url": "https://host/#top"}, "never sent"),
         ({"url": "https://host/a b"}, "never sent"),

@@ -107,6 +107,6 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://x.db", "sqlite:///", "sqlite:///folder/", "sqlite:///a.db?mode=ro", "x.db"])
 def test_bad_urls(url: str) -> None:
-    """What is no such URL is reported with what would be right."""
+    """An invalid URL is reported with an example of a valid one."""
     with pytest.raises(SettingsError, match="expected one like"):
         location.path_of(url)
