@@ -34,7 +34,7 @@ def main() -> int:
         "--hours", type=float, default=0.0, help="Repeatedly, each time with another seed, for so long."
     )
     arguments = parser.parse_args()
-    seed = int(os.environ.get("FMQ_CHAOS_SEED") or random.SystemRandom().randrange(10**9))
+    seed = int(os.environ.pop("FMQ_CHAOS_SEED", "") or random.SystemRandom().randrange(10**9))
     end = time.monotonic() + arguments.hours * 3600
     fine = True
     while True:
