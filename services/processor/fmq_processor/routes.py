@@ -4,14 +4,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fmq.service.config.file import as_given
+from fmq.service.config.mistakes import wrong_kind
 from fmq.service.config.places import PROCESSOR, ROUTE, home, usual_name
 from fmq.service.environment import Arguments, Reading
-from fmq.service.settings import HandlerSettings, SettingsModel, detail, variable
+from fmq.service.log import shorten
+from fmq.service.settings import HandlerSettings, Names, SettingsModel, detail, setting, variable
 from fmq.text import plain
-from fmq.topics import covers, parse
+from fmq.topics import QUARANTINE, covers, overlaps, parse, queue_name
 from fmq_processor.handler_loading import Choice, choose, named_handler, read_choice
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.settings import ProcessorSettings
+
+
+class _OfRoute(SettingsModel):
+    """What only a route has."""
+
+    topics: Names = setting((), about="", expected='topic filters such as ["alarms/+"]', never_empty=True)
+
 
 MAIN = "main"
 """The name of the only route of a processor whose file has no routes."""
@@ -77,6 +86,7 @@ def _from_file(reading: Reading) -> list[Route]:
             found.append((number, Route(name, choice.processor, choice, topics)))
             own = [] if choice.settings is None else [type(choice.settings)]
             reading.problems += _ambiguous(reading, number, [ProcessorSettings, *own])
+    reading.problems += _never_matching(reading, found)
     reading.problems += _same_names(reading, found)
     reading.problems += _unreachable(reading, found)
     return [route for _, route in found]
@@ -87,6 +97,9 @@ def _topics(reading: Reading, number: int) -> tuple[str, ...]:
     place = (ROUTE, number, "topics")
     given = reading.file.value(place)
     if given is None:
+        return ()
+    if wrong := wrong_kind(_OfRoute.model_fields["topics"], f"{reading.file.where(place)}: topics", given):
+        reading.problems.append(wrong)
         return ()
     value = as_given(given)
     topics = value if isinstance(value, tuple) else tuple(filter(None, map(str.strip, value.split(","))))
@@ -107,7 +120,9 @@ def _name(reading: Reading, number: int, choice: Choice, topics: Sequence[str]) 
     if given is None:
         return usual_name(choice.definition.name, topics or choice.processor.queues)
     if not isinstance(given, str) or not given.strip() or not given.isprintable() or len(given) > _LONGEST_NAME:
-        reading.problems.append(f"{reading.file.where(place)}: name={given!r}: expected a short text such as fire")
+        reading.problems.append(
+            f"{reading.file.where(place)}: name={shorten(repr(given))}: expected a short text such as fire"
+        )
     return str(given)
 
 
@@ -135,8 +150,29 @@ def _ambiguous(reading: Reading, number: int, models: Sequence[type[SettingsMode
             if (of_handler or place[0] == PROCESSOR) and reading.file.value(own) is not None:
                 yield (
                     f"{given.called} would count for all {len(reading.file.routes)} routes, but one has a value of its own "
-                    f"({reading.file.where(own)}): expected only one of them"
+                    f"({reading.file.where(own)}): change the file instead"
                 )
+
+
+def _never_matching(reading: Reading, routes: Collection[tuple[int, Route]]) -> Iterator[str]:
+    """Queues of which the topics of their route match no message, and topics that match none of any queue.
+
+    Other things than a listener may fill a queue, and then its name says nothing about its topics.
+    """
+    listened = as_given(reading.file.value(("listener", "topics")) or [])
+    stored = {queue_name(one) for one in (listened if isinstance(listened, tuple) else listened.split(","))}
+    for number, route in routes:
+        queues = route.settings.queues
+        by_others = QUARANTINE in queues or (stored and not stored.issuperset(queues))
+        if by_others or not queues or not route.topics:
+            continue
+        where = reading.file.where((ROUTE, number, "topics"))
+        for queue in (one for one in queues if not any(overlaps(one, topic) for topic in route.topics)):
+            yield f"{where}: topics: none of them matches a message of the queue {plain(queue)}: expected topics within the queues"
+            break
+        else:
+            for topic in (one for one in route.topics if not any(overlaps(one, queue) for queue in queues)):
+                yield f"{where}: topics: {plain(topic)} is in none of the queues: expected topics within the queues"
 
 
 def _same_names(reading: Reading, routes: Collection[tuple[int, Route]]) -> Iterator[str]:

@@ -25,7 +25,8 @@ class ProcessorSettings(RetentionSettings):
         setting(
             (),
             about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
-            expected="sensors/+/temp,alerts/#",
+            expected="the names of queues, such as sensors/+/temp,alerts/#",
+            never_empty=True,
         ),
         "processor.queues",
     )

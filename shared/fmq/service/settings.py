@@ -28,15 +28,21 @@ def setting(
     about: str,
     expected: str,
     is_capability: bool = False,
+    never_empty: bool = False,
     unit: Unit | None = None,
     **limits: Any,  # noqa: ANN401 - as pydantic's Field
 ) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
 
     A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
-    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
+    origin is shown. ``never_empty`` refuses a list that is given without a name in it. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
     """
-    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability, "unit": unit}
+    extra: dict[str, Any] = {
+        "expected": expected,
+        "is_capability": is_capability,
+        "never_empty": never_empty,
+        "unit": unit,
+    }
     return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
 
 
@@ -233,6 +239,11 @@ def detail(field: FieldInfo, name: str) -> Any:  # noqa: ANN401 - each detail ha
 def is_secret(field: FieldInfo) -> bool:
     """Whether the field's value must never be shown."""
     return "SecretStr" in str(field.annotation)
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Whether the field is a list of names."""
+    return field.annotation == tuple[str, ...]
 
 
 def show(field: FieldInfo, value: str) -> str:

@@ -42,7 +42,9 @@ class State:
 
     def is_nearly(self, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
         """Whether a parameter with this annotation was probably meant to take the state: a related class, or a part."""
-        if not self._has_type or getattr(annotation, "__module__", "builtins") == "builtins":  # such as dict: a usual payload
+        if (
+            not self._has_type or getattr(annotation, "__module__", "builtins") == "builtins"
+        ):  # such as dict: a usual payload
             return False
         if inspect.isclass(annotation) and inspect.isclass(self._type):
             return issubclass(self._type, annotation) or issubclass(annotation, self._type)

@@ -66,7 +66,7 @@ def unknown_keys(file: ConfigFile, own: Collection[Place] | None) -> Iterator[st
 
 
 def _of_routes(file: ConfigFile, value: object, own: Collection[Place] | None) -> Iterator[str]:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         yield f"{file.where((ROUTE,))}: expected [[{ROUTE}]], with two brackets, for each route"
         return
     for number in range(len(value)):

@@ -52,6 +52,7 @@ def told(text: str, own: Collection[tuple[str, ...]] | None = ()) -> list[str]:
         ("[processor.webhok]\n", "fmq.toml:1: unknown table webhok in [processor]. Did you mean webhook?"),
         ("[[route]]\nwebhook = 3", "fmq.toml:2: expected a table: [route.webhook], or keys such as webhook.url"),
         ("[route]\n", "fmq.toml:1: expected [[route]], with two brackets, for each route"),
+        ("route = []", "fmq.toml:1: expected [[route]], with two brackets, for each route"),
         ("route = [1]", "fmq.toml:1: expected [[route]], with two brackets, for each route"),
         ("[[broker]]\n", "fmq.toml:1: expected [broker] once, with keys below it"),
         ("broker = 3", "fmq.toml:1: expected [broker] once, with keys below it"),
