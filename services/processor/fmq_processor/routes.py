@@ -67,7 +67,8 @@ def load_routes(
     numbers = range(len(reading.file.routes))
     routes = _from_file(reading)
     named = dict.fromkeys(named_handler(reading, number) for number in numbers)
-    reading.refuse_other_flags(f"not a setting of the handler {' or '.join(map(repr, named))}")
+    who = "the handler" if len(named) == 1 else "any handler of the routes:"
+    reading.refuse_other_flags(f"not a setting of {who} {', '.join(map(repr, named))}")
     reading.refuse_strangers(variables=True, handlers_are_known=len(routes) == len(numbers))
     if whole is None or reading.problems:
         raise reading.error()
@@ -77,6 +78,7 @@ def load_routes(
 def _from_file(reading: Reading) -> list[Route]:
     """The valid routes of the file."""
     found: list[tuple[int, Route]] = []
+    ambiguous: dict[str, str] = {}
     for number in range(len(reading.file.routes)):
         reading.problems += _foreign_tables(reading, number)
         topics = _topics(reading, number)
@@ -85,10 +87,12 @@ def _from_file(reading: Reading) -> list[Route]:
             name = _name(reading, number, choice, topics)
             found.append((number, Route(name, choice.processor, choice, topics)))
             own = [] if choice.settings is None else [type(choice.settings)]
-            reading.problems += _ambiguous(reading, number, [ProcessorSettings, *own])
-    reading.problems += _never_matching(reading, found)
+            for called, problem in _ambiguous(reading, number, [ProcessorSettings, *own]):
+                ambiguous.setdefault(called, problem)
+    reading.problems += ambiguous.values()
     reading.problems += _same_names(reading, found)
-    reading.problems += _unreachable(reading, found)
+    if not ambiguous:  # the queues may not be those of the file
+        reading.problems += [*_never_matching(reading, found), *_unreachable(reading, found)]
     return [route for _, route in found]
 
 
@@ -129,14 +133,14 @@ def _name(reading: Reading, number: int, choice: Choice, topics: Sequence[str]) 
 def _foreign_tables(reading: Reading, number: int) -> Iterator[str]:
     """Tables of built-in handlers in a route that has another one."""
     handler = named_handler(reading, number)
-    for key in reading.file.routes[number]:
-        if key in SETTINGS and key != handler:
+    for key, value in reading.file.routes[number].items():
+        if key in SETTINGS and key != handler and isinstance(value, dict):
             where = reading.file.where((ROUTE, number, key))
             yield f"{where}: the settings of {key} have no effect, since the handler of this route is {handler!r}"
 
 
-def _ambiguous(reading: Reading, number: int, models: Sequence[type[SettingsModel]]) -> Iterator[str]:
-    """Flags and variables that would replace a route's own value, though there are other routes."""
+def _ambiguous(reading: Reading, number: int, models: Sequence[type[SettingsModel]]) -> Iterator[tuple[str, str]]:
+    """Flags and variables that would replace a route's own value, though there are other routes, with what is wrong."""
     if len(reading.file.routes) == 1:
         return
     for model in models:
@@ -149,8 +153,9 @@ def _ambiguous(reading: Reading, number: int, models: Sequence[type[SettingsMode
             own = (ROUTE, number, *(place if of_handler else place[1:]))
             if (of_handler or place[0] == PROCESSOR) and reading.file.value(own) is not None:
                 yield (
+                    given.called,
                     f"{given.called} would count for all {len(reading.file.routes)} routes, but one has a value of its own "
-                    f"({reading.file.where(own)}): change the file instead"
+                    f"({reading.file.where(own)}): leave it out, or change the file",
                 )
 
 

@@ -17,5 +17,9 @@ def no_queue(name: str, where: str, existing: Sequence[str]) -> str:
     lowered = {one.lower(): one for one in existing}
     alike = [lowered[one] for one in get_close_matches(name.lower(), lowered, n=_MOST, cutoff=_ALIKE)]
     meant += [one for one in alike if one not in meant]
-    hint = f"Did you mean {' or '.join(map(repr, meant[:_MOST]))}?" if meant else f"It has {len(existing):,} others."
+    hint = (
+        f"Did you mean {' or '.join(map(repr, meant[:_MOST]))}?"
+        if meant
+        else f"It has {len(existing):,} other{'' if len(existing) == 1 else 's'}."
+    )
     return f"there is no queue {name!r} in {where}. {hint} `fmq status` lists all"

@@ -125,7 +125,7 @@ def test_a_variable_that_would_replace_a_routes_own_value() -> None:
     assert one.choice.settings.model_dump()["webhook_url"] == "https://x"
     assert (one.settings.batch, one.settings.queues) == (7, ("b",))
     both = text + '[[route]]\nqueues = ["b"]\n'
-    why = "would count for all 2 routes, but one has a value of its own (fmq.toml:{}): change the file instead"
+    why = "would count for all 2 routes, but one has a value of its own (fmq.toml:{}): leave it out, or change the file"
     assert f"FMQ_HANDLER {why.format(3)}" in problems(both, {"FMQ_HANDLER": "log"})
     assert problems(both, {"FMQ_BATCH": "7"}) == [f"FMQ_BATCH {why.format(5)}"]
     assert problems(both, {"FMQ_WEBHOOK_URL": "https://x"}) == [f"FMQ_WEBHOOK_URL {why.format(4)}"]

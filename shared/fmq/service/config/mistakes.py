@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from fmq.quantities import hint
 from fmq.service.log import shorten
 from fmq.service.settings import PREFIX, SettingsModel, detail, expected_value, is_list, show, variable
 from fmq.text import plain
@@ -81,4 +82,6 @@ def explain(
     given = values.get(name, field.default)
     value = _shown(field, ",".join(map(str, given)) if isinstance(given, tuple) else given)
     ours = f"{why}; " if why != message else ""  # pydantic's own message adds nothing to what is expected
-    return f"{called.get(name, variable(name))}={value}: {ours}expected {expected_value(field)}"
+    unit = detail(field, "unit")
+    advice = hint(given, unit) if unit and isinstance(given, str) else ""
+    return f"{called.get(name, variable(name))}={value}: {ours}expected {expected_value(field)}{advice and '.'}{advice}"
