@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fmq.service.config.file import as_given
 from fmq.service.config.mistakes import wrong_kind
 from fmq.service.config.places import PROCESSOR, ROUTE, home, usual_name
+from fmq.service.config.queues import LISTENER, names
 from fmq.service.environment import Arguments, Reading
 from fmq.service.log import shorten
-from fmq.service.settings import HandlerSettings, Names, SettingsModel, detail, setting, variable
+from fmq.service.settings import HandlerSettings, Names, SettingsModel, detail, placed, setting, variable
 from fmq.text import plain
-from fmq.topics import QUARANTINE, covers, overlaps, parse, queue_name
+from fmq.topics import QUARANTINE, covers, overlaps, parse
 from fmq_processor.handler_loading import Choice, choose, named_handler, read_choice
 from fmq_processor.handlers import SETTINGS
 from fmq_processor.settings import ProcessorSettings
@@ -19,7 +20,7 @@ from fmq_processor.settings import ProcessorSettings
 class _OfRoute(SettingsModel):
     """What only a route has."""
 
-    topics: Names = setting((), about="", expected='topic filters such as ["alarms/+"]', never_empty=True)
+    topics: Names = placed(setting((), about="", expected='topic filters such as ["alarms/+"]'), never_empty=True)
 
 
 MAIN = "main"
@@ -154,8 +155,10 @@ def _ambiguous(reading: Reading, number: int, models: Sequence[type[SettingsMode
             if (of_handler or place[0] == PROCESSOR) and reading.file.value(own) is not None:
                 yield (
                     given.called,
-                    f"{given.called} would count for all {len(reading.file.routes)} routes, but one has a value of its own "
-                    f"({reading.file.where(own)}): leave it out, or change the file",
+                    (
+                        f"{given.called} would count for all {len(reading.file.routes)} routes, but one has a value of its own "
+                        f"({reading.file.where(own)}): leave it out, or change the file"
+                    ),
                 )
 
 
@@ -164,8 +167,7 @@ def _never_matching(reading: Reading, routes: Collection[tuple[int, Route]]) -> 
 
     Other things than a listener may fill a queue, and then its name says nothing about its topics.
     """
-    listened = as_given(reading.file.value(("listener", "topics")) or [])
-    stored = {queue_name(one) for one in (listened if isinstance(listened, tuple) else listened.split(","))}
+    stored = set(names(reading.file, LISTENER))
     for number, route in routes:
         queues = route.settings.queues
         by_others = QUARANTINE in queues or (stored and not stored.issuperset(queues))

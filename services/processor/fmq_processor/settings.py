@@ -26,9 +26,9 @@ class ProcessorSettings(RetentionSettings):
             (),
             about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
             expected="the names of queues, such as sensors/+/temp,alerts/#",
-            never_empty=True,
         ),
         "processor.queues",
+        never_empty=True,
     )
     batch: int = setting(
         10,

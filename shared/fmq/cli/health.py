@@ -5,7 +5,7 @@ from http.client import HTTPConnection, HTTPException
 
 import click
 
-from fmq.cli.common.parameters import Port
+from fmq.cli.common.parameters import PORT
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 
@@ -24,7 +24,7 @@ _WELL = 200
 @click.option(
     "--port",
     envvar="FMQ_HTTP_PORT",
-    type=Port(),
+    type=PORT,
     help="Port of the service's HTTP server. Required.",
 )
 @click.option("--ready", is_flag=True, help="Check readiness (/readyz) instead of liveness (/healthz).")

@@ -13,6 +13,7 @@ from fmq.service.config.exposure import exposed
 from fmq.service.config.file import ConfigFile, ConfigFileError, as_given, read_config
 from fmq.service.config.mistakes import broken_names, broken_value, explain, wrong_kind
 from fmq.service.config.places import PROCESSOR, ROUTE, Place, home, places
+from fmq.service.config.queues import unfilled
 from fmq.service.config.strangers import unknown_keys, unknown_variables
 from fmq.service.secret import SecretFile
 from fmq.service.settings import HandlerSettings, SettingsModel, is_secret, variable
@@ -218,7 +219,7 @@ class Reading:
 
     def remarks(self) -> list[str]:
         """What is unwise about the file, though it is valid."""
-        return list(exposed(self.file))
+        return [*exposed(self.file), *unfilled(self.file)]
 
     def _has_own_handler(self) -> bool:
         """Whether a handler is named that is not built in."""

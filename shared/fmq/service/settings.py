@@ -28,30 +28,25 @@ def setting(
     about: str,
     expected: str,
     is_capability: bool = False,
-    never_empty: bool = False,
     unit: Unit | None = None,
     **limits: Any,  # noqa: ANN401 - as pydantic's Field
 ) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
 
     A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
-    origin is shown. ``never_empty`` refuses a list that is given without a name in it. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
+    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
     """
-    extra: dict[str, Any] = {
-        "expected": expected,
-        "is_capability": is_capability,
-        "never_empty": never_empty,
-        "unit": unit,
-    }
+    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability, "unit": unit}
     return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
 
 
-def placed(field: Any, place: str | None = None, *, of_process: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+def placed(field: Any, place: str | None = None, *, of_process: bool = False, never_empty: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
     """The ``field`` of ``setting()`` with another ``place`` in a configuration file: table and key. Empty: it is in none.
 
-    ``of_process`` marks a setting of a processor that a route can't have for itself.
+    ``of_process`` marks a setting of a processor that a route can't have for itself. ``never_empty`` refuses a list that is given
+    without a name in it.
     """
-    field.json_schema_extra |= {"place": place, "of_process": of_process}
+    field.json_schema_extra |= {"place": place, "of_process": of_process, "never_empty": never_empty}
     return field
 
 

@@ -87,7 +87,7 @@ class Port(click.ParamType[int]):
         text = str(value).strip()
         if text == "0":
             self.fail(
-                "0 means any free port, and the first line of the service's log has its number (http_port): give that one",
+                "0 means any free port; the first line of the service's log has its number (http_port)",
                 param,
                 ctx,
             )
@@ -96,4 +96,4 @@ class Port(click.ParamType[int]):
         return int(text)
 
 
-SPAN, MOMENT, QUEUE = Span(), Moment(), QueueName()
+SPAN, MOMENT, QUEUE, PORT = Span(), Moment(), QueueName(), Port()
