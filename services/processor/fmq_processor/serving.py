@@ -117,7 +117,7 @@ def serve(
         presence = Presence(
             "processor", heartbeat, lambda: {**standing.state(), "time_in_system": latency.last_minute()}
         )
-        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence))
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence, registry=registry))
         server = serve_health(
             settings,
             usual_port=_USUAL_PORT,

@@ -245,6 +245,11 @@ class UpkeepMetrics:
             registry=registry,
         )
 
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Create the series of ``queues`` at 0."""
+        for queue in queues:
+            self.discarded.labels(queue)
+
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:
     return Gauge("fmq_store_writable", "0 while this service can't write to the store.", registry=registry)
