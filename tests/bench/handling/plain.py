@@ -204,8 +204,9 @@ def loop(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, floa
     from bench.handlers import nothing
     from fmq.outcome import Done
     from fmq.store.backends import open_store
+    from fmq.store.options import Durability, StoreOptions
 
-    with open_store(url) as store:
+    with open_store(url, StoreOptions(durability=Durability.NORMAL)) as store:
 
         def run() -> None:
             left = len(payloads)

@@ -57,7 +57,7 @@ class Work:
 
     def tuned(self, at_once: int) -> Mapping[str, object]:
         """The settings of fmq for a step."""
-        return {"FMQ_BATCH": at_once} if self.is_batch else {"FMQ_BATCH": 2 * at_once, "FMQ_CONCURRENCY": at_once}
+        return {"FMQ_BATCH": at_once} if self.is_batch else {"FMQ_BATCH": max(100, 2 * at_once), "FMQ_CONCURRENCY": at_once}
 
 
 @contextmanager
