@@ -13,15 +13,15 @@ _EXCERPT = 200
 _SWITCHING = 101
 
 
-class Silent(Exception):  # noqa: N818 - what the target is
+class Silent(Exception):
     """The target has sent nothing for too long."""
 
 
-class NotHttp(Exception):  # noqa: N818 - what the answer is
+class NotHttp(Exception):
     """The answer is not HTTP/1."""
 
 
-class Ended(Exception):  # noqa: N818 - what the connection is
+class Ended(Exception):
     """The connection ended before a status. ``nothing_came``: without a byte of an answer."""
 
     def __init__(self, cause: BaseException | None, *, nothing_came: bool) -> None:
