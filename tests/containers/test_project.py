@@ -17,6 +17,8 @@ from support.containers.stack import QUICK, Stack
 _IMAGE = f"fmq-test-project:{os.getpid()}"
 _FMQ = Path(sys.executable).with_name("fmq")
 _BUILD_SECONDS = 300
+_REVISIONS = ("1" * 40, "2" * 40)
+_UP = "docker compose up --build --detach --wait listener processor web mosquitto"
 _ON_THE_HOST = {name: {"build": {"network": "host"}} for name in ("listener", "processor", "web")}
 """As in the machine's network, so that builds reach the package index where the machine does."""
 
@@ -88,11 +90,15 @@ def test_the_documented_upgrade_renews_every_image(
     mine = {name: f"{image}-upgrade" for name, image in images.items() if name != "FMQ_POSTGRES_IMAGE"}
     stack.variables.update(mine)
     fmq_only, whole = stack.override_files({"services": _ON_THE_HOST}), stack.files
-    for revision in ("1" * 40, "2" * 40):
+    for revision in _REVISIONS:
         for line in text.replace(files, "").replace("$(git rev-parse HEAD)", revision).splitlines()[1:]:
             is_build = line == "docker compose build"
             chosen = fmq_only if is_build else whole
             services = "listener processor web" if is_build else "listener processor web mosquitto"
+            if is_build and revision == _REVISIONS[1]:  # the second command alone leaves the processor old
+                stack.run_line(f"export FMQ_REVISION={revision}; {_UP}", _BUILD_SECONDS)
+                assert _REVISIONS[0] in stack.only("processor").run("fmq", "--version").stdout
+                assert revision in stack.only("listener").run("fmq", "--version").stdout
             stack.run_line(f"export FMQ_REVISION={revision}; {line} {services}", _BUILD_SECONDS, files=chosen)
         said = {
             service: stack.only(service).run("fmq", "--version").stdout for service in ("listener", "processor", "web")

@@ -231,6 +231,18 @@ def _serve_all_but(last: str, topics: Sequence[str], tmp_path: Path, store: Stor
         wait_for(lambda: cloud.seen.acknowledged, what="the message of another filter")
 
 
+@_LEAKS
+def test_the_doctor_has_the_status_of_a_refused_websocket(tmp_path: Path) -> None:
+    """What the log can't say: whether the path or the signature is wrong."""
+    demands, chosen = PROFILES["aws, presigned"]
+    with Cloud(tmp_path, demands) as cloud:
+        environ = _environ(cloud, chosen(cloud) | {"QUERY": "X-Amz-Signature=expired"})
+        (finding,) = check_broker(environ)
+    gc.collect()
+    assert "it answers with HTTP status 403 Forbidden" in finding.text
+    assert "expired" not in finding.text.replace("query has expired", "")
+
+
 def test_one_filter_too_many_does_not_keep_the_others_out(tmp_path: Path, store: Store) -> None:
     """The cloud ends the connection for the 51st subscription: it is found and left out, and the others are served."""
     topics = [f"plant/{number:02}" for number in range(51)]
