@@ -12,7 +12,7 @@ from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, ROOT, Workload, of_kind,
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
 SCALED = [one for one in ON_VOLUME if "keda" in one]
-ADDED_BY_PROMETHEUS = {"namespace", "pod", "container", "job", "instance"}
+ADDED_BY_PROMETHEUS = {"namespace", "installation", "pod", "container", "job", "instance"}
 
 
 def _documented() -> dict[str, set[str]]:
@@ -26,7 +26,7 @@ def _documented() -> dict[str, set[str]]:
             known = found.setdefault(name + ending, {"le"} if ending == "_bucket" else set())
             known |= set(re.findall(r"`(\w+)`", labels))
     assert len(found) > 20
-    return found
+    return found | {"up": set()}  # which Prometheus makes
 
 
 METRICS = _documented()
@@ -130,11 +130,16 @@ def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
 
 @pytest.mark.parametrize("build", MONITORED)
 def test_pods_of_one_store_count_as_one(build: str) -> None:
-    """The rules take each namespace and pod for a store: pods that share one on PostgreSQL have no label pod, all others do."""
+    """The rules take each namespace, installation and pod for a store: pods that share one on PostgreSQL have no label pod.
+
+    The label is dropped from the targets, so that `up` has none either.
+    """
     (monitor,) = of_kind(build, "PodMonitor")
-    dropped = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
-    expected = [{"action": "labeldrop", "regex": "pod"}] if build in ON_SERVER else None
-    assert dropped == [expected] * 3
+    named = {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], "targetLabel": "installation"}
+    dropped = [{"action": "labeldrop", "regex": "pod"}] if build in ON_SERVER else []
+    for one in monitor["spec"]["podMetricsEndpoints"]:
+        assert one["relabelings"] == [named, *dropped]
+        assert "metricRelabelings" not in one
 
 
 @pytest.mark.parametrize("build", MONITORED)

@@ -11,7 +11,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.samples import Exemplar
@@ -244,6 +244,12 @@ class UpkeepMetrics:
             ["queue"],
             registry=registry,
         )
+
+
+def show_alive(registry: CollectorRegistry, is_alive: Callable[[], bool]) -> None:
+    """Register ``fmq_alive``. A service that is frozen as a whole answers no scrape, but one with a stuck loop does."""
+    alive = Gauge("fmq_alive", "1 while the service's loop and threads are alive, as /healthz says.", registry=registry)
+    alive.set_function(is_alive)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:
