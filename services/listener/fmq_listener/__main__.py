@@ -100,6 +100,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             settings.retention,
             shutdown,
             presence=Presence("listener", heartbeat, listener.state),
+            registry=registry,
         )
 
         def ready() -> Checks:

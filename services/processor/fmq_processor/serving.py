@@ -117,7 +117,7 @@ def serve(
         presence = Presence(
             "processor", heartbeat, lambda: {**standing.state(), "time_in_system": latency.last_minute()}
         )
-        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence))
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence, registry=registry))
         server = serve_health(
             settings,
             usual_port=_USUAL_PORT,
@@ -136,6 +136,7 @@ def serve(
             http_port=server.port,
         )
         standing.log_routes()
+        standing.log_misspelt(until_available(shutdown)(store.names))
         drain: EndWhenIdle | None = None
         if patience is not None:
             workers = [lane.worker for lane in supervisor.lanes]

@@ -245,6 +245,11 @@ class UpkeepMetrics:
             registry=registry,
         )
 
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Create the series of ``queues`` at 0."""
+        for queue in queues:
+            self.discarded.labels(queue)
+
 
 def show_alive(registry: CollectorRegistry, is_alive: Callable[[], bool]) -> None:
     """Register ``fmq_alive``. A service that is frozen as a whole answers no scrape, but one with a stuck loop does."""

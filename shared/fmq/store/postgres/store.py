@@ -1,6 +1,6 @@
 """All roles of a store, in a PostgreSQL database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fmq.message import Claim, Incoming, Receipt, Terms
@@ -97,8 +97,10 @@ class PostgresStore(
     def note_minute(self) -> bool:
         return self._note_minute(self.all_stats)
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
-        return self._upkeep.step(self.names(), retention, limit)
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
+        return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
         self._session.close()

@@ -1,7 +1,7 @@
 """All roles of a store, in one SQLite file."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -203,8 +203,10 @@ class SqliteStore(FiguresPart, MovingPart, ReadingPart, AuditPart, ServicesPart,
     def note_minute(self) -> bool:
         return self._note_minute(self.all_stats)
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
-        return self._upkeep.step(self.names(), retention, limit)
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
+        return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
         self._database.close()
