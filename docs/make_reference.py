@@ -213,7 +213,7 @@ def metrics_page() -> str:
         ("Web page", _families_of(WebMetrics)),
         *((f"Handler `{name}`", _families_of(metrics)) for name, metrics in HANDLER_METRICS.items()),
         ("Upkeep (listener, and processor with FMQ_UPKEEP)", _families_of(UpkeepMetrics)),
-        ("Certificates (listener, processor and handlers that use TLS)", list(CertificateCollector(dict).collect())),
+        ("Certificates (listener, and the handlers `mqtt` and `webhook`)", list(CertificateCollector(dict).collect())),
         ("Store (listener and processor)", _of_store(None)),
         ("Store on PostgreSQL (listener and processor)", _of_store(_SERVER)[len(_of_store(None)) :]),
         ("Broker (listener, with FMQ_BROKER_STATS)", list(BrokerCollector(lambda: _BROKER).collect())),
