@@ -57,7 +57,11 @@ class Work:
 
     def tuned(self, at_once: int) -> Mapping[str, object]:
         """The settings of fmq for a step."""
-        return {"FMQ_BATCH": at_once} if self.is_batch else {"FMQ_BATCH": max(100, 2 * at_once), "FMQ_CONCURRENCY": at_once}
+        return (
+            {"FMQ_BATCH": at_once}
+            if self.is_batch
+            else {"FMQ_BATCH": max(100, 2 * at_once), "FMQ_CONCURRENCY": at_once}
+        )
 
 
 @contextmanager
@@ -73,15 +77,14 @@ def _http(_turn: Round) -> Iterator[Place]:
 
 @contextmanager
 def _postgres(_turn: Round) -> Iterator[Place]:
-    with Postgres(*_SERVER) as server:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(_TABLE.partition(";")[0])
+    with Postgres(*_SERVER) as server, psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(_TABLE.partition(";")[0])
 
-            def emptied(_: int = 0) -> str:
-                connection.execute(_TABLE.partition(";")[2])
-                return server.url
+        def emptied(_: int = 0) -> str:
+            connection.execute(_TABLE.partition(";")[2])
+            return server.url
 
-            yield Place(lambda: {"FMQ_HANDLER": "sql", "FMQ_SQL_URL": emptied()}, emptied)
+        yield Place(lambda: {"FMQ_HANDLER": "sql", "FMQ_SQL_URL": emptied()}, emptied)
 
 
 @contextmanager
