@@ -5,6 +5,8 @@ import re
 
 _ONLY_A_USER = re.compile(r"""['"]?[\w.+-]+://[^:@/?#]*@[^@]*""", re.DOTALL)
 _PASSWORD = re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^:@]*):.*@""", re.DOTALL)
+_LONGEST_WORD = 300
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
 _PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#'\"]*", re.IGNORECASE)
 
 
@@ -25,6 +27,11 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same, but keeps line feeds, for fmq's own texts of several lines."""
     return "\n".join(plain(line) for line in text.split("\n"))
+
+
+def without_long_words(text: str) -> str:
+    """``text`` with what has more than 300 characters without a space shortened: values in errors may have any length."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_LONGEST_WORD]}… ({len(found[0]):,} characters)", text)
 
 
 def printable_json(text: str) -> str:

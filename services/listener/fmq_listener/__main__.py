@@ -16,9 +16,10 @@ from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ListenerMetrics
-from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
+from fmq.service.reporting.collectors import BrokerCollector, show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.service.retrying import until_available
 from fmq.service.threads import StopGuard, supervise_others
 from fmq.service.upkeep import Upkeep
@@ -99,6 +100,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             settings.retention,
             shutdown,
             presence=Presence("listener", heartbeat, listener.state),
+            registry=registry,
         )
 
         def ready() -> Checks:

@@ -8,6 +8,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.finding import Finding, ok, problem, warning
+from fmq.quantities import show
 from fmq.service import inventory
 from fmq.service.broker import explain_error
 from fmq_listener.mqtt.connection import explain_refusal
@@ -81,7 +82,13 @@ def _limits(settings: ListenerSettings, probe: Probe, *, topics: bool) -> Iterat
     if not found and not missing:
         size = _limit(probe, "MaximumPacketSize")
         packets = "of any size" if size is None else f"of at most {size:,} bytes"
-        yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers")
+        own = show(settings.max_packet_bytes, "bytes")
+        dropped = (
+            ""
+            if size is not None and size <= settings.max_packet_bytes
+            else f", and drops those above FMQ_MAX_PACKET_BYTES={own}"
+        )
+        yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers{dropped}")
 
 
 def _too_low(settings: ListenerSettings, probe: Probe) -> Iterator[tuple[str, str]]:

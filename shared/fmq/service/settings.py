@@ -40,12 +40,13 @@ def setting(
     return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
 
 
-def placed(field: Any, place: str | None = None, *, of_process: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+def placed(field: Any, place: str | None = None, *, of_process: bool = False, never_empty: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
     """The ``field`` of ``setting()`` with another ``place`` in a configuration file: table and key. Empty: it is in none.
 
-    ``of_process`` marks a setting of a processor that a route can't have for itself.
+    ``of_process`` marks a setting of a processor that a route can't have for itself. ``never_empty`` refuses a list that is given
+    without a name in it.
     """
-    field.json_schema_extra |= {"place": place, "of_process": of_process}
+    field.json_schema_extra |= {"place": place, "of_process": of_process, "never_empty": never_empty}
     return field
 
 
@@ -233,6 +234,11 @@ def detail(field: FieldInfo, name: str) -> Any:  # noqa: ANN401 - each detail ha
 def is_secret(field: FieldInfo) -> bool:
     """Whether the field's value must never be shown."""
     return "SecretStr" in str(field.annotation)
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Whether the field is a list of names."""
+    return field.annotation == tuple[str, ...]
 
 
 def show(field: FieldInfo, value: str) -> str:

@@ -31,7 +31,7 @@ class Ended(Exception):
         self.nothing_came = nothing_came
 
 
-class _Surplus(Exception):  # noqa: N818 - ends the parsing
+class _Surplus(Exception):
     """There is more than one answer."""
 
 
