@@ -4,11 +4,12 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fmq.errors import SettingsError
+from fmq.service.certificates import expiries
 
 _log = logging.getLogger(__name__)
 HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$"
@@ -144,6 +145,10 @@ class TlsFiles:
             if self._made is None or state != self._state:
                 self._made = self._make(state)
             return self._made
+
+    def certificates(self) -> Mapping[str, float]:
+        """Unix time at which the certificates in the files expire: of the ``client`` and of the ``ca``, as far as they are given."""
+        return expiries(client=self._cert_file, ca=self._ca_file)
 
     def _make(self, state: Sequence[object]) -> ssl.SSLContext:
         try:

@@ -4,7 +4,7 @@ Everything happens in the thread that calls: paho runs without a thread of its o
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from paho.mqtt.client import Client, ConnectFlags
 from paho.mqtt.properties import Properties
@@ -13,6 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError, SettingsError
 from fmq.service.broker import explain_error
+from fmq.service.certificates import expiries
 from fmq.service.lifecycle import Shutdown
 from fmq.service.resolving import Resolver
 from fmq.store.roles import Store
@@ -98,6 +99,12 @@ class Session:
         if self._connack is None or not self._client.is_connected():
             return "not connected"
         return self._subscriptions.problem
+
+    def certificates(self) -> Mapping[str, float]:
+        """Unix time at which each certificate of the connection expires: of the broker as it last showed it, and of the files."""
+        files = expiries(client=self._settings.tls_cert_file, ca=self._settings.tls_ca_file)
+        brokers = self._link.certificate_ends
+        return files if brokers is None else {**files, "broker": brokers}
 
     def holds(self, name: str) -> bool:
         """Whether the connection stands and the filter of this queue is granted at QoS 1."""

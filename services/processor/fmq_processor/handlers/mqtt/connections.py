@@ -28,6 +28,7 @@ class Connections:
         )
         if settings.broker.tls:
             tls.context()
+        self.certificates = tls.certificates
         self._target = Target(
             settings.broker,
             settings.mqtt_protocol,
