@@ -51,7 +51,10 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield problem("broker", f"{broker}: {explain_auth(probe.said)}", advice)
             return
         if answer is None:
-            advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            advice = (
+                "Does MQTT listen on that port, and is it with or without TLS? Does it expect an application protocol (FMQ_TLS_ALPN), "
+                f"and allow the client id {probe.client_id} of this check? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            )
             yield problem("broker", f"{broker} accepts the connection, but does not answer CONNECT", advice)
             return
         if answer.is_failure:
