@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from fmq.service.reporting.routes import AWAY_SECONDS
 from fmq.store.records import Service
 from fmq.store.roles import Statistics
 from fmq_web.answers.activity import Services, ServiceView
 
-AWAY_SECONDS = 30.0
 _LONGEST_TEXT = 1_000
 _MOST_QUEUES = 10_000
 _IMPOSSIBLE = 2**53

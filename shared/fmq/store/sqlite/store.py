@@ -28,6 +28,7 @@ from fmq.store.sqlite.codec import NUMBER, as_count, as_identity, as_pause
 from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.lending.claims import Claims
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
+from fmq.store.sqlite.lending.parking import ParkingPart
 from fmq.store.sqlite.lending.settlements import Settlements
 from fmq.store.sqlite.moving.part import MovingPart
 from fmq.store.sqlite.operations import Operations
@@ -40,7 +41,7 @@ from fmq.store.sqlite.upkeep import Upkeep
 _LOOK_SECONDS = 0.01
 
 
-class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
+class SqliteStore(ParkingPart, MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
     """One connection to a store (fmq.store.roles says what each method promises)."""
 
     def __init__(self, database: Database) -> None:
