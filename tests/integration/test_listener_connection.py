@@ -72,6 +72,10 @@ def test_tls_with_a_client_certificate(
         _publish_over_tls(tls_broker, certificates, "tls", f"{number} {'x' * 1000}")
     listener.go_on()
     wait_for(lambda: rows.count("tls") == 20, what="20 rows")
+    shown = re.findall(
+        r'^fmq_certificate_expiry_timestamp_seconds{certificate="(\w+)"} (\S+)$', listener.get("metrics"), re.MULTILINE
+    )
+    assert {name for name, at in shown if float(at) > time.time()} == {"broker", "client", "ca"}
     assert listener.terminate() == 0
     assert re.search(r"Client fmq-\S+ disconnected\.", tls_broker.log), "the broker did not see the DISCONNECT"
 
@@ -265,7 +269,7 @@ def test_two_listeners_that_evict_each_other_are_told_so(broker: Broker, fmq: Pr
     one = fmq.start("listen", "a", **settings)
     one.wait_to_say(_SUBSCRIBED)
     fmq.start("listen", "a", FMQ_QUEUE_URL="sqlite:///two.db", **settings)
-    one.wait_to_say("does another client use this client id?")
+    one.wait_to_say("does another client use this client id? FMQ_CLIENT_ID sets another one")
 
 
 def test_a_topic_that_is_no_utf_8_is_stored(broker: Broker, fmq: Processes, database: Path) -> None:

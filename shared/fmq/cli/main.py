@@ -28,7 +28,7 @@ from fmq.extras import missing_command, missing_part
 from fmq.service import streams
 from fmq.service.environment import Arguments, load
 from fmq.service.settings import SettingsModel
-from fmq.text import plain_lines
+from fmq.text import plain_lines, without_long_words
 
 _S = TypeVar("_S", bound=SettingsModel)
 _COMMANDS: Mapping[str, Sequence[str]] = {
@@ -147,7 +147,7 @@ def _usage(error: click.UsageError) -> str:
 
 def _complain(text: str) -> None:
     try:
-        click.echo(plain_lines(text), err=True, nl=False)
+        click.echo(without_long_words(plain_lines(text)), err=True, nl=False)
     except streams.StreamFailed:  # only the exit code remains
         streams.let_go()
 

@@ -24,7 +24,6 @@ from fmq.service.reporting.routes import AWAY_SECONDS, routes_of
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
 from fmq.store.options import Durability
-from fmq.store.overview import all_stats
 from fmq.store.roles import Store
 
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -57,7 +56,7 @@ class _Wanted:
 
     def of(self, store: Store) -> tuple[list[QueueStats], int]:
         """The queues to show, and how many there are that fit. Raises UnknownQueue."""
-        found = [store.stats(name) for name in dict.fromkeys(self.names)] if self.names else all_stats(store)
+        found = [store.stats(name) for name in dict.fromkeys(self.names)] if self.names else store.all_stats()
         fit = [one for one in found if not self.only or any(_FILTERS[what](one) for what in self.only)]
         return sorted(fit, key=_SORTS[self.sort])[: self.limit], len(fit)
 

@@ -2,20 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import Gauge
-
 from fmq.message import Claim
 from fmq_processor.job import Job
 
 
 class InHand:
-    """The jobs of claimed messages, and the count of all messages that are claimed and not settled.
+    """The jobs of claimed messages, and the count of all messages that are claimed and not settled."""
 
-    It alone changes the gauge fmq_in_progress.
-    """
-
-    def __init__(self, in_progress: Gauge) -> None:
-        self._in_progress = in_progress
+    def __init__(self) -> None:
         self._jobs: set[Job] = set()
         self.messages = 0
         """Messages that are claimed and not settled, those that wait for their commit included."""
@@ -42,14 +36,12 @@ class InHand:
         return [claim for job in self._jobs for claim in job.claims]
 
     def claimed(self, claims: Sequence[Claim]) -> None:
-        """Count messages of one queue that have just been claimed."""
+        """Count messages that have just been claimed."""
         self.messages += len(claims)
-        self._in_progress.labels(claims[0].message.queue).inc(len(claims))
 
-    def gone(self, queue: str, count: int) -> None:
-        """Count messages of ``queue`` that are settled, or that are left to their leases."""
+    def gone(self, count: int) -> None:
+        """Count messages that are settled, or that are left to their leases."""
         self.messages -= count
-        self._in_progress.labels(queue).dec(count)
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Take jobs whose messages were claimed."""

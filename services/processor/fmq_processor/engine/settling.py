@@ -1,6 +1,5 @@
 """From the end of a call to its commit: the judge decides, the outbox commits, the accounting counts."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fmq.message import Claim
@@ -81,8 +80,7 @@ class Settling:
         commit = self._outbox.commit()
         if commit is None:
             return False
-        for queue, count in Counter([verdict[0].message.queue for verdict in commit.verdicts]).items():
-            self._in_hand.gone(queue, count)
+        self._in_hand.gone(len(commit.verdicts))
         self._accounting.committed(commit)
         if self._on_not_handled:
             self._on_not_handled(sum([verdict[2] in NOT_HANDLED for verdict in commit.verdicts]))

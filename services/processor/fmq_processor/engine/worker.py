@@ -159,7 +159,7 @@ class Worker:
             if trouble.culprit is not None:
                 self._settling.give_back(job.claims)
             else:
-                self._in_hand.gone(job.claims[0].message.queue, len(job.claims))
+                self._in_hand.gone(len(job.claims))
 
     def _collect(self) -> None:
         """Take what has finished, and what has timed out."""
@@ -262,7 +262,7 @@ class Worker:
         for job in self._take_back():
             still = [claim for claim in job.claims if (claim.message.queue, claim.message.id) in kept]
             self._settling.give_back(still)
-            self._in_hand.gone(job.claims[0].message.queue, len(job.claims) - len(still))
+            self._in_hand.gone(len(job.claims) - len(still))
             lost += len(job.claims) - len(still)
         if lost:
             _log.warning("Leases ran out before their turn: left %d messages to other processors", lost)

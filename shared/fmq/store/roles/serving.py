@@ -1,6 +1,6 @@
 """What listeners and processors do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -170,9 +170,16 @@ class Upkeep(Protocol):
         """Delete the report of a service that has stopped."""
         ...
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
+    def names(self) -> Sequence[str]:
+        """See Lending."""
+        ...
+
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
         """Do one short step of upkeep: delete up to ``limit`` messages past retention, or release space.
 
-        Returns how many messages were deleted; 0 when nothing is left to do for now.
+        Returns how many messages were deleted; 0 when nothing is left to do for now. ``on_discarded`` receives each queue of which
+        dead letters were deleted, and how many.
         """
         ...

@@ -78,7 +78,7 @@ def test_a_hanging_and_a_failing_route_hold_up_no_other(tmp_path: Path, hanging:
         assert bench.metric("fmq_route_processed_total", route="batch", outcome="done") == 500
         assert bench.metric("fmq_route_processed_total", route="hangs", outcome="done") == 0
         assert bench.metric("fmq_route_processed_total", route="fails", outcome="deferred") >= 2
-        assert bench.of_route("fmq_route_in_progress", "hangs") == 10
+        assert bench.of_route("fmq_in_progress", "hangs") == 10
 
 
 def test_new_messages_are_noticed_by_every_route(tmp_path: Path) -> None:
