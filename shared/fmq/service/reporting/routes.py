@@ -40,8 +40,8 @@ def _readable(routes: Sequence[object]) -> Iterator[RouteState]:
         if isinstance(queues, list) and isinstance(topics, list):
             yield RouteState(
                 name=_text(one["name"]),
-                queues=[_text(queue) for queue in queues],
-                topics=[_text(topic) for topic in topics],
+                queues=[_text(queue) for queue in queues[:_MOST]],
+                topics=[_text(topic) for topic in topics[:_MOST]],
                 handler=_text(one.get("handler", "")),
                 circuit=_text(one.get("circuit", "")),
                 rate=_text(one.get("rate", "")),
