@@ -12,7 +12,7 @@ import click
 
 from fmq.cli.common.json_output import print_shape, queue_shape, store_shape, time_of
 from fmq.cli.common.output import moment, next_attempt
-from fmq.cli.common.parameters import QUEUE
+from fmq.cli.common.parameters import QUEUE, Count
 from fmq.cli.common.shapes import StatusShape
 from fmq.cli.common.stopping import stoppable
 from fmq.cli.common.table import Column, table_lines, terminal_width
@@ -103,7 +103,7 @@ class _Wanted:
     show_default=True,
     help="What comes first: the name, the longest wait (age), or the largest number.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Maximum number of queues to show.")
+@click.option("--limit", type=Count(1), help="Maximum number of queues to show.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json); with --watch, one per line."
 )
@@ -111,7 +111,7 @@ class _Wanted:
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two updates."
 )
-@click.option("--count", type=click.IntRange(1), help="Stop after this number of updates.")
+@click.option("--count", type=Count(1), help="Stop after this number of updates.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
 def status(
     queues: tuple[str, ...],

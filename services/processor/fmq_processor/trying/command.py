@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.output import say
-from fmq.cli.common.parameters import QUEUE
+from fmq.cli.common.parameters import QUEUE, Count
 from fmq.cli.common.shapes import LogShape, TryShape
 from fmq.cli.main import settings_options
 from fmq.errors import UnknownMessage
@@ -57,7 +57,7 @@ _SETTINGS = {
     default=None,
     help="The queue. Default: that of the topic.",
 )
-@click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="The QoS.")
+@click.option("--qos", type=Count(0, 2), default=1, show_default=True, help="The QoS.")
 @click.option("--retain", is_flag=True, help="Set the retain flag.")
 @click.option("--content-type", default=None, help="The MQTT 5 content type.")
 @click.option("--user", "pairs", metavar="NAME=VALUE", multiple=True, help="An MQTT 5 user property. May be repeated.")
