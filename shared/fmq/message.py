@@ -222,6 +222,10 @@ class QueueStats:
     ``pending`` includes messages that wait for a retry. ``done`` counts handled messages that retention has not deleted yet.
     Totals that only grow: ``stored`` counts stored messages, ``handled`` messages that became done, ``failed`` failed attempts,
     ``died`` messages that became dead letters. ``oldest_pending_at`` is a ``received_at`` or None.
+
+    ``oldest_due_at`` is since when the message that has been due for longest has been due, in Unix seconds: since its receipt, the
+    end of its delay, the time of its retry or the end of its last lease. None if no message is due. A message that is set aside
+    for a route is due, since its receipt. The messages of a paused queue are due.
     """
 
     name: str
@@ -235,6 +239,7 @@ class QueueStats:
     handled: int = 0
     failed: int = 0
     died: int = 0
+    oldest_due_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

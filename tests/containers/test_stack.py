@@ -71,7 +71,7 @@ def test_a_publisher_on_this_machine_reaches_the_broker(running: Stack) -> None:
 
 def test_metrics_and_health_are_served_on_loopback(running: Stack) -> None:
     """/metrics, /healthz and /readyz of the listener answer on the published port."""
-    assert f'fmq_received_total{{queue="{QUEUE}"}}' in _get(running, "/metrics")
+    assert f'fmq_stored_total{{queue="{QUEUE}"}}' in _get(running, "/metrics")
     assert json.loads(_get(running, "/healthz"))["status"] == "ok"
     assert json.loads(_get(running, "/readyz"))["checks"] == {"store": "ok", "broker": "ok"}
 

@@ -135,7 +135,7 @@ def _make_lane(route: Served, number: int, shared: _Shared, *, is_alone: bool) -
     again = None if is_alone else lambda: _make_runner(settings, route.again(), shared.bell)
     handler, runner = context.run(_make_runner, settings, route.handler, shared.bell)
     worker = _make_worker(route, number, runner, shared)
-    metrics.route_in_progress.labels(route.name).set_function(lambda: worker.holds)
+    metrics.in_progress.labels(route.name).set_function(lambda: worker.holds)
     return Lane(
         route.name,
         worker=worker,
@@ -214,7 +214,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         gate=gate,
         limit=limit,
         clock=clock,
-        metrics=metrics,
+        on_paused=metrics.dead_letter_pauses.labels(route.name).inc,
         served=lambda: queues.served,
         resume_after=settings.dead_letter_resume_seconds,
     )
@@ -237,7 +237,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         mistakes=Mistakes(settings.max_retries + 1, clock=clock),
         on_too_many=pausing.want,
     )
-    in_hand = InHand(metrics.in_progress)
+    in_hand = InHand()
     accounting = Accounting(
         metrics,
         route=route.name,

@@ -25,7 +25,6 @@ from fmq.service.log import shorten
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
 from fmq.store.options import Durability
-from fmq.store.overview import all_stats
 from fmq.store.roles import Store
 from fmq.text import plain, without_password
 
@@ -83,7 +82,7 @@ class _Wanted:
 
     def of(self, store: Store) -> tuple[list[QueueStats], int]:
         """The queues to show, and how many there are that fit. Raises UnknownQueue."""
-        found = [store.stats(name) for name in dict.fromkeys(self.names)] if self.names else all_stats(store)
+        found = [store.stats(name) for name in dict.fromkeys(self.names)] if self.names else store.all_stats()
         fit = [one for one in found if not self.only or any(_FILTERS[what](one) for what in self.only)]
         return sorted(fit, key=_SORTS[self.sort])[: self.limit], len(fit)
 

@@ -12,7 +12,6 @@ from fmq.cli.common.selecting import open_chosen_store, store_options
 from fmq.cli.common.shapes import GroupShape, SummaryShape
 from fmq.cli.common.table import Column, print_table
 from fmq.cli.help import SettingsCommand
-from fmq.store.overview import all_stats
 from fmq.store.records import Group
 from fmq.store.roles import Operating
 
@@ -36,7 +35,7 @@ def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, *
     rows: list[_Row] = []
     looked_at = 0
     with open_chosen_store(flags) as store:
-        stats = [store.stats(queue)] if queue is not None else all_stats(store)
+        stats = [store.stats(queue)] if queue is not None else store.all_stats()
         with progress_bar(sum(one.dead for one in stats), "reading") as bar:
             for one in stats:
                 groups, count = newest_groups(store, one.name, limit, on_step=bar.update)

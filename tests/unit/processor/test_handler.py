@@ -163,7 +163,7 @@ def test_a_class_is_made_with_the_settings_that_it_asks_for() -> None:
 
 
 def test_a_hook_that_is_not_a_function_is_refused(tmp_path: Path) -> None:
-    """It would be ignored otherwise. A module of that name is none."""
+    """Not ignored. A module of that name is none."""
     for number, (line, is_refused) in enumerate(
         [("setup = 5", True), ("teardown = 'x'", True), ("import json as setup", False), ("setup = None", False)]
     ):

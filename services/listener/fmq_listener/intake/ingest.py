@@ -138,8 +138,7 @@ class Ingest:
 
     def _take(self, batch: Batch) -> None:
         received = Counter(map(_queue_of, batch.messages))
-        for name, count in received.items():
-            self._metrics.received.labels(name).inc(count)
+        self._metrics.received.inc(received.total())
         messages, _, _, again = admitted = self._admission.admit(batch)
         duplicates = Counter(map(_queue_of, again))
         if messages:
@@ -161,9 +160,9 @@ class Ingest:
         now = self._clock.wall()
         for name, count in received.items():
             self._metrics.stored.labels(name).inc(count - duplicates[name])
-            self._metrics.duplicate.labels(name).inc(duplicates[name])
             if count > duplicates[name]:
                 self._metrics.last_stored.labels(name).set(now)
+        self._metrics.duplicate.inc(duplicates.total())
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
         self._metrics.unroutable.inc(len(batch.unroutable))
         self._metrics.quarantined.inc(len(batch.quarantined))

@@ -21,7 +21,6 @@ from fmq.store.backends import backend_of, open_store, same_store
 from fmq.store.moving.handover import Handover, require_different, require_no_listener
 from fmq.store.moving.mover import Mover, on_its_way, take_back
 from fmq.store.options import Durability
-from fmq.store.overview import all_stats
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, walk
@@ -155,7 +154,7 @@ def _plan(source: Store, target: Store | None, names: Sequence[str], *, done: bo
     except FmqError as error:
         say(f"First: {error}")
     rows = []
-    for one in (stats for stats in all_stats(source) if stats.name in names):
+    for one in (stats for stats in source.all_stats() if stats.name in names):
         order = "in order: paused in both stores while its messages move" if source.ordered(one.name) else "-"
         rows.append((one.name, one.pending, one.claimed, one.dead, one.done if done else 0, order))
     print_table(("QUEUE", "PENDING", "CLAIMED", "DEAD", "DONE", "DELIVERY"), rows)

@@ -1,13 +1,12 @@
 """All roles of a store, in a PostgreSQL database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fmq.message import Claim, Incoming, Receipt, Terms
 from fmq.outcome import Settlement
 from fmq.store.keys import digest
 from fmq.store.options import NO_TERMS, Retention
-from fmq.store.overview import all_stats
 from fmq.store.postgres import registry
 from fmq.store.postgres.figures import FiguresPart
 from fmq.store.postgres.insertion import Insertion, receipt_lock
@@ -96,10 +95,12 @@ class PostgresStore(
         return self._settlements.settle(settlements, worker=worker)
 
     def note_minute(self) -> bool:
-        return self._note_minute(lambda: all_stats(self))
+        return self._note_minute(self.all_stats)
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
-        return self._upkeep.step(self.names(), retention, limit)
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
+        return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
         self._session.close()
