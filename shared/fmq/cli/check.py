@@ -6,8 +6,9 @@ from typing import Literal
 import click
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, say
-from fmq.cli.common.parameters import QUEUE, SPAN, Count
+from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.shapes import CheckedShape, CheckShape, FigureShape, Level
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings, settings_options

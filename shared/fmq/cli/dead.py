@@ -9,8 +9,9 @@ from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.json_output import letter_shape, print_page, print_shape
 from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, moment, progress_bar, say
-from fmq.cli.common.parameters import QUEUE, Rate
+from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import (
     change,
     count,

@@ -3,8 +3,9 @@
 import click
 
 from fmq.cli.common.asking import confirm
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
-from fmq.cli.common.parameters import MOMENT, QUEUE, Rate
+from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
 from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from fmq.cli.common.json_output import print_shape, queue_shape, store_shape, time_of
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import moment, next_attempt
-from fmq.cli.common.parameters import QUEUE, Count
+from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import StatusShape
 from fmq.cli.common.stopping import stoppable
 from fmq.cli.common.table import Column, table_lines, terminal_width

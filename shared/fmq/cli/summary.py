@@ -6,8 +6,9 @@ from heapq import nlargest
 import click
 
 from fmq.cli.common.json_output import print_shape, time_of
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, moment, progress_bar, say
-from fmq.cli.common.parameters import QUEUE, Count
+from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
 from fmq.cli.common.shapes import GroupShape, SummaryShape
 from fmq.cli.common.table import Column, print_table

@@ -13,8 +13,9 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import say
-from fmq.cli.common.parameters import QUEUE, Count
+from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import LogShape, TryShape
 from fmq.cli.main import settings_options
 from fmq.errors import UnknownMessage

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from fmq.cli.common.parameters import Count
+from fmq.cli.common.numbers import Count
 from fmq.message import MessageId
 from fmq.store.roles import Operating
 from fmq.store.selection import Selection

@@ -8,8 +8,9 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
-from fmq.cli.common.parameters import SPAN, Rate
+from fmq.cli.common.parameters import SPAN
 from fmq.cli.common.stopping import Stop, stoppable
 from fmq.cli.common.table import print_table
 from fmq.cli.help import SettingsCommand
