@@ -98,6 +98,10 @@ def try_(
     elif payload is None:
         raise click.UsageError("Give --payload TEXT, --payload @FILE or --payload - (or --message with --queue)")
     else:
+        if topic and {"+", "#"} & set(topic.split("/")):
+            raise click.BadParameter(
+                f"{topic!r}: the topic of a message has no wildcards; --queue takes a filter", param_hint="--topic"
+            )
         topic = topic or queue or "test"
         queue = queue or _queue_of(routes, topic)
         properties: dict[str, Any] = {"content_type": content_type, "user": dict(map(_pair, pairs))}
