@@ -39,6 +39,17 @@ _COMMANDS: Mapping[str, Sequence[str]] = {
     "Set up": ("init", "config", "try", "doctor"),
 }
 _OTHERS = "Other"
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("run", "start", "up"), "`fmq listen TOPIC` and `fmq process TOPIC`, or `fmq demo`"),
+    **dict.fromkeys(("list", "ls", "queues", "stats"), "`fmq status`"),
+    **dict.fromkeys(("publish", "pub"), "an MQTT client, such as mosquitto_pub"),
+    **dict.fromkeys(("subscribe", "sub"), "`fmq listen TOPIC`"),
+    **dict.fromkeys(("consume", "work", "worker"), "`fmq process TOPIC`"),
+    "retry": "`fmq dead requeue QUEUE`",
+    "help": "`fmq --help`",
+    "version": "`fmq --version`",
+}
+"""What other programs call a command, and what it is here."""
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
@@ -70,6 +81,8 @@ class _Group(SettingsGroup):
         missing = missing_command(args[0])
         if missing is not None and args[0] not in _found():
             raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        if args[0] in _ELSEWHERE and args[0] not in _found():
+            raise click.UsageError(f"No such command {args[0]!r}. Use {_ELSEWHERE[args[0]]}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
