@@ -11,7 +11,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.help import SettingsGroup
-from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli.main import EXIT_FAULT, begin_service, read_settings, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
 from fmq.service.config.exposure import log_config
@@ -47,6 +47,7 @@ def web(context: click.Context, /, **flags: object) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
+    begin_service("web", flags)
     settings = read_settings(WebSettings, flags, strict=True)
     configure(service="web", level=settings.log_level, style=settings.log_format)
     log_config(settings.config)
