@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
 from fmq.service.config.places import home
-from fmq.service.metrics import ListenerMetrics, ProcessorMetrics, UpkeepMetrics
+from fmq.service.metrics import ListenerMetrics, ProcessorMetrics, UpkeepMetrics, show_alive
 from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.reporting.collectors import BrokerCollector, show_process
 from fmq.service.reporting.store_collector import StoreCollector
@@ -249,6 +249,7 @@ def _of_store(server: ServerState | None) -> list[Metric]:
 def _process() -> list[Metric]:
     registry = CollectorRegistry()
     show_process(registry, service="")
+    show_alive(registry, lambda: True)
     return list(registry.collect())
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
@@ -100,9 +100,9 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     """
     target = builtin.get(reference, reference)
     module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
+    if not colon or not module_name or not attribute or _is_path(module_name):
         known = ", ".join(sorted(builtin)) or "none"
-        alike = get_close_matches(reference, builtin, n=1)
+        alike = get_close_matches(reference, builtin, n=1) or _meant(reference)
         hint = f" Did you mean {alike[0]!r}?" if alike else ""
         raise HandlerError(
             f"Invalid handler {reference!r}: expected package.module:function or a built-in handler ({known}).{hint}"
@@ -132,6 +132,25 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
                 f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}{hint}"
             ) from None
     return Definition(reference, found, module)
+
+
+def _is_path(module_name: str) -> bool:
+    return "/" in module_name or module_name.endswith(".py")
+
+
+def _meant(reference: str) -> list[str]:
+    """The name of a handler that was given as a file, or with a dot in place of the colon; none if that is unclear."""
+    path, _, name = reference.partition(":")
+    if _is_path(path):
+        file = PurePath(path)
+        parts = (file.name,) if file.is_absolute() else file.parts
+        return [f"{'.'.join(parts).removesuffix('.py')}:{name or 'handle'}"]
+    module, dot, function = path.rpartition(".")
+    if name or not path:
+        return []
+    if dot and module and function:
+        return [f"{module}:{function}"]
+    return [f"{path}:handle"] if Path(f"{path}.py").exists() or Path(path, "__init__.py").exists() else []
 
 
 def _callable(holder: object, name: str) -> Callable[..., Any] | None:

@@ -32,6 +32,7 @@ from bench import (  # noqa: E402
     store,
     web,
 )
+from bench.handling import part as handling  # noqa: E402
 from bench.measure import Figures, Part, Round  # noqa: E402
 
 _DOCS = _TESTS.parent / "docs"
@@ -39,6 +40,7 @@ _PARTS: Mapping[str, Part] = {
     "drain": drain,
     "store": store,
     "process": processing,
+    "handlers": handling,
     "routes": routes,
     "endtoend": endtoend,
     "latency": latency,

@@ -269,7 +269,7 @@ def test_two_listeners_that_evict_each_other_are_told_so(broker: Broker, fmq: Pr
     one = fmq.start("listen", "a", **settings)
     one.wait_to_say(_SUBSCRIBED)
     fmq.start("listen", "a", FMQ_QUEUE_URL="sqlite:///two.db", **settings)
-    one.wait_to_say("does another client use this client id?")
+    one.wait_to_say("does another client use this client id? FMQ_CLIENT_ID sets another one")
 
 
 def test_a_topic_that_is_no_utf_8_is_stored(broker: Broker, fmq: Processes, database: Path) -> None:

@@ -102,6 +102,8 @@ def read_choice(
     of_handler: HandlerSettings | None = None
     where = "" if route is None else f"{reading.file.where((ROUTE, route))}: "
     named = named_handler(reading, route)
+    if not named:  # the problems say so
+        return None
     try:
         definition = find_handler(named, BUILTIN)
         asked = definition.settings
@@ -119,6 +121,7 @@ def read_choice(
 
 
 def named_handler(reading: Reading, route: int | None = None) -> str:
-    """The handler that flags, environment or file name, valid or not."""
+    """The handler that flags, environment or file name, valid or not. Empty if it is not a text."""
     source = reading.source(ProcessorSettings, "handler", route)
-    return str(source.value if source else ProcessorSettings.model_fields["handler"].default)
+    named = source.value if source else ProcessorSettings.model_fields["handler"].default
+    return named if isinstance(named, str) else ""

@@ -136,6 +136,7 @@ def serve(
             http_port=server.port,
         )
         standing.log_routes()
+        standing.log_misspelt(until_available(shutdown)(store.names))
         drain: EndWhenIdle | None = None
         if patience is not None:
             workers = [lane.worker for lane in supervisor.lanes]

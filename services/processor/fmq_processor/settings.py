@@ -25,9 +25,10 @@ class ProcessorSettings(RetentionSettings):
         setting(
             (),
             about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
-            expected="sensors/+/temp,alerts/#",
+            expected="the names of queues, such as sensors/+/temp,alerts/#",
         ),
         "processor.queues",
+        never_empty=True,
     )
     batch: int = setting(
         10,

@@ -5,6 +5,7 @@ from http.client import HTTPConnection, HTTPException
 
 import click
 
+from fmq.cli.common.parameters import PORT
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 
@@ -23,14 +24,17 @@ _WELL = 200
 @click.option(
     "--port",
     envvar="FMQ_HTTP_PORT",
-    type=click.IntRange(1, 65535),
-    required=True,
-    help="Port of the service's HTTP server.",
+    type=PORT,
+    help="Port of the service's HTTP server. Required.",
 )
 @click.option("--ready", is_flag=True, help="Check readiness (/readyz) instead of liveness (/healthz).")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for an answer.")
-def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
+def health(host: str, port: int | None, *, ready: bool, timeout: float) -> None:
     """Exit 0 if the service on this machine is healthy. Otherwise say what is wrong and exit 1. Ignores proxy variables."""
+    if port is None:
+        raise click.UsageError(
+            "Give --port, or set FMQ_HTTP_PORT. Usual ports: 9464 of a listener, 9465 of a processor, 9467 of the web page"
+        )
     host = _ANY_ADDRESS.get(host, host)
     path = "/readyz" if ready else "/healthz"
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"

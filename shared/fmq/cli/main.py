@@ -29,7 +29,7 @@ from fmq.extras import missing_command, missing_part
 from fmq.service import streams
 from fmq.service.environment import Arguments, Reading, load
 from fmq.service.settings import ServiceSettings, SettingsModel
-from fmq.text import plain_lines
+from fmq.text import plain_lines, without_long_words
 
 _log = logging.getLogger("fmq")
 _S = TypeVar("_S", bound=SettingsModel)
@@ -170,10 +170,11 @@ def _writes_json() -> bool:
 def _end(text: str, code: int) -> NoReturn:
     """End with a message: a line of JSON where the logs are JSON, else text for people."""
     if _writes_json():
-        first, *more = (line.strip() for line in text.removeprefix(_PREFIX).rstrip("\n").split("\n"))
+        lines = without_long_words(text.removeprefix(_PREFIX)).rstrip("\n").split("\n")
+        first, *more = (line.strip() for line in lines)
         # What is below a heading is a list, such as that of all invalid settings.
         is_list = first.endswith(":")
-        shown = f"{first} {('; ' if is_list else ' ').join(more)}".rstrip()
+        shown = " ".join([first, ("; " if is_list else " ").join(more)]).rstrip()
         _log.critical("%s", shown, extra={"exit_code": code, **({"problems": more} if is_list else {})})
     else:
         _complain(text)
@@ -189,7 +190,7 @@ def _usage(error: click.UsageError) -> str:
 
 def _complain(text: str) -> None:
     try:
-        click.echo(plain_lines(text), err=True, nl=False)
+        click.echo(without_long_words(plain_lines(text)), err=True, nl=False)
     except streams.StreamFailed:  # only the exit code remains
         streams.let_go()
 

@@ -127,6 +127,12 @@ def test_a_built_in_goes_by_its_name() -> None:
         ("user_code:WithoutHandle", "neither a function nor a class"),
         ("user_code:NeedsArguments", "can't be made: TypeError"),
         ("leaving_code:handle", "SystemExit"),
+        ("user_code.py:handle_async", "Did you mean 'user_code:handle_async'?"),
+        ("./user_code.py", "Did you mean 'user_code:handle'?"),
+        ("plant/user_code.py:handle", "Did you mean 'plant.user_code:handle'?"),
+        ("/srv/user_code.py:handle", "Did you mean 'user_code:handle'?"),
+        ("user_code", "Did you mean 'user_code:handle'?"),
+        ("user_code.handle_async", "Did you mean 'user_code:handle_async'?"),
     ],
 )
 def test_what_is_wrong_is_told(reference: str, told: str) -> None:

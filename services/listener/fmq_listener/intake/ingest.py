@@ -129,7 +129,7 @@ class Ingest:
             self._short_connections = 0 if stable else self._short_connections + 1
             delay = 0.0 if stable else self._broker_backoff.delay(self._short_connections, self._rng)
             doubtful = not lost.explained and self._short_connections >= _MANY_SHORT
-            hint = " (does another client use this client id?)" if doubtful else ""
+            hint = " (does another client use this client id? FMQ_CLIENT_ID sets another one)" if doubtful else ""
             _log.warning("Connection to the broker lost: %s%s; next attempt in %.1f s", lost, hint, delay)
             self._pause(delay)
 

@@ -51,7 +51,12 @@ _SETTINGS = {
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
-@click.option("--queue", type=QUEUE, default=None, help="The queue. Default: that of the topic.")
+@click.option(
+    "--queue",
+    type=QUEUE,
+    default=None,
+    help="The queue. Default: that of the topic.",
+)
 @click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="The QoS.")
 @click.option("--retain", is_flag=True, help="Set the retain flag.")
 @click.option("--content-type", default=None, help="The MQTT 5 content type.")
@@ -97,7 +102,7 @@ def try_(
         properties: dict[str, Any] = {"content_type": content_type, "user": dict(map(_pair, pairs))}
         given = message(_read(payload), topic=topic, queue=queue, qos=qos, retain=retain, **properties)
         store = UUID(int=0)
-    choice = _route_of(routes, given).choice
+    choice = (routes[0] if handler else _route_of(routes, given)).choice
     with redirect_stdout(sys.stderr):  # what the handler prints does not mix with the outcome
         (result,), hangs = run_messages(choice.make(CollectorRegistry()), choice.processor, [given], store=store)
     shape = _shape(result)
@@ -147,8 +152,8 @@ def _queue_of(routes: Sequence[Route], topic: str) -> str:
 
 
 def _route_of(routes: Sequence[Route], given: Message) -> Route:
-    """The route that has a message. A single route has all."""
-    if len(routes) == 1:
+    """The route that has a message. The only one of a file without routes has all."""
+    if [route.choice.where for route in routes] == [""]:
         return routes[0]
     owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
     number = owners.owner(given.queue, given.topic)

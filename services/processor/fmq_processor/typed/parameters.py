@@ -24,6 +24,9 @@ class Takes(Enum):
     STATE = auto()
 
 
+_ONCE = {Takes.MESSAGE: "the message", Takes.VALUE: "the payload", Takes.STATE: "what setup() made"}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What a handler is called with: by position, and by name; ``value`` is the type of the payload."""
@@ -62,11 +65,13 @@ def parameters_of(name: str, handle: Callable[..., Any], state: State, *, is_bat
     reader = _Reader(name, handle, state, is_batch=is_batch, is_alone=len(asked) == 1)
     found = [(one, reader.takes(one, is_first=one is asked[0])) for one in asked]
     given = [takes for _, takes in found]
-    for one in (Takes.MESSAGE, Takes.VALUE):
+    for one, what in _ONCE.items():
         if given.count(one) > 1:
-            what = "the message" if one is Takes.MESSAGE else "the payload"
             both = " and ".join(repr(parameter.name) for parameter, takes in found if takes is one)
-            raise HandlerError(f"the handler {name!r} can take {what} only once, but {both} both do: {state.hint}")
+            hint = "give it a type of its own, such as a dataclass" if one is Takes.STATE else state.hint
+            raise HandlerError(f"the handler {name!r} can take {what} only once, but {both} both do: {hint}")
+    if reader.value_name and Takes.STATE not in given and len(found) > 1:
+        _require_no_near_miss(name, reader, state)
     return Parameters(
         tuple(takes for one, takes in found if one.kind in _BY_POSITION),
         tuple((one.name, takes) for one, takes in found if one.kind is Parameter.KEYWORD_ONLY),
@@ -85,6 +90,8 @@ class _Reader:
         self._is_alone = is_alone
         self.value: Any = None
         """The type of the payload."""
+        self.value_name = ""
+        """The parameter that takes it."""
 
     def takes(self, parameter: Parameter, *, is_first: bool) -> Takes:
         """What one parameter takes."""
@@ -105,7 +112,7 @@ class _Reader:
             raise HandlerError(f"{where} is {_shown(annotation)}, which is not a type of payloads. {advice}")
         if not self._is_alone and self._state.unclear:
             raise HandlerError(f"{where} may take the payload or what setup() made: {self._state.unclear}")
-        self.value = one
+        self.value, self.value_name = one, parameter.name
         return Takes.VALUE
 
     def _item(self, annotation: Any, where: str) -> Any:  # noqa: ANN401 - any annotation
@@ -125,6 +132,14 @@ def _asked(signature: inspect.Signature) -> Iterator[Parameter]:
         is_first = position == 0 and one.kind in _BY_POSITION
         if is_first or (one.default is MISSING and one.kind in (*_BY_POSITION, Parameter.KEYWORD_ONLY)):
             yield one
+
+
+def _require_no_near_miss(name: str, reader: _Reader, state: State) -> None:
+    if state.is_nearly(reader.value):
+        raise HandlerError(
+            f"the handler {name!r}: no parameter takes what setup() made. If {reader.value_name!r} should, give it the same type as "
+            f"the result of setup(), which is {state.type_name}, and not {_shown(reader.value)}"
+        )
 
 
 def _is_nameless(first: Parameter) -> bool:

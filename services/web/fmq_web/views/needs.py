@@ -61,7 +61,7 @@ def store_needs(sizes: StoreStats, known: Sequence[ServiceView], *, now: float, 
     for one in known:
         if one.away and not _is_replaced(one, known, now):
             text = f"{_called(one)} has not reported for {duration(one.unseen_seconds)}"
-            found.append(Need(kind="away", severity="bad", text=text, runbook="FmqAbsent"))
+            found.append(Need(kind="away", severity="bad", text=text, runbook="FmqTargetDown"))
         elif one.connected is False and not one.away:
             text = f"{_called(one)} is not connected to its broker"
             found.append(Need(kind="away", severity="bad", text=text, runbook="FmqListenerDisconnected"))

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fmq.cli.main import fmq_command
-from fmq.errors import FmqError, StoreUnavailable
+from fmq.errors import FmqError, StoreUnavailable, UnknownMessage
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead, Done, RetryLater
 from fmq.store.backends import open_store
@@ -98,6 +98,18 @@ class TestDead:
         assert figures(path) == (3, 1, 3, 4)
         assert "Purged 2 messages" in run(path, *words, stdin="y\n").stdout
         assert figures(path) == (3, 1, 3, 2)
+
+    @pytest.mark.parametrize("verb", ["requeue", "purge"])
+    def test_ids_of_no_dead_letter(self, path: Path, verb: str) -> None:
+        """Are named, and the others are changed; a dry run says the same."""
+        yes = ["--yes"] if verb == "purge" else []
+        for words in (["1"], ["1", "--dry-run"]):
+            with pytest.raises(UnknownMessage, match=r"a/# has no dead letter 1\. fmq dead list 'a/#' shows"):
+                run(path, "dead", verb, "a/#", *words, *yes)
+        assert figures(path) == (3, 1, 3, 4)
+        with pytest.raises(UnknownMessage, match="a/# has no dead letters 1, 999"):
+            run(path, "dead", verb, "a/#", "4", "1", "999", *yes)
+        assert figures(path) == (3 + (verb == "requeue"), 1, 3, 3)
 
     @pytest.mark.parametrize("words", [(), ("1", "--all"), ("--all", "--topic", "a/0"), ("1", "--reason", "x")])
     @pytest.mark.parametrize("verb", ["requeue", "purge"])

@@ -197,7 +197,7 @@ class TestWhole:
         listener, processor = reports(clock)
         filled.store.report(listener)
         assert self.whole(filled) == [
-            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqAbsent"),
+            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqTargetDown"),
         ]
         assert overview(filled.store, clock).detail.endswith("A listener is at work, but no processor.")
         assert overview(filled.store, clock).summary.startswith(
