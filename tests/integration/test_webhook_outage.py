@@ -1,5 +1,6 @@
 """A webhook's target that is stopped and started again. The number of messages: FMQ_TEST_MESSAGES, 1,000 by default."""
 
+import json
 import os
 import re
 import subprocess
