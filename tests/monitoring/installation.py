@@ -229,8 +229,7 @@ class Installation:
             "listen",
             *self._queues,
             **{
-                "FMQ_BROKER_URL": f"mqtts://127.0.0.1:{self._tls_port}",
-                "FMQ_TLS_CA_FILE": self._certificate.ca,
+                **({} if "FMQ_BROKER_URL" in settings else self._broker_settings),
                 "FMQ_CLIENT_ID": self.name,
                 "FMQ_BROKER_STATS": "true",
                 "FMQ_RECONNECT_MAX_SECONDS": "0.5",
@@ -241,6 +240,10 @@ class Installation:
             },
         )
         self.listener.wait_to_say("Connected and subscribed")
+
+    @property
+    def _broker_settings(self) -> dict[str, object]:
+        return {"FMQ_BROKER_URL": f"mqtts://127.0.0.1:{self._tls_port}", "FMQ_TLS_CA_FILE": self._certificate.ca}
 
     @contextmanager
     def strange_broker(self) -> Iterator[None]:

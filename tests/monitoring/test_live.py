@@ -4,10 +4,7 @@ The rules are the project's own, with a second for each minute. Nothing but the 
 installation that has the fault: the other one stays silent. Some faults are caused in both at once, a different one in each.
 """
 
-import json
-import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +33,6 @@ _NOT_CAUSED = {"FmqDeadLettersKept", "FmqDiskFillsUp", "FmqStoreUnreadable"}
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """With FMQ_KEEP_FIGURES=file, what the dashboards showed is kept at the end, to be drawn by draw.py."""
     for name in ("prometheus", "promtool", "prometheus-alertmanager"):
         program(name)
     with (
@@ -44,16 +40,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         System(tmp_path_factory.mktemp("live"), Path(other)) as running,
     ):
         yield running
-        if kept := os.environ.get("FMQ_KEEP_FIGURES"):
-            Path(kept).write_text(json.dumps(_seen(running)), encoding="utf-8")
-
-
-def _seen(system: System) -> dict[str, object]:
-    figures = {
-        f"{name}\t{title}\t{legend}": system.prometheus.over(filled(expression, QUEUE))
-        for name, title, expression, legend in targets()
-    }
-    return {"begun": system.prometheus.begun, "ended": time.time(), "figures": figures}
 
 
 @pytest.fixture(autouse=True, scope="class")
