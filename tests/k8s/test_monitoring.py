@@ -8,7 +8,8 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, ROOT, Workload, of_kind, workloads
+from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, Workload, of_kind, workloads
+from k8s.tools import ROOT
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
 SCALED = [one for one in ON_VOLUME if "keda" in one]
