@@ -31,7 +31,7 @@ _LETTERS = 9
 """About how many letters of a legend fit into a column of the grid."""
 _BEGUN = 1_790_000_000.0
 _SECONDS, _STEP = 3 * 3600, 60
-_LEGEND_ROWS = 3
+_LEGEND_ROWS = 2
 _ROWS = 12
 """Rows of a page of a table."""
 
@@ -52,6 +52,10 @@ def shown(value: float, unit: str) -> str:
             else f"{value:.3g} s"
             if abs(value) < 120
             else f"{value / 60:.3g} min"
+            if abs(value) < 7200
+            else f"{value / 3600:.3g} h"
+            if abs(value) < 172_800
+            else f"{value / 86_400:.3g} d"
         )
     if unit == "bytes":
         for name in ("B", "KiB", "MiB"):

@@ -42,12 +42,13 @@ def queue(number: int) -> str:
     return f"plant/{number:03}/#"
 
 
-def _documented() -> Iterator[tuple[str, str, list[str]]]:
-    """Name, type and labels of each metric of docs/metrics.md."""
+def _documented() -> Iterator[tuple[str, str, str, list[str]]]:
+    """Each metric of docs/metrics.md: who shows it (empty: every service), its name, type and labels."""
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", page, re.MULTILINE)
-    for name, kind, labels in dict.fromkeys(rows):  # some are shown by two services
-        yield name, kind, re.findall(r"`(\w+)`", labels)
+    for section in page.split("\n## ")[1:]:
+        service = next((one for one in ("listener", "processor") if section.lower().startswith(one)), "")
+        for name, kind, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", section, re.MULTILINE):
+            yield service, name, kind, re.findall(r"`(\w+)`", labels)
 
 
 def _services() -> Iterator[tuple[str, Labels]]:
@@ -128,11 +129,9 @@ def _gauge(name: str, labels: Labels, begun: float) -> Callable[[float], float]:
 
 def _series(begun: float) -> Iterator[tuple[str, str, Labels, Callable[[float], float]]]:
     """Type, name of the sample, labels and values of every series."""
-    for name, kind, names in _documented():
+    for shown_by, name, kind, names in _documented():
         for service, own in _services():
-            if (
-                name.startswith(("fmq_received", "fmq_stored", "fmq_batch", "fmq_commit")) and service != "listener"
-            ) or ("route" in names and service != "processor"):
+            if shown_by not in ("", service):
                 continue
             for labels in _combined(names, service, own):
                 if kind == "counter":

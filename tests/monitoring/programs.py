@@ -38,7 +38,7 @@ def program(name: str) -> str:
 def run(*command: str) -> str:
     """What a tool says; it has to succeed."""
     done = subprocess.run(
-        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=60
+        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
