@@ -229,7 +229,7 @@ class Stage:
         folder.mkdir()
         _furnish(folder)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
-        environ |= case.environ
+        environ |= {"FMQ_LOG_FORMAT": "text", **case.environ}  # as on a terminal
         if case.blocked:
             blocker = folder / "blocked"
             blocker.mkdir()
