@@ -19,6 +19,7 @@ from monitoring.expressions import filled, targets
 from monitoring.many_queues import prometheus, queue
 
 plt: Any = importlib.import_module("matplotlib.pyplot")  # so that checks of types do not need it
+Image: Any = importlib.import_module("PIL.Image")
 FuncFormatter: Any = importlib.import_module("matplotlib.ticker").FuncFormatter
 
 _DASHBOARDS = Path(__file__).parents[2] / "monitoring" / "grafana" / "dashboards"
@@ -106,6 +107,9 @@ class Picture:
                 self._lines(self._inner(box, top), panel, series)
         self._figure.savefig(path, dpi=60, facecolor=_BACK)
         plt.close(self._figure)
+        with Image.open(path) as drawn:
+            small = drawn.convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+        small.save(path, optimize=True)
 
     def _inner(self, box: tuple[float, float, float, float], top: float) -> Any:  # noqa: ANN401 - no types
         left, bottom, width, height = box

@@ -9,7 +9,7 @@ import promql_parser as promql
 
 from monitoring.programs import MONITORING
 
-OF_SERVER = re.compile(r"fmq_store_(?!up|writable|failures)")
+OF_SERVER = re.compile(r"fmq_store_(?!up|info|writable|failures)")
 """Metrics that only a store on PostgreSQL has."""
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 _VARIABLES = {

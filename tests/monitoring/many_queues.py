@@ -92,7 +92,9 @@ def _weight(labels: Labels) -> float:
 
 
 def _phase(labels: Labels) -> float:
-    return sum(map(ord, "".join(labels.values()))) % 100 / 16
+    """Where the wave of a series begins. All services of a store show the same of a queue."""
+    own = [text for label, text in labels.items() if "queue" not in labels or label in ("installation", "queue")]
+    return sum(map(ord, "".join(own))) % 100 / 16
 
 
 def _counter(name: str, labels: Labels) -> Callable[[float], float]:
