@@ -96,8 +96,9 @@ test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifes
 
 .PHONY: chart
 chart: .venv-k8s/.installed ## Package the Helm chart in dist/, with fmq's version.
-	@.venv-k8s/bin/helm lint --strict --quiet deploy/helm/fmq --values deploy/helm/examples/prod.yaml
-	.venv-k8s/bin/helm package deploy/helm/fmq --destination dist
+	@deploy/helm/stage build/helm
+	.venv-k8s/bin/helm lint --strict --quiet build/helm/fmq --values deploy/helm/examples/prod.yaml
+	.venv-k8s/bin/helm package build/helm/fmq --destination dist
 
 .venv-k8s/.installed: requirements/k8s.txt requirements/helm.txt
 	@echo "Creating .venv-k8s…"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from k8s.charts import FULL_CHARTS
-from k8s.manifests import BUILDS, DATABASE, K8S, VERSIONS, manifests, rendered
+from k8s.manifests import BROKER, BUILDS, DATABASE, K8S, VERSIONS, manifests, rendered
 from k8s.tools import program
 
 CUSTOM = {"PodMonitor", "PrometheusRule", "ScaledObject"}
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_left_out() -> None:
     """Each overlay and each component is part of a build that is checked."""
     built = {overlay for overlay, _ in BUILDS.values()}
-    built |= {f"components/{one}" for _, components in BUILDS.values() for one in components} | {DATABASE}
+    built |= {f"components/{one}" for _, components in BUILDS.values() for one in components} | {DATABASE, BROKER}
     built |= {f"overlays/postgres/listener{end}" for end in ("", "-a", "-b")}
     assert {str(one.parent.relative_to(K8S)) for one in K8S.rglob("kustomization.yaml")} == built
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -309,6 +310,27 @@ def test_versions_are_those_of_fmq() -> None:
         r'^version = "(.*)"$', (ROOT / "shared" / "pyproject.toml").read_text("utf-8"), re.MULTILINE
     )
     assert about["version"] == about["appVersion"] == version
+
+
+def test_the_package_has_everything(tmp_path: Path) -> None:
+    """`helm package` makes one file, from which a release with rules and dashboards can be made."""
+    done = helm("package", staged(), "--destination", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.iterdir()
+    wanted = ["--set", "monitoring.rules.enabled=true,monitoring.dashboards.enabled=true"]
+    done = helm("template", "fmq", package, "--values", EXAMPLES / "prod.yaml", *wanted)
+    assert done.returncode == 0, done.stderr
+    assert "kind: PrometheusRule" in done.stdout
+    assert "fmq-overview.json" in done.stdout
+
+
+def test_the_folder_says_what_it_lacks() -> None:
+    """In a checkout, the chart has no rules and dashboards, and says how to get them."""
+    for what, word in (("rules", "The rules are"), ("dashboards", "The dashboards are")):
+        values = ["--values", EXAMPLES / "prod.yaml", "--set", f"monitoring.{what}.enabled=true"]
+        done = helm("template", "fmq", CHART, *values)
+        assert done.returncode != 0
+        assert f"{word} only in the packaged chart: run `make chart`" in done.stderr
 
 
 def test_notes_say_what_comes_next() -> None:
