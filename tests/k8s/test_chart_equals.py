@@ -51,6 +51,7 @@ DIFFERENT = {
     r"\.spec(\.jobTemplate\.spec)?\.template\.metadata\.annotations\.checksum/.*": "kustomize puts the hash of the settings into names",
     r"ConfigMap/fmq-config\.data\.fmq\.toml": "its comments; a test of its own compares the settings",
     r"NetworkPolicy/fmq-broker\.spec\.egress\.0\.to\.0\.podSelector\..*instance": "dev's own broker has the instance's label",
+    r"PodMonitor/fmq\.spec\.jobLabel": "names of releases vary; the rules look for jobs with fmq in their names",
     r"StatefulSet/fmq\..*\.(web-)?broker-ca\..*": "the component web can't know whether its overlay mounts the CA; the chart does",
 }
 """Patterns of paths that may differ, each with its reason."""

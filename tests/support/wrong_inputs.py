@@ -190,7 +190,7 @@ WRONG_INPUTS = (
         "fmq process --handler webhook --webhook-url http://127.0.0.1:1",
         2,
         ("'webhook'", "not installed", "pip install"),
-        blocked=("aiohttp",),
+        blocked=("httptools",),
     ),
     WrongInput(
         "a handler without its required setting",

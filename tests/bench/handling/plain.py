@@ -12,12 +12,21 @@ import struct
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
-sys.path[0] = str(Path(__file__).resolve().parents[2])
+import aiohttp
+import httpx
+import psycopg
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bench.handlers import nothing
 from bench.measure import TOPIC, reading
+from fmq.message import Incoming
+from fmq.outcome import Done
+from fmq.store.backends import open_store
+from fmq.store.options import Durability, StoreOptions
 
 _ROW = "INSERT INTO message (message_key, topic, payload, received_at) VALUES (%s, %s, %s, to_timestamp(%s)) ON CONFLICT DO NOTHING"
 _COPY = "COPY message (message_key, topic, payload, received_at) FROM STDIN"
@@ -39,11 +48,9 @@ def _at_once(payloads: Sequence[bytes], at_once: int, send: Callable[[bytes], Aw
     return run
 
 
-async def aiohttp(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
+async def by_aiohttp(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """One session, no headers of its own."""
-    import aiohttp as library
-
-    async with library.ClientSession(connector=library.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def send(body: bytes) -> None:
             async with session.post(url, data=body) as answer:
@@ -52,12 +59,10 @@ async def aiohttp(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[fl
         return await _timed_async(_at_once(payloads, at_once, send))
 
 
-async def httpx(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
+async def by_httpx(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """One client, no headers of its own."""
-    import httpx as library
-
-    limits = library.Limits(max_connections=None, max_keepalive_connections=at_once)
-    async with library.AsyncClient(limits=limits) as client:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=at_once)
+    async with httpx.AsyncClient(limits=limits) as client:
 
         async def send(body: bytes) -> None:
             await client.post(url, content=body)
@@ -67,8 +72,6 @@ async def httpx(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[floa
 
 def executemany(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """One transaction per batch."""
-    import psycopg
-
     with psycopg.connect(url) as connection:
 
         def run() -> None:
@@ -82,14 +85,10 @@ def executemany(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[floa
 
 def copy(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """One COPY per batch, which fails on a row that exists."""
-    import datetime
-
-    import psycopg
-
     with psycopg.connect(url) as connection:
 
         def run() -> None:
-            now = datetime.datetime.now(datetime.UTC)
+            now = datetime.now(UTC)
             for number, some in enumerate(_chunks(payloads, at_once)):
                 with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as rows:
                     for index, one in enumerate(some):
@@ -113,10 +112,6 @@ def append(path: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, f
 
 def put(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """One commit per batch, with the same durability."""
-    from fmq.message import Incoming
-    from fmq.store.backends import open_store
-    from fmq.store.options import Durability, StoreOptions
-
     with open_store(url, StoreOptions(durability=Durability.FULL)) as store:
         store.declare(TOPIC)
 
@@ -127,11 +122,8 @@ def put(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float
         return _timed(run)
 
 
-def paho(port: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
+def by_paho(port: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """QoS 1 with a window, by the usual client and its thread."""
-    from paho.mqtt.client import Client
-    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.max_inflight_messages_set(0)
     answers: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -201,11 +193,6 @@ def spawn(program: str, payloads: Sequence[bytes], at_once: int) -> tuple[float,
 
 def loop(url: str, payloads: Sequence[bytes], at_once: int) -> tuple[float, float]:
     """Claim, call a function for each message, settle: on a store that is filled already."""
-    from bench.handlers import nothing
-    from fmq.outcome import Done
-    from fmq.store.backends import open_store
-    from fmq.store.options import Durability, StoreOptions
-
     with open_store(url, StoreOptions(durability=Durability.NORMAL)) as store:
 
         def run() -> None:
@@ -233,7 +220,8 @@ async def _timed_async(run: Callable[[], Awaitable[None]]) -> tuple[float, float
 
 
 _KINDS: dict[str, Callable[[str, Sequence[bytes], int], Any]] = {
-    one.__name__: one for one in (aiohttp, httpx, executemany, copy, append, put, paho, publisher, spawn, loop)
+    one.__name__.removeprefix("by_"): one
+    for one in (by_aiohttp, by_httpx, executemany, copy, append, put, by_paho, publisher, spawn, loop)
 }
 
 

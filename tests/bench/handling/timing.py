@@ -16,8 +16,6 @@ from fmq.store.backends import open_store
 from support.processes import Processes
 from support.wait import wait_for
 
-PLAIN = TESTS / "bench" / "handling" / "plain.py"
-
 
 class Cost(NamedTuple):
     """Messages a second, and microseconds of processor time per message (user and system, all threads)."""
@@ -46,8 +44,8 @@ def of_processor(turn: Round, count: int, settings: Mapping[str, object]) -> Cos
 
 def of_program(kind: str, where: str, *, count: int, at_once: int) -> Cost:
     """A plain program of plain.py. It measures itself."""
-    command = [sys.executable, str(PLAIN), kind, where, str(count), str(at_once)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE)
+    command = [sys.executable, "-m", "bench.handling.plain", kind, where, str(count), str(at_once)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE, cwd=TESTS)
     seconds, processor_seconds = json.loads(done.stdout)
     return Cost(count / seconds, processor_seconds / count * 1e6)
 

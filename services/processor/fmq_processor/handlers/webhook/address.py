@@ -10,12 +10,14 @@ from yarl import URL
 class Address:
     """A URL of a server. ``shown`` is its scheme, host and port, the part that may be shown.
 
-    ``target`` and ``host`` are as HTTP/1.1 has them in a request. ``authorization`` is the header for the user of the URL, if
-    it has one.
+    ``server`` and ``port`` are where to connect. ``target`` and ``host`` are as HTTP/1.1 has them in a request.
+    ``authorization`` is the header for the user of the URL, if it has one.
     """
 
     url: URL
     shown: str
+    server: str
+    port: int
     target: str
     host: str
     authorization: str | None
@@ -27,10 +29,10 @@ class Address:
         if url.user is not None or url.password is not None:
             user = f"{url.user or ''}:{url.password or ''}"
             authorization = f"Basic {base64.b64encode(user.encode('latin-1')).decode()}"
-        shown, host = str(url.origin()), url.host_port_subcomponent
-        if host is None:
+        shown, server, port, host = str(url.origin()), url.raw_host, url.port, url.host_port_subcomponent
+        if not server or not port or not host:
             raise ValueError("it has no host")
-        return cls(url, shown, url.raw_path_qs, host, authorization)
+        return cls(url, shown, server, port, url.raw_path_qs, host, authorization)
 
     def head(self, method: str, headers: dict[str, str], length: int) -> bytes:
         """The head of a request with a body of ``length`` bytes. Headers of the caller replace those that are made here."""

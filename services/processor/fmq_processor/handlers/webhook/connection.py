@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection: a request, its answer, then the next request."""
 
 import asyncio
+from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -28,6 +29,10 @@ class Ended(Exception):
         super().__init__(cause)
         self.cause = cause
         self.nothing_came = nothing_came
+
+
+class _Surplus(Exception):
+    """There is more than one answer."""
 
 
 class Connection(asyncio.Protocol):
@@ -73,7 +78,8 @@ class Connection(asyncio.Protocol):
         """
         self._begin()
         self._deadline, self._active_at = deadline, self._loop.time()
-        self._waiter = waiter = self._loop.create_future()
+        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiter = waiter
         if len(body) <= _CHUNK:
             self._transport.write(head + body)
         else:
@@ -100,8 +106,7 @@ class Connection(asyncio.Protocol):
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():  # an answer to nothing, such as a 408 to a silent client
@@ -115,8 +120,10 @@ class Connection(asyncio.Protocol):
             self.is_open = False
             self._is_complete = True
         except HttpParserError as error:
-            self._fail(NotHttp(str(error)))
-            return
+            if not self._is_complete:
+                self._fail(NotHttp(str(error)))
+                return
+            self.is_open = False  # what follows the answer is none
         if not self._status:
             self._head_bytes += len(data)
         if self._head_bytes > _MOST_HEAD:
@@ -166,6 +173,11 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(limit, self._watch)
 
     # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._is_complete:  # an answer to nothing: it is not read any further
+            self.is_open = False
+            raise _Surplus
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)

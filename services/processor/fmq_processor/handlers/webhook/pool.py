@@ -37,8 +37,8 @@ class Pool:
         async with asyncio.timeout_at(min(deadline, loop.time() + self._connect_seconds)):
             _, connection = await loop.create_connection(
                 lambda: Connection(read_seconds=self._read_seconds),
-                address.url.raw_host,
-                address.url.port,
+                address.server,
+                address.port,
                 ssl=context,
                 happy_eyeballs_delay=_NEXT_FAMILY_SECONDS,
             )
