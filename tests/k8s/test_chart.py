@@ -10,7 +10,7 @@ import yaml
 
 from k8s import test_monitoring, test_network, test_settings, test_workloads
 from k8s.charts import CHART, CHARTS, EXAMPLES, FULL_CHARTS, chart, helm, objects, staged
-from k8s.manifests import of_kind, selects, workloads
+from k8s.manifests import leave_job, of_kind, pick, selects, workloads
 from k8s.tools import ROOT, Manifest
 
 
@@ -172,6 +172,18 @@ def test_processors_have_their_own_files_and_settings() -> None:
         container = workload.container(name)
         assert workload.mounts(container)["/etc/fmq"]["configMap"] == {"name": "fmq-config-alarms"}
         assert {"name": "FMQ_TOPICS", "value": "alarms/#"} in container["env"]
+
+
+def test_a_pod_that_leaves_has_all_its_processors() -> None:
+    """The Job of scale_in.py handles the queues of all processors, which reach what they call, and makes no backups."""
+    build = "chart with everything"
+    spec = leave_job(pick(chart(build), "StatefulSet", "fmq"), 2)["spec"]["template"]
+    started = {one["name"]: one.get("restartPolicy") for one in spec["spec"]["initContainers"]}
+    assert started == {"restore": None, "processor": "Always", "alarms": "Always"}
+    assert [one["name"] for one in spec["spec"]["containers"]] == ["listener"]
+    for name in ("fmq-handlers", "fmq-broker", "fmq-dns"):
+        policy = pick(chart(build), "NetworkPolicy", name)
+        assert selects(policy["spec"]["podSelector"], spec["metadata"]["labels"])
 
 
 def _helm_test_pods() -> Iterator[Manifest]:
