@@ -70,6 +70,12 @@ def test_values_of_the_page_are_taken(name: str) -> None:
     assert objects("prod", values=yaml.safe_load(_VALUES[name]))
 
 
+def test_the_readme_of_the_chart_has_the_least_that_it_needs() -> None:
+    """The values in it are enough."""
+    (values,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text("utf-8"), re.DOTALL)
+    assert objects(values=yaml.safe_load(values))
+
+
 def test_commands_of_the_page_have_values_that_there_are() -> None:
     """Each `--set` in docs/helm.md names a value of the chart."""
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
