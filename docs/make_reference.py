@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
 from fmq.service.config.places import home
-from fmq.service.metrics import ListenerMetrics, ProcessorMetrics, UpkeepMetrics
+from fmq.service.metrics import ListenerMetrics, ProcessorMetrics, UpkeepMetrics, show_alive
 from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.reporting.collectors import BrokerCollector, show_process
 from fmq.service.reporting.store_collector import StoreCollector
@@ -213,7 +213,7 @@ def metrics_page() -> str:
         ("Web page", _families_of(WebMetrics)),
         *((f"Handler `{name}`", _families_of(metrics)) for name, metrics in HANDLER_METRICS.items()),
         ("Upkeep (listener, and processor with FMQ_UPKEEP)", _families_of(UpkeepMetrics)),
-        ("Certificates (listener, processor and handlers that use TLS)", list(CertificateCollector(dict).collect())),
+        ("Certificates (listener, and the handlers `mqtt` and `webhook`)", list(CertificateCollector(dict).collect())),
         ("Store (listener and processor)", _of_store(None)),
         ("Store on PostgreSQL (listener and processor)", _of_store(_SERVER)[len(_of_store(None)) :]),
         ("Broker (listener, with FMQ_BROKER_STATS)", list(BrokerCollector(lambda: _BROKER).collect())),
@@ -249,6 +249,7 @@ def _of_store(server: ServerState | None) -> list[Metric]:
 def _process() -> list[Metric]:
     registry = CollectorRegistry()
     show_process(registry, service="")
+    show_alive(registry, lambda: True)
     return list(registry.collect())
 
 

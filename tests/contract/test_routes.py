@@ -1,11 +1,12 @@
 """Messages that are set aside for a route of a processor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from contract.filling import figures, fill
-from fmq.outcome import Dead, Done, GiveBack, RetryLater
+from fmq.outcome import Cause, Dead, Done, GiveBack, RetryLater
+from fmq.store.records import Attempt
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from support.clock import FakeClock
@@ -25,6 +26,19 @@ def _park(queue: Store, texts: str, route: str, delay: float = MINUTES, *, order
     assert not queue.settle(
         [(one, GiveBack(delay, route) if one.message.text in texts else GiveBack()) for one in claims]
     )
+
+
+def _seen(queue: Store, *, ordered: bool) -> list[str]:
+    """What a claim gets; it is given back."""
+    claims = queue.claim("q", 9, lease=60, ordered=ordered)
+    queue.settle([(one, GiveBack()) for one in claims])
+    return [one.message.text for one in claims]
+
+
+def _attempts(queue: Store, message_id: int) -> Sequence[Attempt]:
+    found = queue.detail("q", message_id)
+    assert found
+    return found.attempts
 
 
 class TestRoutes:
@@ -64,6 +78,47 @@ class TestRoutes:
         clock.advance(60)
         (suspect,) = queue.claim("q", 9, lease=60)
         assert suspect.suspect
+
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_a_suspect_stays_one(self, queue: Store, clock: FakeClock, *, ordered: bool) -> None:
+        """Set aside or given back, it comes alone and suspect until somebody has tried it; only its worker's death is counted."""
+        fill(queue, clock, "a")
+        queue.claim("q", 1, lease=1, ordered=ordered)
+        fill(queue, clock, *"bc")
+        clock.advance(2)
+        for back, route in ((GiveBack(), None), (GiveBack(MINUTES, "x"), "x"), (GiveBack(5), None)):
+            (suspect,) = queue.claim("q", 9, lease=60, ordered=ordered)
+            assert (suspect.message.text, suspect.suspect, suspect.attempt) == ("a", True, 2)
+            queue.settle([(suspect, back)])
+            if route:
+                assert "a" not in _seen(queue, ordered=ordered)
+                (suspect,) = queue.claim("q", 9, lease=60, ordered=ordered, route=route)
+                assert (suspect.message.text, suspect.suspect, suspect.attempt) == ("a", True, 2)
+                queue.settle([(suspect, GiveBack())])
+        assert "a" not in _seen(queue, ordered=ordered)
+        clock.advance(5)
+        while not (suspect := queue.claim("q", 1, lease=60, ordered=ordered)[0]).suspect:
+            queue.settle([(suspect, Done())])
+        assert figures(queue)[1] == 1
+        queue.settle([(suspect, RetryLater(0, "no"))])
+        assert [one.suspect for one in queue.claim("q", 9, lease=60, ordered=ordered) if one.message.text == "a"] == [
+            False
+        ]
+        assert [one.cause for one in _attempts(queue, suspect.message.id)] == ["worker_died", "asked"]
+
+    def test_a_requeued_message_is_no_suspect(self, queue: Store, clock: FakeClock) -> None:
+        """An operator who brings a dead letter back has a reason: it comes with others."""
+        fill(queue, clock, "a")
+        queue.claim("q", 1, lease=1)
+        clock.advance(2)
+        (suspect,) = queue.claim("q", 1, lease=60)
+        queue.settle([(suspect, Dead("its worker died", Cause.WORKER_DIED))])
+        queue.requeue_dead("q")
+        fill(queue, clock, "b")
+        assert [(one.message.text, one.suspect) for one in queue.claim("q", 9, lease=60)] == [
+            ("a", False),
+            ("b", False),
+        ]
 
     @pytest.mark.parametrize("outcome", [Done(), Dead("x"), RetryLater(0, "x")])
     def test_settled(self, queue: Store, clock: FakeClock, outcome: Done) -> None:

@@ -72,6 +72,10 @@ def test_tls_with_a_client_certificate(
         _publish_over_tls(tls_broker, certificates, "tls", f"{number} {'x' * 1000}")
     listener.go_on()
     wait_for(lambda: rows.count("tls") == 20, what="20 rows")
+    shown = re.findall(
+        r'^fmq_certificate_expiry_timestamp_seconds{certificate="(\w+)"} (\S+)$', listener.get("metrics"), re.MULTILINE
+    )
+    assert {name for name, at in shown if float(at) > time.time()} == {"broker", "client", "ca"}
     assert listener.terminate() == 0
     assert re.search(r"Client fmq-\S+ disconnected\.", tls_broker.log), "the broker did not see the DISCONNECT"
 

@@ -107,6 +107,45 @@ def test_a_message_that_kills_its_worker_ends_dead_and_takes_no_other_with_it(
     assert {one.partition(":")[2] for one in seen(tmp_path)} == {str(number) for number in range(20)} - {"7"}
 
 
+ROUTES = """
+[processor]
+lease_seconds = "1s"
+max_retries = 2
+batch = 20
+concurrency = 4
+"""
+ROUTE = """
+[[route]]
+name = "{topic}"
+queues = ["dstdb"]
+topics = ["{topic}"]
+handler = "user_code:kill_itself"
+"""
+
+
+def test_a_message_that_kills_its_worker_takes_none_of_the_other_routes_with_it(
+    tmp_path: Path, queue: Store, processes: Processes
+) -> None:
+    """Of three routes that share its queue: it ends dead after its attempts, and no good message does."""
+    topics = ("t0", "t1", "t2")
+    (tmp_path / "fmq.toml").write_text(
+        ROUTES + "".join(ROUTE.format(topic=topic) for topic in topics), encoding="utf-8"
+    )
+    put(queue, 100, topics=len(topics))
+    starts = 0
+    while queue.stats(QUEUE).dead == 0:
+        starts += 1
+        assert starts < 10
+        process = processes.start("process", PYTHONPATH=tmp_path)
+        wait_for(partial(_is_over, process, queue), what="its death")
+    wait_for(lambda: queue.stats(QUEUE).done == 99, what="the others")
+    (letter,) = queue.dead_letters(QUEUE)
+    assert letter.message.payload == b"7"
+    assert starts == 4  # three attempts, and the process that buries it
+    rows = query(tmp_path / "mqtt_queue.db", "SELECT max(retry_count) FROM msg_dstdb WHERE payload <> x'37'")
+    assert rows[0][0] <= 1
+
+
 def stopped(workers: Sequence[FmqProcess]) -> list[int]:
     """The exit codes; a worker that came late is let start first, for before that a SIGTERM just ends it."""
     for worker in workers:

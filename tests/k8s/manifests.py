@@ -9,18 +9,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from k8s.charts import CHARTS, chart
+from k8s.tools import ROOT, Manifest, program
+
 K8S = ROOT / "k8s"
 SCALE_IN = K8S / "overlays" / "sharded" / "scale_in.py"
 VERSIONS = ("1.29", "1.31", "1.33", "1.34", "1.35", "1.36", "1.37")
 """Of Kubernetes: the oldest that has every field used here by default, and what is in use."""
-
-Manifest = dict[str, Any]
 
 BUILDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "base": ("base", ()),
@@ -74,17 +73,6 @@ def has_web(build: str) -> bool:
     return "web" in BUILDS[build][1]
 
 
-def program(name: str) -> str:
-    """The path of a tool. Fails if it is missing: nothing here is ever skipped."""
-    for folder in (Path(sys.executable).parent, ROOT / ".venv-k8s" / "bin"):
-        if (folder / name).exists():
-            return str(folder / name)
-    found = shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is missing: `make test-k8s` installs it (requirements/k8s.txt)", pytrace=False)
-    return found
-
-
 def second(build: str) -> str:
     """The name of the build with which a build gets a second instance, as docs/kubernetes.md shows it."""
     return f"{build}{_SECOND}"
@@ -131,7 +119,9 @@ def rendered(build: str) -> str:
 
 @cache
 def manifests(build: str) -> tuple[Manifest, ...]:
-    """The objects of a build, and for a sharded one the Job with which a pod leaves."""
+    """The objects of a build or of a chart, and for a sharded one the Job with which a pod leaves."""
+    if build in CHARTS:
+        return chart(build)
     objects = [one for one in yaml.safe_load_all(rendered(build)) if one]
     if build.startswith("sharded"):
         name = "fmq-second" if build.endswith(_SECOND) else "fmq"

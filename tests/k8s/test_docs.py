@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from k8s.manifests import BROUGHT, K8S, ROOT, USERS, program
+from k8s.manifests import BROUGHT, K8S, USERS
+from k8s.tools import ROOT, program
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 

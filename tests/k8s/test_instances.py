@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from k8s.manifests import ROOT, Manifest, environment, manifests, of_kind, second, selects, workloads
+from k8s.manifests import environment, manifests, of_kind, second, selects, workloads
+from k8s.tools import ROOT, Manifest
 
 PAIRS = {
     first: second(first)

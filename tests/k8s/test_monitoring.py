@@ -8,12 +8,13 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, ROOT, Workload, of_kind, workloads
+from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, Workload, of_kind, workloads
+from k8s.tools import ROOT
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
 SCALED = [one for one in ON_VOLUME if "keda" in one]
 _INSTANCE = "app_kubernetes_io_instance"
-ADDED_BY_PROMETHEUS = {"namespace", "pod", "container", "job", "instance", _INSTANCE}
+ADDED_BY_PROMETHEUS = {"namespace", "installation", "pod", "container", "job", "instance", _INSTANCE}
 
 
 def _documented() -> dict[str, set[str]]:
@@ -27,7 +28,7 @@ def _documented() -> dict[str, set[str]]:
             known = found.setdefault(name + ending, {"le"} if ending == "_bucket" else set())
             known |= set(re.findall(r"`(\w+)`", labels))
     assert len(found) > 20
-    return found
+    return found | {"up": set()}  # which Prometheus makes
 
 
 METRICS = _documented()
@@ -137,6 +138,14 @@ def test_pods_of_one_store_count_as_one(build: str) -> None:
     changed = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
     expected = [{"sourceLabels": [_INSTANCE], "targetLabel": "pod"}] if build in ON_SERVER else None
     assert changed == [expected] * 3
+
+
+@pytest.mark.parametrize("build", MONITORED)
+def test_targets_name_their_installation(build: str) -> None:
+    """The label that rules and dashboards tell installations apart by is the name of the instance, also of a target that is down."""
+    (monitor,) = of_kind(build, "PodMonitor")
+    named = {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], "targetLabel": "installation"}
+    assert [one["relabelings"] for one in monitor["spec"]["podMetricsEndpoints"]] == [[named]] * 3
 
 
 @pytest.mark.parametrize("build", MONITORED)

@@ -6,18 +6,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from k8s.manifests import (
-    BUILDS,
-    DATABASE,
-    ON_SERVER,
-    Manifest,
-    Workload,
-    environment,
-    of_kind,
-    rendered,
-    selects,
-    workloads,
-)
+from k8s.manifests import BUILDS, DATABASE, ON_SERVER, Workload, environment, of_kind, rendered, selects, workloads
+from k8s.tools import Manifest
 
 
 def _selecting(build: str, workload: Workload) -> Iterator[Manifest]:

@@ -11,7 +11,6 @@ from fmq_listener.settings import ListenerSettings
 from k8s.manifests import (
     DATABASE,
     ON_SERVER,
-    Manifest,
     Workload,
     environment,
     manifests,
@@ -21,6 +20,7 @@ from k8s.manifests import (
     selects,
     workloads,
 )
+from k8s.tools import Manifest
 
 
 def _deployments(build: str, name: str) -> list[Workload]:

@@ -13,7 +13,6 @@ from k8s.manifests import (
     BUILDS,
     ON_VOLUME,
     SERVICES,
-    Manifest,
     Workload,
     brought,
     environment,
@@ -24,6 +23,7 @@ from k8s.manifests import (
     with_file,
     workloads,
 )
+from k8s.tools import Manifest
 
 UID = 10001
 USUAL_MARGIN = 20

@@ -1,6 +1,7 @@
 """What services do with a store: they put, claim, settle and retain, and crash, while the clock goes on."""
 
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -97,12 +98,14 @@ class ServedStore(RuleBasedStateMachine):
         else:
             assert bool(numbers) == bool(claimable)
             parked = sorted(number for number, row in claimable.items() if row.route and row.route == route)
-            assert set(parked[:limit]) <= set(numbers)  # before everything else
+            first = list(takewhile(lambda number: not claimable[number].died, parked[:limit]))
+            assert set(first) <= set(numbers)  # before everything else
         for claim in claims:
             row = claimable[claim.message.id]
             expired = row.state == "claimed"
-            assert claim.suspect == expired
-            assert not expired or len(claims) == 1
+            row.died |= expired
+            assert claim.suspect == row.died
+            assert not row.died or len(claims) == 1
             row.failed += expired
             row.kept += expired
             self.reference.totals[name].failed += expired
@@ -134,6 +137,7 @@ class ServedStore(RuleBasedStateMachine):
         for claim in fresh:
             row, totals = self._row(claim), self.reference.totals[claim.message.queue]
             row.token = None
+            row.died &= isinstance(outcome, GiveBack)
             match outcome:
                 case Done():
                     row.state, row.changed = "done", self.now

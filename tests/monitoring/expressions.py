@@ -12,7 +12,17 @@ from monitoring.programs import MONITORING
 OF_SERVER = re.compile(r"fmq_store_(?!up|writable|failures)")
 """Metrics that only a store on PostgreSQL has."""
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
-_VARIABLES = {"$__rate_interval": "5s", "$job": ".+", "$instance": ".+"}
+_VARIABLES = {
+    "$__rate_interval": "5s",
+    "$__range": "60s",
+    "$__interval": "1s",
+    "$namespace": ".*",
+    "$installation": ".*",
+    "$job": ".+",
+    "$instance": ".+",
+    "$route": ".+",
+    "$top": "10",
+}
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -35,9 +45,15 @@ def targets() -> Iterator[tuple[str, str, str, str]]:
 
 def filled(expression: str, queue: str) -> str:
     """The expression as Grafana sends it with everything selected."""
+    expression = expression.replace("${queue:regex}", re.escape(queue).replace("\\", "\\\\"))
     for name, value in {**_VARIABLES, "$queue": queue}.items():
         expression = expression.replace(name, value)
     return expression
+
+
+def of_prometheus(metric: str) -> bool:
+    """Whether Prometheus makes this metric itself."""
+    return metric == "up"
 
 
 def selectors(expression: promql.Expr) -> list[promql.VectorSelector]:

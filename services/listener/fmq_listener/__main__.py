@@ -16,6 +16,7 @@ from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ListenerMetrics
+from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.reporting.collectors import BrokerCollector, show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence
@@ -89,6 +90,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             on_stored=_tracing(settings, metrics, stack),
         )
         _log.info("Client id at the broker: %s", listener.client_id)
+        registry.register(CertificateCollector(listener.session.certificates))
         if settings.broker_stats:
             stats = BrokerStats(settings, client_id=listener.client_id, shutdown=shutdown)
             registry.register(BrokerCollector(lambda: stats.figures))

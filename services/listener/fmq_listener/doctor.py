@@ -8,11 +8,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.finding import Finding, ok, problem, warning
+from fmq.mqtt.reasons import explain_auth
 from fmq.quantities import show
 from fmq.service import inventory
 from fmq.service.broker import explain_error
-from fmq_listener.mqtt.connection import explain_refusal
+from fmq.text import without_query
 from fmq_listener.mqtt.probe import Probe
+from fmq_listener.mqtt.refusals import explain_refusal
 from fmq_listener.settings import ListenerSettings
 
 _CERTIFICATE_DAYS = 21
@@ -38,16 +40,22 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
             advice = "Is it running, and is FMQ_BROKER_URL right? Look at name resolution, routes and firewalls."
             yield problem("broker", f"{broker} was not reached: {explain_error(error)}", advice)
             return
+        if answer is None and probe.said.asks:
+            advice = "Set FMQ_BROKER_USERNAME and FMQ_BROKER_PASSWORD, or FMQ_TLS_CERT_FILE and FMQ_TLS_KEY_FILE."
+            yield problem("broker", f"{broker}: {explain_auth(probe.said)}", advice)
+            return
         if answer is None:
             advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
             yield problem("broker", f"{broker} accepts the connection, but does not answer CONNECT", advice)
             return
         if answer.is_failure:
             yield problem(
-                "broker", f"{broker}: {explain_refusal(answer)}", f"This check calls itself {probe.client_id}."
+                "broker",
+                f"{broker}: {explain_refusal(answer, probe.said)}",
+                f"This check calls itself {probe.client_id}.",
             )
             return
-        user = f"as {settings.username}" if settings.username else "without a user name"
+        user = f"as {without_query(settings.username)}" if settings.username else "without a user name"
         yield ok("broker", f"{broker} accepts the connection {user}")
         yield from _certificate(probe.certificate_ends())
         yield from _limits(settings, probe, topics=topics)

@@ -11,7 +11,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.samples import Exemplar
@@ -249,6 +249,12 @@ class UpkeepMetrics:
         """Create the series of ``queues`` at 0."""
         for queue in queues:
             self.discarded.labels(queue)
+
+
+def show_alive(registry: CollectorRegistry, is_alive: Callable[[], bool]) -> None:
+    """Register ``fmq_alive``. A service that is frozen as a whole answers no scrape, but one with a stuck loop does."""
+    alive = Gauge("fmq_alive", "1 while the service's loop and threads are alive, as /healthz says.", registry=registry)
+    alive.set_function(is_alive)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:

@@ -17,7 +17,8 @@ class InHand:
         """The memory of the messages of all jobs."""
         self.suspect: Job | None = None
         """A job that must run alone. It waits until nothing else is in hand."""
-        self.suspect_runs = False
+        self.suspect_began: float | None = None
+        """When the suspect started, in steady seconds."""
 
     def __len__(self) -> int:
         """The number of jobs."""
@@ -57,9 +58,9 @@ class InHand:
         self._jobs.remove(job)
         self.bytes -= job.size
         if job is self.suspect:
-            self.suspect, self.suspect_runs = None, False
+            self.suspect, self.suspect_began = None, None
         return True
 
     def waiting_suspect(self) -> Job | None:
         """The suspect that has not started."""
-        return None if self.suspect_runs else self.suspect
+        return self.suspect if self.suspect_began is None else None

@@ -90,9 +90,13 @@ class Lane:
         return self._context.run(self.worker.take_over, claims)
 
     @property
-    def runs_suspect(self) -> bool:
+    def suspect_began(self) -> float | None:
         """See Taker."""
-        return self.worker.runs_suspect
+        return self.worker.suspect_began
+
+    def make_way(self) -> None:
+        """See Taker."""
+        self._context.run(self.worker.make_way)
 
     def look_now(self) -> None:
         """See Taker."""

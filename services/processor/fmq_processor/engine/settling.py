@@ -54,6 +54,10 @@ class Settling:
         """Settle messages that were never tried."""
         self._outbox.add(map(given_back, claims))
 
+    def postpone(self, claims: Sequence[Claim], delay: float) -> None:
+        """Settle messages that were never tried, to be claimed again after ``delay`` seconds."""
+        self._outbox.add((claim, GiveBack(delay), Kind.POSTPONED, "") for claim in claims)
+
     def set_aside(self, claims: Sequence[Claim], settlement: GiveBack) -> None:
         """Settle messages of another route, or of none, that were never tried."""
         self._outbox.add((claim, settlement, Kind.PARKED, "") for claim in claims)

@@ -31,8 +31,12 @@ class Taker(Protocol):
         ...
 
     @property
-    def runs_suspect(self) -> bool:
-        """Whether it handles a message that may have killed its worker."""
+    def suspect_began(self) -> float | None:
+        """When it began to handle a message that may have killed its worker, in steady seconds. None: it does not."""
+        ...
+
+    def make_way(self) -> None:
+        """Settle what has ended, and give back a suspect that waits: one of another route starts, and may end the process."""
         ...
 
 
@@ -81,9 +85,24 @@ class Exchange:
             self._warn(found.aside[NOBODY][0])
         return found
 
-    def runs_suspect(self, route: int) -> bool:
-        """Whether a route other than ``route`` handles a suspect, which might end the process."""
-        return any(taker.runs_suspect for number, taker in enumerate(self.takers) if number != route)
+    def suspect_began(self, route: int) -> float | None:
+        """When a route other than ``route`` began to handle a suspect, which might end the process; the last one of several."""
+        if len(self.takers) == 1:
+            return None
+        return max(
+            (
+                at
+                for number, taker in enumerate(self.takers)
+                if number != route and (at := taker.suspect_began) is not None
+            ),
+            default=None,
+        )
+
+    def make_way(self, route: int) -> None:
+        """Note that ``route`` starts a suspect now."""
+        for number, taker in enumerate(self.takers):
+            if number != route:
+                taker.make_way()
 
     def delay(self, route: str, count: int) -> float:
         """For how many seconds to set ``count`` messages aside for ``route``."""

@@ -21,8 +21,8 @@ class CertificateCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
             "fmq_certificate_expiry_timestamp_seconds",
-            "Unix time at which a certificate expires: of a file with several, the first one that does. A broker's own one is shown as it "
-            "was at the last handshake.",
+            "Unix time at which a certificate expires: client and ca are FMQ_…_CERT_FILE and FMQ_…_CA_FILE (of several, the first one "
+            "that expires), broker is the one that the broker showed at the last handshake. Absent if it is not used.",
             labels=["certificate"],
         )
         for name, at in self._expiries().items():

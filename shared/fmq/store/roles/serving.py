@@ -65,7 +65,8 @@ class Lending(Protocol):
         Together they hold at most ``most_bytes`` (``Message.held_bytes``); a larger message comes alone. Messages that do
         not fit are not read.
 
-        A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest unsettled
+        A message whose last lease ran out comes alone, with ``suspect`` set: it may have killed its worker. That holds until
+        somebody has tried it: given back or set aside, it comes alone again. With ``ordered``, only the oldest unsettled
         message of a concrete topic is lent, and no other of that topic until it is settled, not even an older one that an
         operator has requeued meanwhile.
 

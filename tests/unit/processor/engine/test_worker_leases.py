@@ -161,7 +161,10 @@ def test_a_waiting_suspect_is_given_back_at_the_shutdown(tmp_path: Path) -> None
         bench.shutdown.request()
         bench.worker.run(bench.shutdown)
         assert bench.states() == (2, 0, 0, 0)
-        assert sorted(claim.attempt for claim in bench.borrow(2)) == [2, 2]
+        assert [(claim.attempt, claim.suspect) for claim in [*bench.borrow(2), *bench.borrow(2)]] == [
+            (2, True),
+            (2, False),
+        ]
         assert bench.metric("fmq_retries_total", reason="stopped") == 1
         handle.go_on.set()
 

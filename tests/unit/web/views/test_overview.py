@@ -3,7 +3,7 @@
 import pytest
 
 from fmq.message import Incoming
-from fmq.outcome import Cause, Dead, Done
+from fmq.outcome import Cause, Dead, Done, RetryLater
 from fmq.store.records import ServiceReport
 from fmq.store.roles import Store
 from fmq_web.answers.queues import Need
@@ -141,6 +141,18 @@ class TestNeeds:
         handle(store, EMPTY)
         assert needs(store, clock, EMPTY) == []
 
+    def test_a_planned_retry(self, filled: Filled, clock: FakeClock) -> None:
+        """It needs nobody before its time, however long that takes."""
+        store = filled.store
+        minute(store, clock)
+        put(store, clock, EMPTY)
+        store.settle([(store.claim(EMPTY, 1, lease=60)[0], RetryLater(7_200))])
+        for _ in range(20):
+            minute(store, clock)
+        assert needs(store, clock, EMPTY) == []
+        clock.advance(7_200)
+        assert ("waiting", "bad", "FmqMessagesWaitTooLong") in needs(store, clock, EMPTY)
+
     def test_an_open_circuit(self, filled: Filled, clock: FakeClock) -> None:
         """Only for queues whose messages wait for it."""
         store = filled.store
@@ -185,7 +197,7 @@ class TestWhole:
         listener, processor = reports(clock)
         filled.store.report(listener)
         assert self.whole(filled) == [
-            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqAbsent"),
+            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqTargetDown"),
         ]
         assert overview(filled.store, clock).detail.endswith("A listener is at work, but no processor.")
         assert overview(filled.store, clock).summary.startswith(

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message, unique_id
+from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.settings import HandlerSettings
 from fmq.service.tls import TlsFiles
 from fmq_processor.handlers.webhook import envelope
@@ -37,6 +38,7 @@ class WebhookHandler:
             key_file=settings.webhook_key_file,
         )
         tls.context()  # refuses wrong files at the start
+        registry.register(CertificateCollector(tls.certificates))
         self._client = Client(settings, tls, WebhookMetrics(registry))
         self._store: UUID
 

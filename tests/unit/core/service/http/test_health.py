@@ -111,12 +111,14 @@ def test_metrics_in_both_formats(service: Service) -> None:
 
 
 def test_alive_while_the_loop_turns(service: Service) -> None:
-    """/healthz follows the heartbeat and nothing else."""
+    """/healthz and fmq_alive follow the heartbeat and nothing else."""
     service.problems["broker"] = "away"
     assert service.get("/healthz")[0] == 200
+    assert "fmq_alive 1.0" in service.get("/metrics")[1]
     service.clock.advance(31)
     status, text, _ = service.get("/healthz")
     assert (status, json.loads(text)["status"]) == (503, "failing")
+    assert "fmq_alive 0.0" in service.get("/metrics")[1]
     service.heartbeat.beat()
     assert service.get("/healthz")[0] == 200
 
