@@ -61,7 +61,8 @@ def arrays_for(table: Table, names: Sequence[str], key: Iterable[str], *, dialec
     columns, unique = (", ".join(quote(name) for name in some).replace("%", "%%") for some in (names, key))
     given = ", ".join(f"c{number}" for number in range(len(names)))
     return Arrays(
-        f"INSERT INTO {target} ({columns}) SELECT {', '.join(chosen)} FROM unnest({', '.join(elements)}) AS t ({given})"
+        # No values: names of the table, quoted, and types of this module.
+        f"INSERT INTO {target} ({columns}) SELECT {', '.join(chosen)} FROM unnest({', '.join(elements)}) AS t ({given})"  # noqa: S608 - as above
         f" ON CONFLICT ({unique}) DO NOTHING",
         encoders,
     )
