@@ -6,12 +6,13 @@ Half the time of a statement per row. It does not say which row is wrong, so whe
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Column, Dialect, Table, types
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import TypeEngine
 
-_Type = type[TypeEngine[object]]
+_Type = type[TypeEngine[Any]]
 _ARRAYS: Sequence[tuple[_Type, str | None]] = (
     (types.Enum, None),
     (types.Boolean, "bool"),
