@@ -34,7 +34,7 @@ _S = TypeVar("_S", bound=SettingsModel)
 _COMMANDS: Mapping[str, Sequence[str]] = {
     "Run": ("listen", "process", "web", "demo"),
     "Look": ("status", "peek", "check", "health"),
-    "Repair": ("dead", "requeue", "pause", "resume", "order", "queue", "set-aside"),
+    "Repair": ("dead", "requeue", "pause", "resume", "release", "order", "queue", "set-aside"),
     "Move": ("export", "import", "migrate", "backup"),
     "Set up": ("init", "config", "try", "doctor"),
 }
