@@ -52,7 +52,7 @@ class Stage:
         for name, text in case.files.items():
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
-        environ |= case.environ
+        environ |= {"FMQ_LOG_FORMAT": "text", **case.environ}  # as on a terminal
         if case.blocked:
             blocker = folder / "blocked"
             blocker.mkdir()
