@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from contract.filling import figures, fill
+from fmq.errors import UnknownQueue
 from fmq.outcome import Cause, Dead, Done, GiveBack, RetryLater
 from fmq.store.records import Attempt
 from fmq.store.roles import Store
@@ -84,8 +85,8 @@ class TestRoutes:
         """Set aside or given back, it comes alone and suspect until somebody has tried it; only its worker's death is counted."""
         fill(queue, clock, "a")
         queue.claim("q", 1, lease=1, ordered=ordered)
-        fill(queue, clock, *"bc")
         clock.advance(2)
+        fill(queue, clock, *"bc")
         for back, route in ((GiveBack(), None), (GiveBack(MINUTES, "x"), "x"), (GiveBack(5), None)):
             (suspect,) = queue.claim("q", 9, lease=60, ordered=ordered)
             assert (suspect.message.text, suspect.suspect, suspect.attempt) == ("a", True, 2)
@@ -181,6 +182,48 @@ class TestRoutes:
         assert _claimed(queue, 9, route="x") == ["c"]
         (suspect,) = queue.claim("q", 9, lease=60, route="x")
         assert (suspect.message.text, suspect.suspect) == ("a", True)
+
+    def test_how_many_wait_for_a_route(self, queue: Store, clock: FakeClock) -> None:
+        """By route, each counted up to a limit; the empty route is that of messages that no route wants."""
+        fill(queue, clock, *"abcdef")
+        _park(queue, "abc", "x")
+        _park(queue, "d", "")
+        _park(queue, "e", "y", 5)
+        assert queue.parked("q") == {"x": 3, "": 1, "y": 1}
+        assert queue.parked("q", most=2) == {"x": 2, "": 1, "y": 1}
+        clock.advance(5)
+        assert queue.parked("q") == {"x": 3, "": 1}  # the other one is due for everybody
+        assert _claimed(queue, 1, route="x") == ["a"]
+        assert queue.parked("q") == {"x": 2, "": 1}
+        with pytest.raises(UnknownQueue):
+            queue.parked("another")
+
+    def test_released(self, queue: Store, clock: FakeClock) -> None:
+        """They are due for everybody, behind those that are due already; those of certain routes stay; in steps."""
+        fill(queue, clock, *"abcdef")
+        _park(queue, "bcd", "x")
+        _park(queue, "e", "")
+        clock.advance(1)
+        assert queue.release("q", but=["x"], limit=9) == 1
+        assert queue.parked("q") == {"x": 3}
+        assert queue.release("q", limit=2) == 2
+        assert queue.release("q", limit=2) == 1
+        assert queue.release("q") == 0
+        assert queue.stats("q").pending == 6
+        assert _claimed(queue, 2) == ["a", "f"]
+        assert _claimed(queue) == ["b", "c", "d", "e"]
+        with pytest.raises(UnknownQueue):
+            queue.release("another")
+
+    def test_releasing_takes_nothing_from_a_worker(self, queue: Store, clock: FakeClock) -> None:
+        """What was lent meanwhile, and what waits for a retry, stays as it is."""
+        fill(queue, clock, *"ab")
+        _park(queue, "ab", "x")
+        a, b = queue.claim("q", 2, lease=60, route="x")
+        queue.settle([(b, RetryLater(5, "slow"))])
+        assert queue.release("q") == 0
+        assert _claimed(queue) == []
+        assert not queue.settle([(a, Done())])
 
 
 class TestRoutesInOrder:

@@ -1,6 +1,7 @@
 """What services do with a store: they put, claim, settle and retain, and crash, while the clock goes on."""
 
 import tempfile
+from collections import Counter
 from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
@@ -154,6 +155,18 @@ class ServedStore(RuleBasedStateMachine):
                     row.state, row.due, row.failed = "pending", self.now + delay, row.failed + 1
                     row.kept += 1
                     totals.failed += 1
+
+    @rule(
+        who=st.integers(0, CONNECTIONS - 1), name=st.sampled_from(QUEUES), but=st.sampled_from([[], ["r"], ["r", "s"]])
+    )
+    def release(self, who: int, name: str, but: list[str]) -> None:
+        aside = [row for row in self.reference.rows[name].values() if row.state == "pending" and row.route]
+        waiting = Counter(row.route for row in aside if row.due > self.now)
+        assert self.connections[who].parked(name) == waiting
+        released = [row for row in aside if row.route not in but]
+        assert self.connections[who].release(name, but=but) == len(released)
+        for row in released:
+            row.due, row.route = self.now, None
 
     @rule(who=st.integers(0, CONNECTIONS - 1))
     def extend(self, who: int) -> None:

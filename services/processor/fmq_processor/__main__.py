@@ -32,7 +32,7 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
     "--drain",
     is_flag=True,
     help="End when no message is due, for cron and CI. Messages that wait for a retry are left for the next run. Exit code 8 if due "
-    "messages are left, or if messages died.",
+    "messages are left, if no route takes some, if messages died, or if a queue does not exist.",
 )
 @click.option(
     "--drain-wait",
@@ -72,7 +72,7 @@ def process(
     begin_service("processor", flags)
     called = {name: _CALLED[name] for name in given}
     if reload:
-        return serve_reloading(arguments_without_reload(), flags.get("config"))
+        return serve_reloading(arguments_without_reload(), flags.get("config"), ends=drain)
     settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()

@@ -139,9 +139,8 @@ def serve(
         standing.log_misspelt(until_available(shutdown)(store.names))
         drain: EndWhenIdle | None = None
         if patience is not None:
-            workers = [lane.worker for lane in supervisor.lanes]
             drain = EndWhenIdle(
-                workers, store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
+                supervisor, store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
             )
         after_turn = drain.after_turn if drain else lambda: None
         fine = _work(supervisor, settings, shutdown, reporter, after_turn) and shutdown.failure is None

@@ -77,6 +77,11 @@ class Queues:
         """The queues found so far."""
         return tuple(self._line)
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """The queues that are wanted and do not exist, as of the last look."""
+        return sorted(self._missing)
+
     def due(self) -> bool:
         """Whether there may be something to claim."""
         seen, self._changes_seen = self._changes_seen, self._changes.count()

@@ -12,6 +12,7 @@ from fmq.store.postgres.figures import FiguresPart
 from fmq.store.postgres.insertion import Insertion, receipt_lock
 from fmq.store.postgres.lending.claims import Claims
 from fmq.store.postgres.lending.delivery_order import DeliveryOrder
+from fmq.store.postgres.lending.parking import ParkingPart
 from fmq.store.postgres.lending.settlements import Settlements
 from fmq.store.postgres.moving.part import MovingPart
 from fmq.store.postgres.notes import NotesPart
@@ -32,7 +33,16 @@ _FORGET_RECEIPTS = b"DELETE FROM fmq_receipt WHERE session = %(session)s"
 
 
 class PostgresStore(
-    FiguresPart, MovingPart, OperatingPart, ReadingPart, WatchingPart, NotesPart, AuditPart, ServicesPart, HistoryPart
+    FiguresPart,
+    ParkingPart,
+    MovingPart,
+    OperatingPart,
+    ReadingPart,
+    WatchingPart,
+    NotesPart,
+    AuditPart,
+    ServicesPart,
+    HistoryPart,
 ):
     """One session with a store (fmq.store.roles says what each method promises)."""
 

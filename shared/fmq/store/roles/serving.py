@@ -103,6 +103,18 @@ class Lending(Protocol):
         ...
 
 
+class Parking(Protocol):
+    """Shows and ends the waits of messages that are set aside for a route of a processor, for processors and operators."""
+
+    def parked(self, name: str, *, most: int = 10_000) -> Mapping[str, int]:
+        """How many messages are set aside, by the route that they wait for (empty: for none), each counted up to ``most``."""
+        ...
+
+    def release(self, name: str, *, but: Sequence[str] = (), limit: int = 1_000) -> int:
+        """Make up to ``limit`` messages that are set aside due now, except those for the routes ``but``. Returns how many."""
+        ...
+
+
 class Notes(Protocol):
     """Keeps small notes of services in the store."""
 

@@ -25,6 +25,7 @@ from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.figures import FiguresPart
 from fmq.store.sqlite.lending.claims import Claims
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
+from fmq.store.sqlite.lending.parking import ParkingPart
 from fmq.store.sqlite.lending.settlements import Settlements
 from fmq.store.sqlite.moving.part import MovingPart
 from fmq.store.sqlite.operations import Operations
@@ -37,7 +38,7 @@ from fmq.store.sqlite.upkeep import Upkeep
 _LOOK_SECONDS = 0.01
 
 
-class SqliteStore(FiguresPart, MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
+class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
     """One connection to a store (fmq.store.roles says what each method promises)."""
 
     def __init__(self, database: Database) -> None:

@@ -170,7 +170,7 @@ def test_a_route_whose_target_is_down_holds_up_no_other(tmp_path: Path) -> None:
 
 
 def test_a_suspect_that_was_set_aside_is_handled_alone(tmp_path: Path) -> None:
-    """Whoever set it aside, and why: its worker died, so it must not take other messages with it."""
+    """For whatever reason it was set aside: its worker died, so it must not take other messages with it."""
     is_up = threading.Event()
     held: dict[bytes, int] = {}
 

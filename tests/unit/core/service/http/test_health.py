@@ -171,7 +171,13 @@ def test_the_command(service: Service) -> None:
     port = str(service.server.port)
     runner = CliRunner()
     assert runner.invoke(fmq_command, ["health", "--port", port]).exit_code == 0
+    result = runner.invoke(fmq_command, ["health", "--port", port, "--json"])
+    shown = {"command": "health", "status": "ok", "checks": {"loop": "ok", "threads": "ok"}, "notes": {}}
+    assert json.loads(result.stdout) == shown
     service.problems["database"] = "disk full"
+    result = runner.invoke(fmq_command, ["health", "--port", port, "--ready", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["checks"]["database"] == "disk full"
     result = runner.invoke(fmq_command, ["health", "--port", port, "--ready"])
     assert (result.exit_code, str(result.exception)) == (1, "unhealthy: database: disk full")
     service.server.close()
