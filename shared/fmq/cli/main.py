@@ -26,6 +26,7 @@ from fmq.errors import (
     UnknownQueue,
 )
 from fmq.extras import missing_command, missing_part
+from fmq.revision import revision
 from fmq.service import streams
 from fmq.service.environment import Arguments, Reading, load
 from fmq.service.settings import ServiceSettings, SettingsModel
@@ -41,6 +42,17 @@ _COMMANDS: Mapping[str, Sequence[str]] = {
     "Set up": ("init", "config", "try", "doctor"),
 }
 _OTHERS = "Other"
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("run", "start", "up"), "`fmq listen TOPIC` and `fmq process TOPIC`, or `fmq demo`"),
+    **dict.fromkeys(("list", "ls", "queues", "stats"), "`fmq status`"),
+    **dict.fromkeys(("publish", "pub"), "an MQTT client, such as mosquitto_pub"),
+    **dict.fromkeys(("subscribe", "sub"), "`fmq listen TOPIC`"),
+    **dict.fromkeys(("consume", "work", "worker"), "`fmq process TOPIC`"),
+    "retry": "`fmq dead requeue QUEUE`",
+    "help": "`fmq --help`",
+    "version": "`fmq --version`",
+}
+"""What other programs call a command, and what it is here."""
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
@@ -75,6 +87,8 @@ class _Group(SettingsGroup):
         missing = missing_command(args[0])
         if missing is not None and args[0] not in _found():
             raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        if args[0] in _ELSEWHERE and args[0] not in _found():
+            raise click.UsageError(f"No such command {args[0]!r}. Use {_ELSEWHERE[args[0]]}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -101,13 +115,18 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
+def _version() -> str:
+    found = revision()
+    return f"{fmq.__version__} (revision {found})" if found else fmq.__version__
+
+
 @click.group(
     cls=_Group,
     epilog="`fmq COMMAND --help` explains a command. Exit codes: 0 success, 1 failure or a check that found something, 2 invalid "
     "settings or arguments, 3 the store can't be used as it is, 4 no such queue or message, 128 and more: stopped by a signal "
     "(130: Ctrl-C).",
 )
-@click.version_option(fmq.__version__, prog_name="fmq")
+@click.version_option(_version(), prog_name="fmq")
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers."""
 

@@ -170,7 +170,7 @@ number: {{ add 9470 .position }}
 {{- end -}}
 {{- end -}}
 {{- range $name, $_ := $v.settings -}}
-{{- if regexMatch "(PASSWORD|SECRETS?|SECRET_HEADERS|SQL_URL|TOKEN)$" $name -}}
+{{- if regexMatch "(PASSWORD|SECRETS?|HEADERS|QUERY|SQL_URL|TOKEN)$" $name -}}
 {{- $wrong = append $wrong (printf "settings.%s is a secret: expected %s_FILE, with a file of a Secret from pod.extraVolumes" $name $name) -}}
 {{- end -}}
 {{- end -}}

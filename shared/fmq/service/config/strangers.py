@@ -21,7 +21,7 @@ VARIABLE, HANDLER = "x-fmq-variable", "x-fmq-handler"
 _ALIKE, _KEYS_ALIKE = 0.85, 0.7
 # What Kubernetes sets for a Service called fmq (kubernetes.io, "Environment variables" of Services).
 _OF_KUBERNETES = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?"
-_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
+_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD|PROCESSORS|REVISION"
 # Of the tests, and what the handler exec sets for a command, which may be fmq.
 _OF_OTHERS = r"TEST_\w+|MESSAGE_\w+"
 _USUAL = {
@@ -143,6 +143,11 @@ def _of_handler(key: str, inside: tuple[str, ...], within: Mapping[str, Any]) ->
 
 def _meant_at_the_top(name: str, value: object) -> str:
     """What a table or key that is in no table was probably meant to be."""
+    handler = schema()["properties"][PROCESSOR]["properties"].get(name, {})
+    if handler.get(HANDLER):
+        return (
+            f" Did you mean [processor.{name}], or in a route keys such as {name}.{next(iter(handler['properties']))}?"
+        )
     near = get_close_matches(name, schema()["properties"], n=1, cutoff=_KEYS_ALIKE)
     if near and isinstance(value, dict | list):
         return f" Did you mean {_bracketed((near[0], 0)) if near[0] == ROUTE else f'[{near[0]}]'}?"
