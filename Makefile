@@ -62,6 +62,7 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/python docs/make_schema.py --check
 	$(BIN)/python docs/make_python_api.py --check
 	$(BIN)/python docs/make_cli_schema.py --check
+	$(BIN)/python monitoring/make_monitoring.py --check
 
 .PHONY: fmt
 fmt: install ## Format the code and update the reference pages.
@@ -73,6 +74,7 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_python_api.py
 	$(BIN)/python docs/make_cli_schema.py
+	$(BIN)/python monitoring/make_monitoring.py
 
 .PHONY: coverage
 coverage: install ## Run the tests and report their coverage of the code.
@@ -123,7 +125,7 @@ test-monitoring: install ## Check the alert rules, Alertmanager's routes and the
 
 .PHONY: test-alerts
 test-alerts: install ## Cause faults and check in a real Prometheus that the right alerts fire and clear (5 minutes).
-	@tests/support/system-packages mosquitto promtool pg_ctl
+	@tests/support/system-packages mosquitto promtool amtool pg_ctl
 	$(BIN)/pytest tests/monitoring/test_live.py tests/monitoring/test_live_postgres.py
 
 .PHONY: test-browser

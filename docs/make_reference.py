@@ -70,7 +70,7 @@ A queue has at most 20 series in one listener and one processor together, whatev
 | one of both, on PostgreSQL | `fmq_store_dead_rows` | 1 |
 | who deletes dead letters, if they are not kept forever | `fmq_discarded_total` | 1 |
 
-Histograms and causes are by route. `FMQ_METRICS_QUEUE_HISTOGRAMS=true` gives the histograms the label `queue` too: about 50 series more
+[Performance](performance.md#scrapes-with-many-queues) has the sizes and times of scrapes. Histograms and causes are by route. `FMQ_METRICS_QUEUE_HISTOGRAMS=true` gives the histograms the label `queue` too: about 50 series more
 for each queue, for those who have few. Sums over the route stay right in dashboards.
 
 The store's figures of each queue come from the listeners of a store. A processor shows them while no listener has reported to the store

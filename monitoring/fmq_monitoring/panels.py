@@ -93,7 +93,11 @@ def _options(panel: Panel) -> tuple[Json, Json]:
         "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
     }
     legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
-    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {"custom": lines, "min": 0}
+    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {
+        "custom": lines,
+        "min": 0,
+        **({"max": 1} if panel.unit == "bool_yes_no" else {}),
+    }
 
 
 def _panel(panel: Panel, scope: Scope, number: int, x: int, y: int) -> Json:

@@ -36,7 +36,7 @@ spec:
 
 def prometheus(parameters: Parameters) -> str:
     """The rule file of Prometheus. Raises WrongParametersError if the parameters name an alert that there is not."""
-    text = (_TEMPLATES / "rules.yaml").read_text("utf-8")
+    text = (_TEMPLATES / "rules.template").read_text("utf-8")
     if unknown := parameters.severity.keys() - {*re.findall(r"- alert: (\w+)", text)}:
         raise WrongParametersError(f"severity: there is no alert {', '.join(sorted(unknown))}")
     common = _marks(parameters)
@@ -55,7 +55,7 @@ def kubernetes(parameters: Parameters) -> str:
 def grafana(parameters: Parameters) -> str:
     """Grafana's own alerts, with the expressions of Prometheus' rules."""
     made = prometheus(parameters)
-    text = (_TEMPLATES / "grafana-alerts.yaml").read_text("utf-8")
+    text = (_TEMPLATES / "grafana-alerts.template").read_text("utf-8")
     asked: dict[str, list[str]] = {}
     for found in _ALERT.finditer(made):  # a rule for each severity
         asked.setdefault(found[1], []).append(_expression(found[0]))

@@ -73,7 +73,7 @@ def show(value: float, unit: Unit) -> str:
 def hint(text: str, unit: Unit) -> str:
     """What a text was probably meant to be that ``parse`` does not know, such as 1h30m or 64M, as a sentence. Empty: unclear."""
     parts = _PARTS.findall(text)
-    if not parts or _PARTS.sub("", text).strip():
+    if not parts or parse(text, unit) is not None or _PARTS.sub("", text).strip():
         return ""
     known = [(count.replace(",", "."), _WORDS[unit].get(word.lower())) for count, word in parts]
     if any(name is None for _, name in known) or (unit == "bytes" and len(known) > 1):

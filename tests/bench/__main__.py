@@ -21,6 +21,7 @@ from bench import (  # noqa: E402
     endtoend,
     footprint,
     latency,
+    metrics,
     postgres,
     processing,
     programs,
@@ -49,8 +50,8 @@ _PARTS: Mapping[str, Part] = {
     "postgres": postgres,
     "scale": scale,
 }
-_ON_REQUEST: Mapping[str, Part] = {"snapshot": snapshot}
-"""Only with --only: they take long, and do not compare fmq with others."""
+_ON_REQUEST: Mapping[str, Part] = {"metrics": metrics, "snapshot": snapshot}
+"""Only with --only: they do not compare fmq with others."""
 
 
 def main() -> None:

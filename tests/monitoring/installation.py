@@ -7,17 +7,13 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 import apsw
-import paho.mqtt.client as mqtt
-import trustme
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from chaos.publisher import remaining_length
 from monitoring.programs import Target
+from monitoring.surroundings import HANDLER, Certificate, Load, publish_packet
 from support.broker import Broker, free_port
 from support.processes import FmqProcess, Processes
 from support.proxy import PUBLISH, Packet, Proxy
@@ -32,81 +28,6 @@ _SMALL_QUEUE = 20
 _LARGEST = 131_072
 _SAY_OFTEN = ("sys_interval 1",)
 _OTHER_VERSION = "import fmq; fmq.__version__ = '0.1.0'; from fmq.cli.main import main; main()"
-_HANDLER = """
-import os
-import time
-from pathlib import Path
-
-import fmq
-
-def handle(message):
-    mode = Path("mode").read_text()
-    with Path("calls").open("a") as calls:
-        calls.write(f"{mode} {os.getpid()} {message.queue} {message.id}\\n")
-    if mode == "fail":
-        raise ValueError("told to fail")
-    if mode == "down":
-        raise fmq.Unavailable
-    if message.payload == b"poison":
-        raise fmq.Reject("poison")
-    time.sleep(1 if mode == "slow" else 0.002)
-"""
-
-
-def _publish_packet(topic: str, payload: bytes) -> bytes:
-    """Of QoS 0, in MQTT 5."""
-    body = len(topic).to_bytes(2) + topic.encode() + b"\0" + payload
-    return b"\x30" + remaining_length(len(body)) + body
-
-
-class _Load(threading.Thread):
-    """Publishes at QoS 1 as long as it lives; paho sends again what a broker that was away has not acknowledged."""
-
-    def __init__(self, port: int, rate: int) -> None:
-        """``rate`` is in messages per second."""
-        super().__init__(name="load", daemon=True)
-        self._ends = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.reconnect_delay_set(1, 1)
-        self._port = port
-        self._rate = rate
-
-    def once(self, topic: str, payload: bytes = b"{}") -> None:
-        self._client.publish(topic, payload, 1)
-
-    def __enter__(self) -> Self:
-        self._client.connect("127.0.0.1", self._port)
-        self._client.loop_start()
-        self.start()
-        return self
-
-    def run(self) -> None:
-        while not self._ends.wait(_TURN):
-            for number in range(int(self._rate * _TURN)):
-                self._client.publish(f"sensors/{number}", b'{"value": 21.5, "unit": "C", "place": "test"}' * 4, 1)
-
-    def __exit__(self, *exc: object) -> None:
-        self._ends.set()
-        self.join()
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-class _Certificate:
-    """Of a broker, by a CA of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._authority = trustme.CA()
-        self.ca, self.cert, self.key = (folder / name for name in ("ca.pem", "server.pem", "server.key"))
-        self._authority.cert_pem.write_to_path(str(self.ca))
-        self.issue(days=365)
-
-    def issue(self, *, days: int) -> None:
-        """Write another one."""
-        made = self._authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=days))
-        made.cert_chain_pems[0].write_to_path(str(self.cert))
-        made.private_key_pem.write_to_path(str(self.key))
 
 
 class Installation:
@@ -120,15 +41,15 @@ class Installation:
         self._queues = queues
         self._listening = listening
         folder.mkdir()
-        (folder / "watched.py").write_text(_HANDLER, encoding="utf-8")
+        (folder / "watched.py").write_text(HANDLER, encoding="utf-8")
         self.handler("well")
         self._ports = {job: free_port() for job in ("listener", "processor", "processor-2", "stray")}
-        self._certificate = _Certificate(folder / "certificate")
+        self._certificate = Certificate(folder / "certificate")
         self._tls_port = free_port()
         self.broker = Broker(folder / "broker")
         self._configure()
         self._processes = Processes(folder)
-        self._load = _Load(self.broker.port, rate)
+        self._load = Load(self.broker.port, rate)
         self._ends = ExitStack()
 
     def _configure(self, *, most_queued: int = 1_000_000) -> None:
@@ -229,8 +150,7 @@ class Installation:
             "listen",
             *self._queues,
             **{
-                "FMQ_BROKER_URL": f"mqtts://127.0.0.1:{self._tls_port}",
-                "FMQ_TLS_CA_FILE": self._certificate.ca,
+                **({} if "FMQ_BROKER_URL" in settings else self._broker_settings),
                 "FMQ_CLIENT_ID": self.name,
                 "FMQ_BROKER_STATS": "true",
                 "FMQ_RECONNECT_MAX_SECONDS": "0.5",
@@ -242,10 +162,14 @@ class Installation:
         )
         self.listener.wait_to_say("Connected and subscribed")
 
+    @property
+    def _broker_settings(self) -> dict[str, object]:
+        return {"FMQ_BROKER_URL": f"mqtts://127.0.0.1:{self._tls_port}", "FMQ_TLS_CA_FILE": self._certificate.ca}
+
     @contextmanager
     def strange_broker(self) -> Iterator[None]:
         """One that also hands over what nobody has subscribed to, and packets above the announced maximum."""
-        strange = _publish_packet("elsewhere", b"{}") + _publish_packet("sensors/large", bytes(2 * _LARGEST))
+        strange = publish_packet("elsewhere", b"{}") + publish_packet("sensors/large", bytes(2 * _LARGEST))
 
         def watch(packet: Packet) -> bytes:
             is_message = packet.kind == PUBLISH and not packet.to_broker

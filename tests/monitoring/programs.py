@@ -38,7 +38,7 @@ def program(name: str) -> str:
 def run(*command: str) -> str:
     """What a tool says; it has to succeed."""
     done = subprocess.run(
-        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=60
+        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -126,7 +126,7 @@ class Prometheus(_Server):
 
     def __init__(self, folder: Path, rules_text: str, targets: Sequence[Target], *, alertmanager: int = 0) -> None:
         """``alertmanager`` is the port of one that is notified; 0: nobody is."""
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         (folder / "rules.yaml").write_text(rules_text, encoding="utf-8")
         self.watch(targets)
@@ -166,9 +166,13 @@ class Prometheus(_Server):
         """The series of an expression, now."""
         return self._result("api/v1/query", {"query": expression})
 
-    def over(self, expression: str, *, step: int = 1) -> list[dict[str, Any]]:
-        """The series of an expression since the start."""
-        when = {"start": str(self.begun), "end": str(time.time()), "step": str(step)}
+    def over(self, expression: str) -> list[dict[str, Any]]:
+        """The series of an expression since the start, second by second."""
+        return self.between(expression, self.begun, time.time(), step=1)
+
+    def between(self, expression: str, begun: float, ended: float, *, step: int) -> list[dict[str, Any]]:
+        """The series of an expression from ``begun`` to ``ended`` (Unix times), every ``step`` seconds."""
+        when = {"start": str(begun), "end": str(ended), "step": str(step)}
         return self._result("api/v1/query_range", {"query": expression, **when})
 
     def _result(self, path: str, query: Query) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.help import SettingsCommand
-from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli.main import EXIT_FAULT, begin_service, read_settings, run, settings_options
 from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
@@ -52,6 +52,7 @@ def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
 
     Without arguments, the filters are those of FMQ_TOPICS, or of the configuration file.
     """
+    begin_service("listener", flags)
     settings = read_settings(
         ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"}, strict=True
     )

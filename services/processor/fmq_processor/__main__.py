@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from fmq.cli.common.parameters import SPAN
-from fmq.cli.main import exit_code, run, settings_options
+from fmq.cli.main import begin_service, exit_code, run, settings_options
 from fmq.service.config.exposure import log_config
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
@@ -69,6 +69,7 @@ def process(
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     if drain_wait is not None and not drain:
         raise click.UsageError("--drain-wait has an effect only with --drain")
+    begin_service("processor", flags)
     called = {name: _CALLED[name] for name in given}
     if reload:
         return serve_reloading(arguments_without_reload(), flags.get("config"), ends=drain)

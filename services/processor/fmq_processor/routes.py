@@ -201,8 +201,9 @@ def _unreachable(reading: Reading, routes: Sequence[tuple[int, Route]]) -> Itera
             theirs, mine = earlier.settings.queues, route.settings.queues
             taken = [one for one in mine if not theirs or one in theirs] if mine else [] if theirs else ["every queue"]
             if taken and all(any(covers(a, b) for a in earlier.topics or ("#",)) for b in route.topics or ("#",)):
+                which = f"gets no message of {plain(taken[0])}" if mine else "gets no message"
                 yield (
-                    f"{reading.file.where((ROUTE, number))}: the route {plain(route.name)} gets no message of {plain(taken[0])}, "
+                    f"{reading.file.where((ROUTE, number))}: the route {plain(route.name)} {which}, "
                     f"since the route {plain(earlier.name)} ({reading.file.where((ROUTE, before))}) has them: "
                     f"expected other queues, or fewer topics in the earlier route"
                 )

@@ -77,7 +77,11 @@ class Standing:
     def log_misspelt(self, existing: Sequence[str]) -> None:
         """Log a warning for each queue that is not among the ``existing`` ones of the store, but resembles one."""
         for name in self.queues:
-            hint = "" if name in existing else did_you_mean(name, [one for one in existing if one not in self.queues])
+            if name in existing:
+                continue
+            hint = did_you_mean(name, [one for one in existing if one not in self.queues])
+            if not set(existing).isdisjoint(name.split(",")):
+                hint = f" Several queues are given with --topics={name}"
             if hint:
                 _log.warning("The store has no queue %r yet.%s", shorten(name), hint)
 

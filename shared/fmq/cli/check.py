@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.shapes import CheckedShape, CheckShape, FigureShape, Level
@@ -64,7 +65,7 @@ class _Figure:
 @click.option("--total", is_flag=True, help="Apply the limits to all queues together, not to each queue.")
 @click.option(
     "--max-pending",
-    type=click.IntRange(0),
+    type=Count(0),
     default=1_000,
     show_default=True,
     help="Maximum number of pending messages.",
@@ -72,10 +73,10 @@ class _Figure:
 @click.option(
     "--max-age", type=SPAN, help="Maximum time since a message has been due. A planned retry or a delay does not count."
 )
-@click.option("--max-dead", type=click.IntRange(0), help="Maximum number of dead letters.")
+@click.option("--max-dead", type=Count(0), help="Maximum number of dead letters.")
 @click.option(
     "--warn-pending",
-    type=click.IntRange(0),
+    type=Count(0),
     help="Number of pending messages that gives a warning: exit 0, or 1 with --nagios.",
 )
 @click.option("--warn-age", type=SPAN, help="Time since a message has been due that gives a warning.")

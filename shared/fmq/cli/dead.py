@@ -9,6 +9,7 @@ from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.json_output import letter_shape, print_page, print_shape
 from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import (
@@ -117,7 +118,7 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dead.command()
 @_choice
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
+@click.option("--rate", type=Rate(), help="Maximum number per second.")
 def requeue(
     queue: str,
     ids: tuple[int, ...],

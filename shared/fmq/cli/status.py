@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fmq.cli.common.json_output import print_shape, queue_shape, route_shape, store_shape, time_of
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import StatusShape
 from fmq.cli.common.status_page import MOST_SET_ASIDE, Look, page
@@ -76,7 +77,7 @@ class _Wanted:
     show_default=True,
     help="What comes first: the name, the longest wait (age), or the largest number.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Maximum number of queues to show.")
+@click.option("--limit", type=Count(1), help="Maximum number of queues to show.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json); with --watch, one per line."
 )
@@ -84,7 +85,7 @@ class _Wanted:
 @click.option(
     "--interval", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between two updates."
 )
-@click.option("--count", type=click.IntRange(1), help="Stop after this number of updates.")
+@click.option("--count", type=Count(1), help="Stop after this number of updates.")
 @settings_options(StoreSettings, but=("check_integrity", "synchronous"))
 def status(
     queues: tuple[str, ...],

@@ -6,6 +6,7 @@ from heapq import nlargest
 import click
 
 from fmq.cli.common.json_output import print_shape, time_of
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
@@ -21,9 +22,7 @@ _Row = tuple[str, Group]
 @click.command(cls=SettingsCommand)
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Summarize all queues.")
-@click.option(
-    "--limit", default=100, show_default=True, help="Maximum number of groups to show.", type=click.IntRange(1)
-)
+@click.option("--limit", default=100, show_default=True, help="Maximum number of groups to show.", type=Count(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @store_options
 def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, **flags: object) -> None:

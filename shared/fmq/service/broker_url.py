@@ -57,6 +57,8 @@ def parse_url(url: str) -> BrokerUrl:
         raise ValueError(f"it must start with one of {', '.join(f'{scheme}://' for scheme in _PORTS)}")
     if not parts.hostname:
         raise ValueError("it has no host")
+    if not parts.hostname.isprintable() or " " in parts.hostname:
+        raise ValueError("its host has a space")
     if port == 0:
         raise ValueError("0 is not a port")
     websocket = parts.scheme in ("ws", "wss")

@@ -16,7 +16,7 @@ _LONG = 0x80
 def expiries(**files: Path | None) -> Mapping[str, float]:
     """Unix time at which the first certificate of each file expires, by the name given to the file.
 
-    Without files that can't be read, or hold no certificate: whoever uses them says so.
+    Without files that can't be read, or hold no certificate: the part that uses them says so.
     """
     found = {}
     for name, path in files.items():
@@ -43,7 +43,7 @@ def peer_expiry(sock: object) -> float | None:
 
 
 def expiry(der: bytes) -> float | None:
-    """Unix time of ``notAfter``. None if this is no certificate."""
+    """Unix time of ``notAfter``. None if this is not a certificate."""
     try:
         _, at, _ = _field(der, 0)  # Certificate
         _, at, _ = _field(der, at)  # tbsCertificate

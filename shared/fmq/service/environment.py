@@ -190,8 +190,11 @@ class Reading:
         called: Mapping[str, str],
         route: int | None,
     ) -> str:
+        name = str(error["loc"][0]) if error["loc"] else ""
+        is_placed = name in called
+        if error["type"] == "missing" and self.file.name and issubclass(model, HandlerSettings):
+            called = {**called, name: f"{'.'.join(map(str, home(model, name) or ()))} ({variable(name)})"}
         text = explain(error, model, values, called)
-        is_placed = bool(error["loc"]) and error["loc"][0] in called
         return text if route is None or is_placed else f"{self.file.where((ROUTE, route))}: {text}"
 
     def refuse_other_flags(self, why: str) -> None:

@@ -4,7 +4,7 @@ Seconds and bytes; the only labels that grow are ``queue`` and ``route``, which 
 Each set is made for one registry, so that tests and services never share one.
 
 There may be hundreds of queues: whatever has the label ``queue`` counts towards the 20 series that a queue may have in a listener
-and a processor together (docs/adr/0035). Causes, durations and what is rare have the label ``route``.
+and a processor together (docs/adr/0036). Causes, durations and what is rare have the label ``route``.
 """
 
 import logging

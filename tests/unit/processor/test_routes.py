@@ -177,7 +177,7 @@ def test_names(text: str, names: list[str]) -> None:
         ),
         (
             '[[route]]\nhandler = "webhook"\n',
-            "fmq.toml:1: FMQ_WEBHOOK_URL is not set: expected https://host/path or http://host:8080/path",
+            "fmq.toml:1: webhook.url (FMQ_WEBHOOK_URL) is not set: expected https://host/path or http://host:8080/path",
         ),
         (
             '[[route]]\nhandler = "mine:Shop"\nshop.url = "x"\nshop.size = 3\n',
@@ -271,7 +271,7 @@ def test_a_route_that_gets_nothing(first: str, second: str, *, reached: bool) ->
         assert len(routes(text)) == 2
     else:
         (told,) = problems(text)
-        assert "the route two gets no message of" in told
+        assert "the route two gets no message" in told
         assert "since the route one (fmq.toml:1) has them" in told
 
 

@@ -13,6 +13,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import LogShape, TryShape
@@ -57,7 +58,7 @@ _SETTINGS = {
     default=None,
     help="The queue. Default: that of the topic.",
 )
-@click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="The QoS.")
+@click.option("--qos", type=Count(0, 2), default=1, show_default=True, help="The QoS.")
 @click.option("--retain", is_flag=True, help="Set the retain flag.")
 @click.option("--content-type", default=None, help="The MQTT 5 content type.")
 @click.option("--user", "pairs", metavar="NAME=VALUE", multiple=True, help="An MQTT 5 user property. May be repeated.")
@@ -97,6 +98,10 @@ def try_(
     elif payload is None:
         raise click.UsageError("Give --payload TEXT, --payload @FILE or --payload - (or --message with --queue)")
     else:
+        if topic and {"+", "#"} & set(topic.split("/")):
+            raise click.BadParameter(
+                f"{topic!r}: the topic of a message has no wildcards; --queue takes a filter", param_hint="--topic"
+            )
         topic = topic or queue or "test"
         queue = queue or _queue_of(routes, topic)
         properties: dict[str, Any] = {"content_type": content_type, "user": dict(map(_pair, pairs))}

@@ -60,7 +60,7 @@ def parameters_of(name: str, handle: Callable[..., Any], state: State, *, is_bat
         return Parameters()
     asked = list(_asked(signature))
     if not asked or any(one.annotation is MISSING for one in asked[1:]) or _is_nameless(asked[0]):
-        _require_one_argument(name, signature)
+        _require_one_argument(name, signature, is_method=inspect.ismethod(handle))
         return Parameters()
     reader = _Reader(name, handle, state, is_batch=is_batch, is_alone=len(asked) == 1)
     found = [(one, reader.takes(one, is_first=one is asked[0])) for one in asked]
@@ -100,7 +100,7 @@ class _Reader:
             annotation = annotation_of(self._handle, parameter.name)
         except Unresolved as error:
             raise HandlerError(
-                f"{where} has a type that is not known at run time: {error}. Import it outside 'if TYPE_CHECKING:'"
+                f"{where} has a type that is not known at run time: {error}. Define or import it in the module, outside 'if TYPE_CHECKING:'"
             ) from error
         if not self._is_alone and self._state.is_of(annotation):
             return Takes.STATE
@@ -147,10 +147,14 @@ def _is_nameless(first: Parameter) -> bool:
     return first.kind is Parameter.KEYWORD_ONLY and first.annotation is MISSING
 
 
-def _require_one_argument(name: str, signature: inspect.Signature) -> None:
+def _require_one_argument(name: str, signature: inspect.Signature, *, is_method: bool) -> None:
     try:
         signature.bind(object())
     except TypeError as error:
+        if is_method and not signature.parameters:
+            raise HandlerError(
+                f"the handler {name!r}: its method takes nothing but the object: expected handle(self, message)"
+            ) from None
         raise HandlerError(
             f"the handler {name!r} can't be called with one argument, the message (a batch handler: the list of messages): "
             f"{error}; its signature is {signature}. Parameters that take something else need a type"

@@ -34,7 +34,10 @@ class State:
                 f"the handler {name!r} has a teardown() and a setup() that yields: move the code of teardown() after the yield"
             )
         if setup is not None:
+            _require_call(name, "setup", setup)
             self._learn_type(setup)
+        if teardown is not None:
+            _require_call(name, "teardown", teardown, *([None] if _takes_value(teardown) else []))
 
     def is_of(self, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
         """Whether a parameter with this annotation takes the state."""
@@ -115,6 +118,21 @@ class State:
         self._type = yielded_by(annotation) if self._yields else annotation
         if self._type is MISSING:
             self.unclear = "annotate what setup() returns ('-> None' if nothing)"
+
+
+def _require_call(name: str, hook: str, function: Callable[..., Any], *arguments: object) -> None:
+    """Raise HandlerError unless ``function`` can be called with ``arguments``."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C don't say
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        takes = "no argument" if hook == "setup" else "at most one argument, what setup() made"
+        raise HandlerError(
+            f"the handler {name!r}: its {hook}() takes {takes}, but its signature is {signature}: {error}"
+        ) from None
 
 
 def _takes_value(teardown: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import SPAN
 from fmq.cli.common.stopping import Stop, stoppable
@@ -39,7 +40,7 @@ _LOOK_SECONDS = 0.5
 @click.option(
     "--prepare", is_flag=True, help="Stop before the first message, when the listener can start on the new store."
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number of messages per second.")
+@click.option("--rate", type=Rate(), help="Maximum number of messages per second.")
 @click.option(
     "--wait",
     "wait_seconds",

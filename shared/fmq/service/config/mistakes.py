@@ -78,7 +78,7 @@ def explain(
         return why
     field = model.model_fields[name]
     if error["type"] == "missing":
-        return f"{variable(name)} is not set: expected {expected_value(field)}"
+        return f"{called.get(name, variable(name))} is not set: expected {expected_value(field)}"
     given = values.get(name, field.default)
     value = _shown(field, ",".join(map(str, given)) if isinstance(given, tuple) else given)
     ours = f"{why}; " if why != message else ""  # pydantic's own message adds nothing to what is expected

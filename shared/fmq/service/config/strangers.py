@@ -143,6 +143,11 @@ def _of_handler(key: str, inside: tuple[str, ...], within: Mapping[str, Any]) ->
 
 def _meant_at_the_top(name: str, value: object) -> str:
     """What a table or key that is in no table was probably meant to be."""
+    handler = schema()["properties"][PROCESSOR]["properties"].get(name, {})
+    if handler.get(HANDLER):
+        return (
+            f" Did you mean [processor.{name}], or in a route keys such as {name}.{next(iter(handler['properties']))}?"
+        )
     near = get_close_matches(name, schema()["properties"], n=1, cutoff=_KEYS_ALIKE)
     if near and isinstance(value, dict | list):
         return f" Did you mean {_bracketed((near[0], 0)) if near[0] == ROUTE else f'[{near[0]}]'}?"

@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from uuid import UUID
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -41,18 +43,12 @@ class StoreCollector(Collector):
                 queues = self._store.all_stats() if shows_queues else None
                 store = self._store.store_stats()
                 server = self._store.server_state()
-                identity = str(self._store.identity())
+                identity = self._store.identity()
         except (QueueError, OSError) as error:
             _log.warning("Reading the store for /metrics failed: %s", error)
             up.add_metric([], 0)
             return [up]
         up.add_metric([], 1)
-        info = GaugeMetricFamily(
-            "fmq_store_info",
-            "Always 1. The label is the first part of the store's identity, the same in all services of the store.",
-            labels=["store"],
-        )
-        info.add_metric([identity.partition("-")[0]], 1)
         sizes = [
             GaugeMetricFamily(name, text, value=value)
             for name, text, value in (
@@ -63,12 +59,40 @@ class StoreCollector(Collector):
             if value is not None
         ]
         shown = [] if queues is None else _queues(queues)
-        return [*shown, up, info, *sizes, *(() if server is None else _server(server, shows_queues=shows_queues))]
+        return [
+            *shown,
+            up,
+            _info(identity),
+            *sizes,
+            *(() if server is None else _server(server, shows_queues=shows_queues)),
+        ]
+
+
+class StoreInfo(Collector):
+    """Names the store, for a service that shows nothing else of it."""
+
+    def __init__(self, identity: Callable[[], UUID]) -> None:
+        """``identity`` may raise QueueError or TimeoutError: then the name is absent."""
+        self._identity = identity
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        with suppress(QueueError, TimeoutError):
+            yield _info(self._identity())
 
 
 def while_no_listener(store: Store) -> bool:
     """Whether the store has no listener at the moment, so that somebody else has to show its queues."""
     return not any(one.report.kind == "listener" and one.unseen <= _LISTENER_SECONDS for one in store.services())
+
+
+def _info(identity: UUID) -> Metric:
+    text = "Always 1. The label is the first part of the store's identity, the same in all services of the store."
+    info = GaugeMetricFamily("fmq_store_info", text, labels=["store"])
+    info.add_metric([str(identity).partition("-")[0]], 1)
+    return info
 
 
 def _queues(queues: Sequence[QueueStats]) -> list[Metric]:

@@ -12,8 +12,8 @@ from fmq.store.sqlite.codec import NUMBER, as_count, as_pause
 from fmq.store.sqlite.part import Part
 
 _COUNTERS = "stored, pending, claimed, done, dead, handled, failed, died"
-# Beside the counters: the first message that was never lent, the oldest one that waits again, what has been due for longest among
-# those that were lent, a message without a time since when it is due, and whether any is set aside for a route.
+# After the counters: receipt of the first message that was never lent, and of the oldest one that waits again; the earliest time at
+# which one that was lent became due; receipt of one that has no such time; whether any is set aside for a route.
 _STATS = """
     SELECT {counters}, paused_at, CAST(paused_reason AS BLOB),
         (SELECT {received} FROM {table} AS message WHERE id > head AND processed = 0

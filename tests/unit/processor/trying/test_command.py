@@ -157,6 +157,7 @@ def test_the_only_route_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "Give --payload TEXT"),
         (["--payload", "@missing"], "'missing' can't be read (No such file or directory)"),
         (["--payload", "x", "--user", "site"], "expected NAME=VALUE"),
+        (["--payload", "x", "--topic", "alarms/+"], "'alarms/+': the topic of a message has no wildcards"),
         (["--message", "1"], "--message needs --queue"),
         (["--message", "1", "--queue", "q", "--payload", "x"], "no --payload"),
         (["tried_module:nothing", "--payload", "x"], "has no 'nothing'"),

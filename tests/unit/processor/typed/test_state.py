@@ -196,6 +196,13 @@ def _dict() -> dict:  # type: ignore[type-arg]  # as users write it
     return {}
 
 
+def _asking(url: str) -> Base:
+    raise NotImplementedError
+
+
+def _tear_two(base: Base, other: Base) -> None: ...
+
+
 def takes_base(message: fmq.Message, base: Base) -> None: ...
 
 
@@ -216,6 +223,8 @@ def takes_dicts(payload: dict, state: dict) -> None: ...  # type: ignore[type-ar
         (takes_base, _derived, None, "If 'base' should, give it the same type as the result of setup(), which is"),
         (takes_base, _managed, None, "no parameter takes what setup() made"),
         (takes_base, _maybe, None, "no parameter takes what setup() made"),
+        (takes_base, _asking, None, "its setup() takes no argument, but its signature is (url: str)"),
+        (takes_base, None, _tear_two, "its teardown() takes at most one argument, what setup() made, but its signature is"),
         (handle, setup_yielding_async, None, "is not async, so its setup() can't be an async generator"),
     ],
 )  # fmt: skip
