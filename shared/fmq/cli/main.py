@@ -26,6 +26,7 @@ from fmq.errors import (
     UnknownQueue,
 )
 from fmq.extras import missing_command, missing_part
+from fmq.revision import revision
 from fmq.service import streams
 from fmq.service.environment import Arguments, Reading, load
 from fmq.service.settings import ServiceSettings, SettingsModel
@@ -114,13 +115,18 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
+def _version() -> str:
+    found = revision()
+    return f"{fmq.__version__} (revision {found})" if found else fmq.__version__
+
+
 @click.group(
     cls=_Group,
     epilog="`fmq COMMAND --help` explains a command. Exit codes: 0 success, 1 failure or a check that found something, 2 invalid "
     "settings or arguments, 3 the store can't be used as it is, 4 no such queue or message, 128 and more: stopped by a signal "
     "(130: Ctrl-C).",
 )
-@click.version_option(fmq.__version__, prog_name="fmq")
+@click.version_option(_version(), prog_name="fmq")
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers."""
 

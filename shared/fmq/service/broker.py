@@ -65,7 +65,7 @@ class OptionalBrokerSettings(StoreSettings):
     )
     tls_server_name: str | None = setting(
         None,
-        about="Host name that TLS sends to the broker (SNI) and expects in its certificate. Default: the host of the URL.",
+        about="Host name that TLS sends to the broker (SNI) and expects in its certificate, and that a WebSocket asks for. Default: the host of the URL.",
         expected="a host name, such as broker.example.com",
         pattern=HOST_NAME,
     )
@@ -146,6 +146,7 @@ class OptionalBrokerSettings(StoreSettings):
             password=self.password,
             query=self.broker_query,
             headers=self.broker_headers,
+            server_name=self.tls_server_name,
         )
 
 

@@ -124,15 +124,25 @@ class Access(NamedTuple):
 
 
 def make_access(
-    broker: BrokerUrl, *, username: str | None, password: str | None, query: SecretStr | None, headers: SecretStr | None
+    broker: BrokerUrl,
+    *,
+    username: str | None,
+    password: str | None,
+    query: SecretStr | None,
+    headers: SecretStr | None,
+    server_name: str | None = None,
 ) -> Access:
     """What to show ``broker``, with the secrets of this moment.
 
     A ``query`` belongs to the path of a WebSocket. Without WebSocket it follows the user name, where AWS IoT Core looks for
-    the parameters of a custom authorizer.
+    the parameters of a custom authorizer. ``server_name`` is the host that a WebSocket asks for, if not that of the URL.
     """
     value = broker.query if query is None else require_query(query.get_secret_value())
     if not broker.websocket:
         return Access(f"{username or ''}?{value}" if value else username, password)
     target = f"{broker.path}?{value}" if value else broker.path
-    return Access(username, password, target, () if headers is None else require_headers(headers.get_secret_value()))
+    given = () if headers is None else require_headers(headers.get_secret_value())
+    if server_name and "host" not in dict(given):
+        port = "" if broker.port == _PORTS[broker.scheme] else f":{broker.port}"
+        given = (("host", f"{server_name}{port}"), *given)
+    return Access(username, password, target, given)

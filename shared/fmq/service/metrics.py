@@ -9,8 +9,7 @@ and a processor together (docs/adr/0036). Causes, durations and what is rare hav
 
 import logging
 import time
-from bisect import bisect_left
-from collections import Counter as Counts
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -267,8 +266,16 @@ def observe_many(values: Sequence[float], *histograms: Histogram) -> None:
     Uses private names of prometheus-client, which has no public way to observe many values. A unit test fails if an upgrade
     changes them.
     """
-    bounds = histograms[0]._upper_bounds  # noqa: SLF001 - see above
-    counts, total = Counts(bisect_left(bounds, value) for value in values), sum(values)
+    ordered, total = sorted(values), sum(values)
+    counts: dict[int, int] = {}
+    below = 0
+    for index, bound in enumerate(histograms[0]._upper_bounds):  # noqa: SLF001 - see above
+        up_to = bisect_right(ordered, bound, below)
+        if up_to > below:
+            counts[index] = up_to - below
+            below = up_to
+            if below == len(ordered):
+                break
     for histogram in histograms:
         for index, count in counts.items():
             histogram._buckets[index].inc(count)  # noqa: SLF001 - see above

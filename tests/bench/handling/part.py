@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.handling import timing
+from bench.handling import many_routes, timing
 from bench.handling.work import WORKS, Peer, Place, Work
 from bench.measure import Figures, Goal, Round, Table
 
@@ -17,15 +17,18 @@ def _cpu(row: str) -> str:
     return f"{row}, processor time"
 
 
-TABLES = tuple(
-    Table(
-        f"handling-{number}-{at_once}",
-        work.step(at_once).capitalize(),
-        work.about if at_once == next(iter(work.steps)) else "",
-        tuple(_row(work, at_once, who) for who in (_OURS, *(peer.name for peer in work.peers))),
-    )
-    for number, work in enumerate(WORKS)
-    for at_once in work.steps
+TABLES = (
+    *(
+        Table(
+            f"handling-{number}-{at_once}",
+            work.step(at_once).capitalize(),
+            work.about if at_once == next(iter(work.steps)) else "",
+            tuple(_row(work, at_once, who) for who in (_OURS, *(peer.name for peer in work.peers))),
+        )
+        for number, work in enumerate(WORKS)
+        for at_once in work.steps
+    ),
+    many_routes.TABLE,
 )
 
 
@@ -37,14 +40,15 @@ def _goals(work: Work, at_once: int, peer: Peer) -> tuple[Goal, Goal]:
     )
 
 
-GOALS = tuple(
-    goal for work in WORKS for at_once in work.steps for peer in work.peers for goal in _goals(work, at_once, peer)
+GOALS = (
+    *(goal for work in WORKS for at_once in work.steps for peer in work.peers for goal in _goals(work, at_once, peer)),
+    *many_routes.GOALS,
 )
 
 
 def measure(turn: Round) -> Figures:
     """Messages a second, and microseconds of processor time per message."""
-    figures: Figures = {}
+    figures = many_routes.measure(turn)
     for work in turn.in_turn(WORKS):
         figures |= measure_one(turn, work)
     return figures

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from bench import programs
 from bench.measure import DEADLINE, TESTS, TOPIC, Round, await_done
 from bench.store import fill
 from fmq.store.backends import open_store
-from support.processes import Processes
+from support.processes import FmqProcess, Processes
 from support.wait import wait_for
 
 
@@ -31,15 +33,34 @@ def of_processor(turn: Round, count: int, settings: Mapping[str, object]) -> Cos
         fill(store, count)
         store.pause(TOPIC, "not yet")
         process = programs.process(processes, "nothing", **settings)
-        process.wait_to_say("Starting processor")
-        wait_for(lambda: '"status": "ok"' in process.get("readyz"), 30)
-        before = _spent(process.pid)
-        began = time.time()
-        store.resume(TOPIC)
-        end = await_done(store, count)
-        spent = _spent(process.pid) - before
-        process.terminate()
-    return Cost(count / (end - began), spent / count / 1000)
+        with measured(process, count) as found:
+            store.resume(TOPIC)
+            found.ended = await_done(store, count)
+    return found.cost
+
+
+_NOTHING = Cost(0.0, 0.0)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What is being measured. ``ended`` is a Unix time that the caller sets; ``cost`` is there at the end."""
+
+    ended: float = 0.0
+    cost: Cost = _NOTHING
+
+
+@contextmanager
+def measured(process: FmqProcess, count: int) -> Iterator[Measured]:
+    """Wait until a processor is ready, measure what it takes for ``count`` messages, and terminate it."""
+    process.wait_to_say("Starting processor")
+    wait_for(lambda: '"status": "ok"' in process.get("readyz"), 30)
+    found = Measured()
+    before, began = _spent(process.pid), time.time()
+    yield found
+    spent = _spent(process.pid) - before
+    process.terminate()
+    found.cost = Cost(count / (found.ended - began), spent / count / 1000)
 
 
 def of_program(kind: str, where: str, *, count: int, at_once: int) -> Cost:

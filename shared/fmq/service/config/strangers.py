@@ -21,7 +21,7 @@ VARIABLE, HANDLER = "x-fmq-variable", "x-fmq-handler"
 _ALIKE, _KEYS_ALIKE = 0.85, 0.7
 # What Kubernetes sets for a Service called fmq (kubernetes.io, "Environment variables" of Services).
 _OF_KUBERNETES = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?"
-_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
+_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD|PROCESSORS|REVISION"
 # Of the tests, and what the handler exec sets for a command, which may be fmq.
 _OF_OTHERS = r"TEST_\w+|MESSAGE_\w+"
 _USUAL = {

@@ -84,6 +84,8 @@ def test_a_query_belongs_to_the_path_or_follows_the_user_name() -> None:
     chosen = {"broker_url": "wss://host/mqtt?a=1", "broker_headers": '{"Host": "h", "X-Token": "t"}'}
     settings = BrokerSettings.model_validate(chosen)
     assert settings.access_to(settings.broker) == (None, None, "/mqtt?a=1", (("host", "h"), ("x-token", "t")))
+    named = BrokerSettings.model_validate({"broker_url": "wss://10.0.0.1", "tls_server_name": "h"})
+    assert named.access_to(named.broker).headers == (("host", "h"),)
     settings = BrokerSettings.model_validate(chosen | {"broker_query": "?b=2"})
     assert settings.access_to(settings.broker).target == "/mqtt?b=2"
     settings = BrokerSettings.model_validate({"broker_url": "mqtts://ann:p@host", "broker_query": "b=2"})

@@ -121,7 +121,7 @@ class MqttSettings(HandlerSettings):
     )
     mqtt_tls_server_name: str | None = setting(
         None,
-        about="Host name that TLS sends to the broker (SNI) and expects in its certificate. Default: the host of the URL.",
+        about="Host name that TLS sends to the broker (SNI) and expects in its certificate, and that a WebSocket asks for. Default: the host of the URL.",
         expected="a host name, such as broker.example.com",
         pattern=HOST_NAME,
     )
@@ -183,6 +183,7 @@ class MqttSettings(HandlerSettings):
             password=self.password,
             query=self.mqtt_query,
             headers=self.mqtt_headers,
+            server_name=self.mqtt_tls_server_name,
         )
 
     @property
