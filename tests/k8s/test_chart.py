@@ -260,6 +260,6 @@ def test_a_release_shares_its_topics_under_its_own_name() -> None:
         (settings,) = [one for one in found if one["metadata"]["name"].endswith("-settings")]
         return str(settings["data"]["FMQ_TOPICS"])
 
-    assert topics("a", "") == "$share/fmq-a-fmq/sensors/#"
-    assert topics("b", "") == "$share/fmq-b-fmq/sensors/#"
+    assert topics("a", "") == "$share/fmq.a-fmq/sensors/#"
+    assert topics("b", "") == "$share/fmq.b-fmq/sensors/#"
     assert topics("a", "plant") == topics("b", "plant") == "$share/plant/sensors/#"
