@@ -154,8 +154,9 @@ def _is_list(value: object) -> bool:
 
 
 def _are_labels(value: object) -> bool:
-    are_names = isinstance(value, list) and all(isinstance(one, str) and _LABEL.fullmatch(one) for one in value)
-    return are_names and 0 < len(value) == len({*value})
+    if not isinstance(value, list) or not all(isinstance(one, str) and _LABEL.fullmatch(one) for one in value):
+        return False
+    return 0 < len(value) == len({*value})
 
 
 def _are_matchers(value: object) -> bool:

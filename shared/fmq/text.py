@@ -7,7 +7,7 @@ _ONLY_A_USER = re.compile(r"""['"]?[\w.+-]+://[^:@/?#]*@[^@]*""", re.DOTALL)
 _PASSWORD = re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^:@]*):.*@""", re.DOTALL)
 _LONGEST_WORD = 300
 _LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
-_QUERY = re.compile(r"""^(['"]?(?!postgres|sqlite)[\w.+-]+://[^?#]*\?)[^'"]+""", re.IGNORECASE)
+_QUERY = re.compile(r"""^(['"]?(?:mqtts?|wss?):/[^?#]*\?)[^'"]+""", re.IGNORECASE)
 _USER_QUERY = re.compile(r"(%3f)[^@:/?#]+(?=[@:])", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#'\"]*", re.IGNORECASE)
 

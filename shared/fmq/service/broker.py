@@ -36,6 +36,7 @@ class OptionalBrokerSettings(StoreSettings):
         None,
         about="URL of the broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket). Default: no broker.",
         expected=_EXPECTED_URL,
+        has_secret_query=True,
     )
     broker_username: str | None = setting(
         None,
@@ -169,6 +170,7 @@ class BrokerSettings(OptionalBrokerSettings):
         "mqtt://127.0.0.1:1883",
         about="URL of the broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket).",
         expected=_EXPECTED_URL,
+        has_secret_query=True,
     )
 
     @property

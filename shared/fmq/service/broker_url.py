@@ -53,7 +53,7 @@ def parse_url(url: str) -> BrokerUrl:
     except ValueError:
         raise ValueError("its host or port is invalid") from None
     if parts.scheme not in _PORTS:
-        if url and "://" not in url and "@" not in url:  # with an @ it may show a password
+        if url and "://" not in url and not {"@", "?"} & {*url}:  # with one of them it may show a secret
             raise ValueError(f"it has no scheme (did you mean mqtt://{url}?)")
         raise ValueError(f"it must start with one of {', '.join(f'{scheme}://' for scheme in _PORTS)}")
     if not parts.hostname:

@@ -115,6 +115,8 @@ def test_a_query_belongs_to_the_path_or_follows_the_user_name() -> None:
         ({"FMQ_BROKER_URL": "mqtts://h?Sig=secret"}, "FMQ_BROKER_URL='mqtts://h?(hidden)': unexpected text"),
         ({"FMQ_BROKER_URL": "mqtts://u?Sig=secret@h"}, "(hidden)@h': unexpected text"),
         ({"FMQ_BROKER_URL": "https://h/mqtt?Sig=secret"}, "FMQ_BROKER_URL='https://h/mqtt?(hidden)'"),
+        ({"FMQ_BROKER_URL": "h/mqtt?Sig=secret"}, "FMQ_BROKER_URL='h/mqtt?(hidden)': it must start with one of"),
+        ({"FMQ_BROKER_URL": "wss:/h?Sig=secret"}, "FMQ_BROKER_URL='wss:/h?(hidden)': it has no host"),
         ({"FMQ_BROKER_USERNAME": "a\0b"}, "it has a null character"),
         ({"FMQ_BROKER_URL": "mqtts://u%3fSig=secret@h/x"}, "FMQ_BROKER_URL='mqtts://u%3f(hidden)@h/x'"),
         ({"FMQ_BROKER_USERNAME": "u?Sig=secret" + 70_000 * "x"}, "FMQ_BROKER_USERNAME='u?(hidden)'"),
