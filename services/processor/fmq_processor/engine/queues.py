@@ -77,6 +77,11 @@ class Queues:
         """The queues found so far."""
         return tuple(self._line)
 
+    @property
+    def due_in(self) -> float:
+        """Seconds until the next look, if nothing happens before; 0 or less: now."""
+        return self._look_at - self._clock.steady()
+
     def due(self) -> bool:
         """Whether there may be something to claim."""
         seen, self._changes_seen = self._changes_seen, self._changes.count()

@@ -18,7 +18,8 @@ from fmq_processor.routing.exchange import Exchange
 from fmq_processor.runners.protocol import Runner, Trouble
 
 _log = logging.getLogger(__name__)
-_IDLE_TICK = 0.01
+_IDLE_TICK = 0.05
+_SHORTEST_TICK = 0.01
 _BUSY_TICK = 0.02
 _SUSPECT_PATIENCE = 5.0
 """Seconds for which a suspect waits for one of another route. What kills a worker mostly does so at once; what hangs takes longer."""
@@ -70,7 +71,7 @@ class Worker:
         """The longest wait until the next step, in seconds. 0: go on at once."""
         if self._settling and self._claiming.store_is_open:
             return 0.0
-        return _BUSY_TICK if self._in_hand else _IDLE_TICK
+        return _BUSY_TICK if self._in_hand else min(max(_SHORTEST_TICK, self._claiming.due_in), _IDLE_TICK)
 
     def step(self) -> None:
         """Do everything once."""

@@ -46,5 +46,8 @@ class Lent:
                 self.outcomes[claim.message.id] = settlement
         return ()
 
+    def alarm(self) -> int | None:
+        return None
+
     def wait(self, timeout: float) -> bool:  # noqa: ARG002 - as above
         return bool(self._left)

@@ -101,6 +101,13 @@ class Lending(Protocol):
         """
         ...
 
+    def alarm(self) -> int | None:
+        """A file descriptor that gets readable when messages become available, and stays so until ``wait`` is called.
+
+        It is a hint, and may come for nothing. None: this store has none, so call ``wait`` often.
+        """
+        ...
+
 
 class Notes(Protocol):
     """Keeps small notes of services in the store."""

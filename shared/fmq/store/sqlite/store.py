@@ -26,6 +26,7 @@ from fmq.store.selection import Found, Selection, State
 from fmq.store.sqlite import insertion, registry
 from fmq.store.sqlite.codec import NUMBER, as_count, as_identity, as_pause
 from fmq.store.sqlite.database import Database
+from fmq.store.sqlite.file.wakeup import Alarm
 from fmq.store.sqlite.lending.claims import Claims
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
 from fmq.store.sqlite.lending.settlements import Settlements
@@ -51,6 +52,7 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
         self._upkeep = Upkeep(database)
         self._operations = Operations(database)
         self._seen = -1
+        self._alarm: Alarm | None = None
 
     def declare(self, name: str) -> None:
         registry.declare(self._database, name)
@@ -117,7 +119,14 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
             time.sleep(min(left, _LOOK_SECONDS))
         return True
 
+    def alarm(self) -> int | None:
+        if self._alarm is None:
+            self._alarm = Alarm(self._database.folder)
+        return self._alarm.fileno
+
     def _has_changed(self) -> bool:
+        if self._alarm:
+            self._alarm.clear()
         # https://sqlite.org/pragma.html#pragma_data_version: changes when another connection has committed.
         with self._database.read() as sql:
             version = int(sql.pragma("data_version"))
@@ -281,6 +290,8 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
         return self._upkeep.step(self.names(), retention, limit)
 
     def close(self) -> None:
+        if self._alarm:
+            self._alarm.close()
         self._database.close()
 
     def __enter__(self) -> Self:
