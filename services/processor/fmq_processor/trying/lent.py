@@ -46,6 +46,9 @@ class Lent:
                 self.outcomes[claim.message.id] = settlement
         return ()
 
+    def unsettled(self) -> Sequence[str] | None:
+        return None
+
     def alarm(self) -> int | None:
         return None
 

@@ -50,6 +50,10 @@ class Lending(Protocol):
         """The names of all queues, sorted."""
         ...
 
+    def unsettled(self) -> Sequence[str] | None:
+        """The queues that have pending or claimed messages, by their counters. None: this store can't tell them at once."""
+        ...
+
     def claim(
         self,
         name: str,

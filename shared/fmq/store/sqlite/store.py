@@ -67,6 +67,15 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
                 for row in self._database.rows("SELECT name FROM fmq_queue WHERE typeof(name) = 'text' ORDER BY name")
             ]
 
+    def unsettled(self) -> Sequence[str]:
+        with self._database.read():
+            return [
+                row[0]
+                for row in self._database.rows(
+                    "SELECT name FROM fmq_queue WHERE (pending > 0 OR claimed > 0) AND typeof(name) = 'text'"
+                )
+            ]
+
     def put(
         self,
         messages: Sequence[Incoming],

@@ -32,6 +32,27 @@ def test_one_batch_is_filled_from_several_queues(tmp_path: Path) -> None:
         assert bench.worker.holds == 5
 
 
+def test_of_many_queues_only_those_with_messages_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message costs the same with 40 queues as with one; new queues are found at once."""
+    asked: list[str] = []
+    with Workbench(tmp_path, lambda _: None, sleep=3600) as bench:
+        for number in range(40):
+            bench.other.declare(f"q{number}")
+        bench.turn()
+        claim = bench.queue.claim
+
+        def noting(name: str, *arguments: object, **more: object) -> object:
+            asked.append(name)
+            return claim(name, *arguments, **more)  # type: ignore[arg-type] - as they came
+
+        monkeypatch.setattr(bench.queue, "claim", noting)
+        bench.put(b"x", queue="q7")
+        bench.turn_until(lambda: bench.stats("q7").done)
+        bench.put(b"x", queue="new")
+        bench.turn_until(lambda: bench.stats("new").done)
+        assert set(asked) == {"q7", "new"}
+
+
 def test_only_the_queues_asked_for(tmp_path: Path) -> None:
     """Others are left alone."""
     with Workbench(tmp_path, lambda _: None, topics=("a", "b")) as bench:
