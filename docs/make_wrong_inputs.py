@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from support.wrong_inputs import WRONG_INPUTS, stage  # noqa: E402 - needs the path
+from support.wrong_input_cases import WRONG_INPUTS  # noqa: E402 - needs the path
+from support.wrong_inputs import stage  # noqa: E402 - as above
 
 _HEAD = """# Wrong inputs and their answers
 

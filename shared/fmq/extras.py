@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 _EXTRA_OF = {
-    "aiohttp": "webhook",
+    "httptools": "webhook",
     "yarl": "webhook",
     "sqlalchemy": "sql",
     "psycopg": "postgres",

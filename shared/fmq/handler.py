@@ -13,10 +13,11 @@ with these, read from the environment like all others, and with the registry tha
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
@@ -73,8 +74,14 @@ class Definition:
             except SettingsError:
                 raise
             except (Exception, SystemExit) as error:
+                how = (
+                    "(settings, registry), since it has Settings"
+                    if settings
+                    else "(): only a class with Settings gets arguments"
+                )
+                hint = f". It is called as {found.__name__}{how}" if isinstance(error, TypeError) else _line(error)
                 raise HandlerError(
-                    f"the handler {self.name!r} can't be made: {type(error).__name__}: {error}"
+                    f"the handler {self.name!r} can't be made: {type(error).__name__}: {error}{hint}"
                 ) from error
             found = getattr(holder, "handle", None)
         elif not inspect.isroutine(found) and hasattr(found, "handle"):
@@ -87,8 +94,8 @@ class Definition:
             is_async=inspect.iscoroutinefunction(found)
             or inspect.iscoroutinefunction(getattr(found, "__call__", None)),  # noqa: B004 - the method itself is examined
             is_batch=bool(getattr(found, "__fmq_batch__", False)),
-            setup=_callable(holder, "setup"),
-            teardown=_callable(holder, "teardown"),
+            setup=_hook(self.name, holder, "setup"),
+            teardown=_hook(self.name, holder, "teardown"),
             know_store=_callable(holder, "know_store"),
         )
 
@@ -100,9 +107,9 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
     """
     target = builtin.get(reference, reference)
     module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
+    if not colon or not module_name or not attribute or _is_path(module_name):
         known = ", ".join(sorted(builtin)) or "none"
-        alike = get_close_matches(reference, builtin, n=1)
+        alike = get_close_matches(reference, builtin, n=1) or _meant(reference)
         hint = f" Did you mean {alike[0]!r}?" if alike else ""
         raise HandlerError(
             f"Invalid handler {reference!r}: expected package.module:function or a built-in handler ({known}).{hint}"
@@ -117,7 +124,7 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         missing = missing_part(error) if reference in builtin and isinstance(error, ImportError) else None
-        why = missing or f"{type(error).__name__}: {error}"
+        why = missing or f"{type(error).__name__}: {error}{_line(error)}"
         if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
             why += f". Expected {error.name}.py in {here}, or an installed package of that name"
         raise HandlerError(f"the handler {reference!r} can't be imported: {why}") from error
@@ -128,10 +135,50 @@ def find_handler(reference: str, builtin: Mapping[str, str]) -> Definition:
         except AttributeError:
             alike = get_close_matches(part, [name for name in dir(found) if not name.startswith("_")], n=1)
             hint = f". Did you mean {alike[0]!r}?" if alike else ""
+            own = Path(here, f"{module_name}.py")
+            if own.exists() and getattr(module, "__file__", None) != str(own):
+                hint = f". {own} is not it, since Python finds another module of that name first: rename the file"
             raise HandlerError(
                 f"the handler {reference!r} does not exist: {module_name} has no {attribute!r}{hint}"
             ) from None
     return Definition(reference, found, module)
+
+
+def _is_path(module_name: str) -> bool:
+    return "/" in module_name or module_name.endswith(".py")
+
+
+def _meant(reference: str) -> list[str]:
+    """The name of a handler that was given as a file, or with a dot in place of the colon; none if that is unclear."""
+    path, _, name = reference.partition(":")
+    if _is_path(path):
+        file = PurePath(path)
+        parts = (file.name,) if file.is_absolute() else file.parts
+        return [f"{'.'.join(parts).removesuffix('.py')}:{name or 'handle'}"]
+    module, dot, function = path.rpartition(".")
+    if name or not path:
+        return []
+    if dot and module and function:
+        return [f"{module}:{function}"]
+    return [f"{path}:handle"] if Path(f"{path}.py").exists() or Path(path, "__init__.py").exists() else []
+
+
+def _line(error: BaseException) -> str:
+    """Where a user's code raised ``error``. Empty if its text says so already."""
+    if isinstance(error, SyntaxError):
+        return ""
+    ours = (__file__, importlib.__file__)
+    frames = [
+        one for one in traceback.extract_tb(error.__traceback__) if one.filename not in ours and one.filename[0] != "<"
+    ]
+    return f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+
+
+def _hook(name: str, holder: object, hook: str) -> Callable[..., Any] | None:
+    found = getattr(holder, hook, None)
+    if found is None or callable(found) or inspect.ismodule(found):
+        return _callable(holder, hook)
+    raise HandlerError(f"the handler {name!r} has a {hook!r} that is not a function: rename it, or make it one")
 
 
 def _callable(holder: object, name: str) -> Callable[..., Any] | None:

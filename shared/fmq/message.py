@@ -3,8 +3,9 @@
 import json
 import re
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -222,6 +223,10 @@ class QueueStats:
     ``pending`` includes messages that wait for a retry. ``done`` counts handled messages that retention has not deleted yet.
     Totals that only grow: ``stored`` counts stored messages, ``handled`` messages that became done, ``failed`` failed attempts,
     ``died`` messages that became dead letters. ``oldest_pending_at`` is a ``received_at`` or None.
+
+    ``oldest_due_at`` is since when the message that has been due for longest has been due, in Unix seconds: since its receipt, the
+    end of its delay, the time of its retry or the end of its last lease. None if no message is due. A message that is set aside
+    for a route is due, since its receipt. The messages of a paused queue are due.
     """
 
     name: str
@@ -235,6 +240,7 @@ class QueueStats:
     handled: int = 0
     failed: int = 0
     died: int = 0
+    oldest_due_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +251,10 @@ class StoreStats:
     wal_bytes: int | None
     free_disk_bytes: int | None
 
+
+_NOT_FIXED = ~(0xF << 76 | 0x3 << 62)
+_FIXED = 5 << 76 | 0x2 << 62
+"""Version and variant of a UUID (RFC 9562, section 5.5)."""
 
 _serving: list[UUID] = []
 """The identity of the store whose messages this process handles: one processor serves one store."""
@@ -260,4 +270,7 @@ def unique_id(store: UUID, message: Message) -> UUID:
 
     It includes the time of receipt, since a store restored from a backup assigns ids again. A version 5 UUID (RFC 9562).
     """
-    return uuid5(store, f"{message.queue}\n{message.id}\n{message.received_at!r}")
+    name = f"{message.queue}\n{message.id}\n{message.received_at!r}"
+    # As uuid5(store, name), in two thirds of its time.
+    digest = sha1(store.bytes + name.encode(), usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _NOT_FIXED | _FIXED)

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fmq.message import LATEST_MOMENT, DeadLetter, Incoming, Message, Properties
+from fmq.message import LATEST_MOMENT, NO_PROPERTIES, DeadLetter, Incoming, Message, Properties
 from fmq.topics import parse
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -34,6 +36,8 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 def property_fields(properties: Properties) -> dict[str, Any]:
     """The MQTT 5 properties that are set; ``correlation_data`` and ``raw`` in base64, ``user_properties`` as pairs."""
+    if properties is NO_PROPERTIES:
+        return {}
     values = {name: getattr(properties, name) for name in _PROPERTY_KINDS}
     return {
         name: _base64(value) if name in _BINARY else value for name, value in values.items() if value not in (None, ())
@@ -51,7 +55,7 @@ def message_json(message: Message) -> str:
     So it has nothing that a reader could take for the end of a line, and strings that UTF-8 can't encode (lone surrogates)
     do no harm.
     """
-    return json.dumps(message_fields(message), separators=(",", ":"))
+    return _encode(message_fields(message))
 
 
 def read_message_json(line: str | bytes) -> Incoming:

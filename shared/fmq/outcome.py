@@ -67,6 +67,7 @@ class Dead:
 class GiveBack:
     """Pending again without counting the attempt: at its old position, or due ``delay`` seconds from now.
 
+    It stays what it was: one that may have killed its worker comes alone again.
     With ``route`` it is set aside: until the delay ends, only a claim for that route of a processor gets it.
     """
 

@@ -26,6 +26,24 @@ _UNITS: dict[Unit, dict[str, Decimal]] = {
 }
 _SHOWN: dict[Unit, tuple[str, ...]] = {"seconds": ("d", "h", "m", "s"), "bytes": ("TiB", "GiB", "MiB", "KiB")}
 _TEXT = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([A-Za-z]+)\s*")
+_WORDS: dict[Unit, dict[str, str]] = {
+    "seconds": {
+        **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), "ms"),
+        **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+        **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
+        **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
+        **dict.fromkeys(("d", "day", "days"), "d"),
+        **dict.fromkeys(("w", "week", "weeks"), "w"),
+    },
+    "bytes": {
+        "b": "B",
+        **{f"{letter.lower()}ib": f"{letter}iB" for letter in "KMGT"},
+        **{f"{letter.lower()}b": f"{letter}B" for letter in "kMGT"},
+        **{letter.lower(): f"{letter}iB" for letter in "KMGT"},
+    },
+}
+"""What people write for a unit, in lower case."""
+_PARTS = re.compile(r"\s*([0-9]{1,18}(?:[.,][0-9]{1,9})?)\s*([A-Za-z]+)")
 PATTERNS: dict[Unit, str] = {unit: rf"^[0-9]+(\.[0-9]+)?( ?({'|'.join(known)}))?$" for unit, known in _UNITS.items()}
 """What a size or time as text looks like, for editors."""
 
@@ -50,6 +68,20 @@ def show(value: float, unit: Unit) -> str:
     if unit == "bytes":
         return f"{value:.0f}"
     return f"{value:.12g}s" if value >= 1 else f"{value * 1000:.9g}ms"
+
+
+def hint(text: str, unit: Unit) -> str:
+    """What a text was probably meant to be that ``parse`` does not know, such as 1h30m or 64M, as a sentence. Empty: unclear."""
+    parts = _PARTS.findall(text)
+    if not parts or parse(text, unit) is not None or _PARTS.sub("", text).strip():
+        return ""
+    known = [(count.replace(",", "."), _WORDS[unit].get(word.lower())) for count, word in parts]
+    if any(name is None for _, name in known) or (unit == "bytes" and len(known) > 1):
+        return f" Known units: {kinds(unit)}."
+    if len(known) == 1:
+        ((count, name),) = known
+        return f" Did you mean {count}{name}?"
+    return f" Did you mean {show(sum(float(count) * float(_UNITS[unit][str(name)]) for count, name in known), unit)}?"
 
 
 def kinds(unit: Unit) -> str:

@@ -14,7 +14,7 @@ def parse_rate(text: str) -> float:
         return 0.0
     found = _TEXT.fullmatch(text)
     if found is None:
-        raise ValueError("it is not a number per s, min, h or d")
+        raise ValueError("it has no unit" if "/" not in text else "its number or its unit is unknown")
     rate = float(found[1]) / _SECONDS[found[2]]
     if not rate:
         raise ValueError("it lets nothing through: pause the queue instead, or leave it empty for no limit")

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from pydantic_core import to_jsonable_python
+
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import HandlerError
 from fmq.message import NO_PROPERTIES, DeadLetter, Incoming, Message, Properties, Waiting
@@ -85,7 +87,7 @@ def message(
 ) -> Message:
     """A message with an id of its own.
 
-    ``payload``: bytes, text, or any other value, which becomes JSON. ``queue`` is ``topic`` by default. ``content_type`` and
+    ``payload``: bytes, text, or any other value, which becomes JSON, also a dataclass or a pydantic model. ``queue`` is ``topic`` by default. ``content_type`` and
     ``user`` (user properties) are MQTT 5 properties; ``properties`` sets all of them. ``received_at`` is in Unix seconds,
     now by default.
     """
@@ -109,6 +111,9 @@ def run(handle: Target, message: Message, **settings: object) -> Result:
 
 def run_batch(handle: Target, messages: Sequence[Message], **settings: object) -> list[Result]:
     """Run a handler on several messages, a batch handler on all of them at once. Returns a result for each. See ``run``."""
+    for one in messages:
+        if not isinstance(one, Message):
+            raise TypeError(f"expected messages as fmq.testing.message() makes them, not {type(one).__name__}")
     return _engine().run(handle, messages, settings)
 
 
@@ -221,4 +226,4 @@ def _engine() -> _Engine:
 def _bytes(payload: object) -> bytes:
     if isinstance(payload, bytes):
         return payload
-    return payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
+    return payload.encode() if isinstance(payload, str) else json.dumps(payload, default=to_jsonable_python).encode()

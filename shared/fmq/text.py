@@ -5,14 +5,29 @@ import re
 
 _ONLY_A_USER = re.compile(r"""['"]?[\w.+-]+://[^:@/?#]*@[^@]*""", re.DOTALL)
 _PASSWORD = re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^:@]*):.*@""", re.DOTALL)
+_LONGEST_WORD = 300
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+_WEBSOCKET_QUERY = re.compile(r"""^(['"]?wss?://[^?#]*\?)[^'"]+""", re.IGNORECASE)
+_USER_QUERY = re.compile(r"(%3f)[^@:/?#]+(?=[@:])", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#'\"]*", re.IGNORECASE)
 
 
 def without_password(url: str) -> str:
-    """A URL without its password, whatever characters that has. Also for malformed URLs."""
+    """A URL without its password, whatever characters that has. Also for malformed URLs.
+
+    The query of a WebSocket's URL is as good as a password, and so is one at the end of a user name.
+    """
     if not _ONLY_A_USER.fullmatch(url):
         url = _PASSWORD.sub(r"\1:(hidden)@", url)
+    url = _USER_QUERY.sub(r"\1(hidden)", _WEBSOCKET_QUERY.sub(r"\1(hidden)", url))
     return _PARAMETER.sub(r"\1(hidden)", url)
+
+
+def without_query(text: str) -> str:
+    """``text`` up to a question mark: what follows may be secret. In quotes if ``text`` is."""
+    shown, mark, hidden = text.partition("?")
+    quote = text[0] if text[:1] in ("'", '"') else ""
+    return f"{shown}?(hidden){quote}" if mark and hidden.strip(quote or None) else text
 
 
 def plain(text: str) -> str:
@@ -25,6 +40,11 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """The same, but keeps line feeds, for fmq's own texts of several lines."""
     return "\n".join(plain(line) for line in text.split("\n"))
+
+
+def without_long_words(text: str) -> str:
+    """``text`` with what has more than 300 characters without a space shortened: values in errors may have any length."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_LONGEST_WORD]}… ({len(found[0]):,} characters)", text)
 
 
 def printable_json(text: str) -> str:

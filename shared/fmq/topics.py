@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 _LONGEST = 65_535
 _SHARE = "$share/"
@@ -71,6 +72,19 @@ def covers(one: str, other: str) -> bool:
         if index >= len(right) or right[index] == "#" or level not in ("+", right[index]):
             return False
     return len(left) == len(right)
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether there is a topic that both filters match."""
+    left, right = one.split("/"), other.split("/")
+    if any(a[0] in ("+", "#") and b[0].startswith("$") for a, b in ((left, right), (right, left))):
+        return False
+    for mine, theirs in zip_longest(left, right):
+        if "#" in (mine, theirs):
+            return True
+        if mine is None or theirs is None or (mine != theirs and "+" not in (mine, theirs)):
+            return False
+    return True
 
 
 def _shared(text: str) -> tuple[str, str, str]:

@@ -22,6 +22,7 @@ from bench import (  # noqa: E402
     filters,
     footprint,
     latency,
+    metrics,
     postgres,
     processing,
     programs,
@@ -33,6 +34,7 @@ from bench import (  # noqa: E402
     store,
     web,
 )
+from bench.handling import part as handling  # noqa: E402
 from bench.measure import Figures, Part, Round  # noqa: E402
 
 _DOCS = _TESTS.parent / "docs"
@@ -40,6 +42,7 @@ _PARTS: Mapping[str, Part] = {
     "drain": drain,
     "store": store,
     "process": processing,
+    "handlers": handling,
     "routes": routes,
     "endtoend": endtoend,
     "latency": latency,
@@ -50,8 +53,8 @@ _PARTS: Mapping[str, Part] = {
     "postgres": postgres,
     "scale": scale,
 }
-_ON_REQUEST: Mapping[str, Part] = {"snapshot": snapshot}
-"""Only with --only: they take long, and do not compare fmq with others."""
+_ON_REQUEST: Mapping[str, Part] = {"metrics": metrics, "snapshot": snapshot}
+"""Only with --only: they do not compare fmq with others."""
 
 
 def main() -> None:

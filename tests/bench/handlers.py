@@ -20,6 +20,10 @@ def nothing(_message: Message) -> None:
     """Done."""
 
 
+async def nothing_async(_message: Message) -> None:
+    """Done, in an event loop."""
+
+
 @batch_handler
 def nothing_at_all(_messages: Sequence[Message]) -> None:
     """Done, a batch at a time."""

@@ -41,7 +41,7 @@ class Publisher:
         assert answer[1] == 0, f"refused: {answer[1]}"
 
     def send(self, payloads: Sequence[bytes], properties: bytes = b"", topics: int = 0) -> None:
-        """Send these; ``properties`` are encoded, without their length. With ``topics``, to so many below TOPIC in turn."""
+        """Send these; ``properties`` are encoded, without their length. With ``topics``, to this number of topics below TOPIC in turn."""
         section = bytes((len(properties),)) + properties if self._v5 else b""
         out = bytearray()
         for payload in payloads:

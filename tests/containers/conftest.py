@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.containers.engine import Engine, EngineMissing, prepare
-from support.containers.images import BASE_IMAGE, SERVICES, build, size
+from support.containers.images import BASE_IMAGE, DEBIAN_IMAGE, SERVICES, build, size, write_sizes
 from support.containers.stack import QUICK, Stack, seconds
 
 _FIGURES = pytest.StashKey[list[str]]()
@@ -59,9 +59,11 @@ def images(engine: Engine, tell: Callable[[str], None]) -> Iterator[Mapping[str,
     begun = time.monotonic()
     build(engine, names)
     tell(f"images: built in {seconds(begun):.1f} s")
-    base = size(engine, BASE_IMAGE)
-    for name in list(names.values())[:3]:
-        tell(f"image {name.partition(':')[0]}: {size(engine, name) - base:.1f} MB over its base ({base:.0f} MB)")
+    bases = {service: DEBIAN_IMAGE if service == "postgres-passwords" else BASE_IMAGE for service in SERVICES.values()}
+    sizes = {SERVICES[one]: size(engine, name) - size(engine, bases[SERVICES[one]]) for one, name in names.items()}
+    write_sizes(sizes)
+    for service, megabytes in sizes.items():
+        tell(f"image of {service}: {megabytes:.1f} MB over its base")
     yield names
     engine.docker("rmi", "--force", *names.values())
 

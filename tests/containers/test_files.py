@@ -1,5 +1,6 @@
 """The files that containers are made from, as far as reading them can tell."""
 
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def _tool(*command: str) -> None:
 def test_env_example_has_every_variable_and_its_default() -> None:
     """`.env.example` names exactly the variables of docker-compose.yml, each with the default that holds without it."""
     used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", _COMPOSE.read_text(encoding="utf-8")))
-    shown = dict(re.findall(r"^([A-Z_]+)=(.*)$", _EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    shown = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", _EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
     assert shown == used
 
 
@@ -55,6 +56,39 @@ def test_env_example_has_every_setting_that_wins_over_the_file() -> None:
     for model in (ListenerSettings, ProcessorSettings, WebSettings):
         environ = {name: value for name, value in shown.items() if name != "FMQ_WEB_HOSTS"} | {"FMQ_TOPICS": "a"}
         assert load(model, {}, folder | environ) == load(model, {}, folder | {"FMQ_TOPICS": "a"})
+
+
+def test_a_copy_of_env_example_keeps_no_names_of_images() -> None:
+    """After an upgrade, an old copy would give new images the names of old ones."""
+    assert re.findall(r"^[A-Z_]+_IMAGE=.*$", _EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+def test_alertmanager_remembers_for_longer_than_it_repeats() -> None:
+    """Else it forgets that it has notified somebody."""
+    hours = {"h": 1, "d": 24}
+    text = (ROOT / "monitoring/alertmanager/alertmanager.yml").read_text(encoding="utf-8")
+    repeats = [int(number) * hours[unit] for number, unit in re.findall(r"repeat_interval: (\d+)([hd])\b", text)]
+    (kept,) = re.findall(r"--data.retention=(\d+)h", _COMPOSE.read_text(encoding="utf-8"))
+    assert int(kept) > max(repeats)
+
+
+@pytest.mark.parametrize("given", ["", "chosen"])
+def test_grafana_starts_with_a_password(given: str, tmp_path: Path) -> None:
+    """A random one that stays the same, or the one that is given; only the user of Grafana can read it."""
+    run = tmp_path / "run.sh"
+    run.write_text('#!/bin/sh\ncat "$GF_SECURITY_ADMIN_PASSWORD__FILE"; echo " ${ADMIN_PASSWORD-unset}"\n')
+    run.chmod(0o755)
+    environ = {"PATH": os.environ["PATH"], "ADMIN_PASSWORD": given, "DATA": str(tmp_path), "RUN": str(run)}
+    first, second = (
+        subprocess.run(
+            ["sh", ROOT / "deploy/grafana/start.sh"], env=environ, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    password, rest = first.split()
+    assert (first, rest) == (second, "unset")
+    assert password == given or (not given and len(password) == 24)
+    assert (tmp_path / "admin-password").stat().st_mode & 0o077 == 0
 
 
 def test_every_variable_has_a_default() -> None:
@@ -116,7 +150,10 @@ def test_dockerfile_is_clean(dockerfile: Path) -> None:
     _tool("hadolint", "--failure-threshold", "style", str(dockerfile))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("monitoring/**/*.y*ml")), ids=lambda path: path.name)
+_CONFIGURATION = [path for path in sorted(ROOT.glob("monitoring/**/*.y*ml")) if "templates" not in path.parts]
+
+
+@pytest.mark.parametrize("path", _CONFIGURATION, ids=lambda path: path.name)
 def test_configuration_can_be_read(path: Path) -> None:
     """Every configuration file under monitoring/ is YAML with something in it."""
     assert yaml.safe_load(path.read_text(encoding="utf-8"))

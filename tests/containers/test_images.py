@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.containers.engine import Engine
-from support.containers.images import BASE_IMAGE, size
+from support.containers.images import BASE_IMAGE, REVISION, size
 from support.containers.stack import Container, seconds
 from support.wait import wait_for
 
@@ -100,7 +100,9 @@ def test_it_says_what_it_is(image: Image) -> None:
     assert labels["title"] == f"fmq-{image.service}"
     assert labels["licenses"] == "MIT"
     assert labels["version"] in image.run("fmq", "--version")
-    assert {"description", "revision"} <= labels.keys()
+    assert labels["revision"] == REVISION
+    assert f"(revision {REVISION})" in image.run("fmq", "--version")
+    assert "description" in labels
     assert config["User"] == "10001:10001"
     assert config["Healthcheck"]["Test"] == ["CMD", "fmq", "health"]
     assert config["StopSignal"] == "SIGTERM"

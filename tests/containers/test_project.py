@@ -5,18 +5,22 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from support.containers.engine import Engine
+from support.containers.engine import ROOT, Engine
 from support.containers.stack import QUICK, Stack
 
 _IMAGE = f"fmq-test-project:{os.getpid()}"
 _FMQ = Path(sys.executable).with_name("fmq")
 _BUILD_SECONDS = 300
+_REVISIONS = ("1" * 40, "2" * 40)
+_UP = "docker compose up --build --detach --wait listener processor web mosquitto"
+_ON_THE_HOST = {name: {"build": {"network": "host"}} for name in ("listener", "processor", "web")}
+"""As in the machine's network, so that builds reach the package index where the machine does."""
 
 
 @pytest.fixture
@@ -52,8 +56,8 @@ def project(tmp_path: Path) -> Path:
 def stack(engine: Engine, images: Mapping[str, str], tmp_path: Path, project: Path) -> Iterator[Stack]:
     """The compose file with the project's override."""
     override = yaml.safe_load((project / "compose.override.yaml").read_text(encoding="utf-8"))
-    args = {"FMQ_PROCESSOR_IMAGE": images["FMQ_PROCESSOR_IMAGE"], "PIP_NO_INDEX": "1"}
-    here = {"services": {"processor": {"image": _IMAGE, "build": {"args": args, "network": "none"}}}}
+    args = {"FMQ_PROCESSOR_IMAGE": "${FMQ_PROCESSOR_IMAGE}", "PIP_NO_INDEX": "1"}
+    here = {"services": _ON_THE_HOST | {"processor": {"image": _IMAGE, "build": {"args": args, "network": "none"}}}}
     variables = {"PROJECT": str(project), "FMQ_CONFIG_FILE": str(project / "fmq.toml")}
     folder = tmp_path / "stack"
     folder.mkdir()
@@ -70,6 +74,39 @@ def test_a_project_is_built_and_run(stack: Stack) -> None:
     status = stack.wait_for_done(1)
     assert (status["done"], status["dead"]) == (1, 1)
     assert any("sensors/kitchen: 20.5 degrees of the plant" in line for line in stack.only("processor").output)
+
+
+@pytest.mark.timeout(600)
+def test_the_documented_upgrade_renews_every_image(
+    engine: Engine, stack: Stack, images: Mapping[str, str], tell: Callable[[str], None]
+) -> None:
+    """After the commands of docs/your-image.md, listener, processor and web have the same revision, the new one."""
+    page = (ROOT / "docs/your-image.md").read_text(encoding="utf-8")
+    text = page.partition("<!-- upgrade: begin -->\n```sh\n")[2].partition("```")[0]
+    # The stack has its own files, and the checkout of a test may be without git.
+    files = "--file docker-compose.yml --file $PROJECT/compose.override.yaml "
+    assert files in text
+    assert "$(git rev-parse HEAD)" in text
+    mine = {name: f"{image}-upgrade" for name, image in images.items() if name != "FMQ_POSTGRES_IMAGE"}
+    stack.variables.update(mine)
+    fmq_only, whole = stack.override_files({"services": _ON_THE_HOST}), stack.files
+    for revision in _REVISIONS:
+        for line in text.replace(files, "").replace("$(git rev-parse HEAD)", revision).splitlines()[1:]:
+            is_build = line == "docker compose build"
+            chosen = fmq_only if is_build else whole
+            services = "listener processor web" if is_build else "listener processor web mosquitto"
+            if is_build and revision == _REVISIONS[1]:  # the second command alone leaves the processor old
+                stack.run_line(f"export FMQ_REVISION={revision}; {_UP}", _BUILD_SECONDS)
+                assert _REVISIONS[0] in stack.only("processor").run("fmq", "--version").stdout
+                assert revision in stack.only("listener").run("fmq", "--version").stdout
+            stack.run_line(f"export FMQ_REVISION={revision}; {line} {services}", _BUILD_SECONDS, files=chosen)
+        said = {
+            service: stack.only(service).run("fmq", "--version").stdout for service in ("listener", "processor", "web")
+        }
+        assert all(f"(revision {revision})" in one for one in said.values()), said
+    tell("upgrade with a handler image of one's own: listener, processor and web have the new revision")
+    stack.down()
+    engine.docker("rmi", "--force", *mine.values())
 
 
 def test_the_dockerfile_is_clean(project: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_publisher_on_this_machine_reaches_the_broker(running: Stack) -> None:
 
 def test_metrics_and_health_are_served_on_loopback(running: Stack) -> None:
     """/metrics, /healthz and /readyz of the listener answer on the published port."""
-    assert f'fmq_received_total{{queue="{QUEUE}"}}' in _get(running, "/metrics")
+    assert f'fmq_stored_total{{queue="{QUEUE}"}}' in _get(running, "/metrics")
     assert json.loads(_get(running, "/healthz"))["status"] == "ok"
     assert json.loads(_get(running, "/readyz"))["checks"] == {"store": "ok", "broker": "ok"}
 
@@ -157,9 +157,11 @@ def test_backup_while_it_runs(running: Stack) -> None:
 
 
 def test_scaled_to_three_every_message_is_handled_once(running: Stack, tell: Callable[[str], None]) -> None:
-    """With `--scale processor=3` all three take part, and each message is handled by one of them, once."""
+    """With FMQ_PROCESSORS=3 all three take part, and each message is handled by one of them, once. The next `up` keeps them."""
     before = running.status()["done"]
-    running.up("--scale", "processor=3")
+    running.variables["FMQ_PROCESSORS"] = "3"
+    running.up()
+    running.up()
     processors = running.containers("processor")
     assert len(processors) == 3
     payloads = [f"scaled {number}" for number in range(3_000)]
@@ -174,7 +176,8 @@ def test_scaled_to_three_every_message_is_handled_once(running: Stack, tell: Cal
     assert sorted(handled) == sorted(payloads)
     assert min(shares) > 0
     tell(f"three processors: {len(payloads):,} messages, each handled once, by shares of {shares}")
-    running.up("--scale", "processor=1")
+    running.variables["FMQ_PROCESSORS"] = "1"
+    running.up()
     wait_for(lambda: len(running.containers("processor")) == 1, 60, what="two processors to go")
 
 

@@ -1,11 +1,13 @@
 """Messages that are set aside for a route of a processor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from contract.filling import figures, fill
-from fmq.outcome import Dead, Done, GiveBack, RetryLater
+from fmq.errors import UnknownQueue
+from fmq.outcome import Cause, Dead, Done, GiveBack, RetryLater
+from fmq.store.records import Attempt
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from support.clock import FakeClock
@@ -25,6 +27,19 @@ def _park(queue: Store, texts: str, route: str, delay: float = MINUTES, *, order
     assert not queue.settle(
         [(one, GiveBack(delay, route) if one.message.text in texts else GiveBack()) for one in claims]
     )
+
+
+def _seen(queue: Store, *, ordered: bool) -> list[str]:
+    """What a claim gets; it is given back."""
+    claims = queue.claim("q", 9, lease=60, ordered=ordered)
+    queue.settle([(one, GiveBack()) for one in claims])
+    return [one.message.text for one in claims]
+
+
+def _attempts(queue: Store, message_id: int) -> Sequence[Attempt]:
+    found = queue.detail("q", message_id)
+    assert found
+    return found.attempts
 
 
 class TestRoutes:
@@ -64,6 +79,47 @@ class TestRoutes:
         clock.advance(60)
         (suspect,) = queue.claim("q", 9, lease=60)
         assert suspect.suspect
+
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_a_suspect_stays_one(self, queue: Store, clock: FakeClock, *, ordered: bool) -> None:
+        """Set aside or given back, it comes alone and suspect until somebody has tried it; only its worker's death is counted."""
+        fill(queue, clock, "a")
+        queue.claim("q", 1, lease=1, ordered=ordered)
+        clock.advance(2)
+        fill(queue, clock, *"bc")
+        for back, route in ((GiveBack(), None), (GiveBack(MINUTES, "x"), "x"), (GiveBack(5), None)):
+            (suspect,) = queue.claim("q", 9, lease=60, ordered=ordered)
+            assert (suspect.message.text, suspect.suspect, suspect.attempt) == ("a", True, 2)
+            queue.settle([(suspect, back)])
+            if route:
+                assert "a" not in _seen(queue, ordered=ordered)
+                (suspect,) = queue.claim("q", 9, lease=60, ordered=ordered, route=route)
+                assert (suspect.message.text, suspect.suspect, suspect.attempt) == ("a", True, 2)
+                queue.settle([(suspect, GiveBack())])
+        assert "a" not in _seen(queue, ordered=ordered)
+        clock.advance(5)
+        while not (suspect := queue.claim("q", 1, lease=60, ordered=ordered)[0]).suspect:
+            queue.settle([(suspect, Done())])
+        assert figures(queue)[1] == 1
+        queue.settle([(suspect, RetryLater(0, "no"))])
+        assert [one.suspect for one in queue.claim("q", 9, lease=60, ordered=ordered) if one.message.text == "a"] == [
+            False
+        ]
+        assert [one.cause for one in _attempts(queue, suspect.message.id)] == ["worker_died", "asked"]
+
+    def test_a_requeued_message_is_no_suspect(self, queue: Store, clock: FakeClock) -> None:
+        """An operator who brings a dead letter back has a reason: it comes with others."""
+        fill(queue, clock, "a")
+        queue.claim("q", 1, lease=1)
+        clock.advance(2)
+        (suspect,) = queue.claim("q", 1, lease=60)
+        queue.settle([(suspect, Dead("its worker died", Cause.WORKER_DIED))])
+        queue.requeue_dead("q")
+        fill(queue, clock, "b")
+        assert [(one.message.text, one.suspect) for one in queue.claim("q", 9, lease=60)] == [
+            ("a", False),
+            ("b", False),
+        ]
 
     @pytest.mark.parametrize("outcome", [Done(), Dead("x"), RetryLater(0, "x")])
     def test_settled(self, queue: Store, clock: FakeClock, outcome: Done) -> None:
@@ -126,6 +182,48 @@ class TestRoutes:
         assert _claimed(queue, 9, route="x") == ["c"]
         (suspect,) = queue.claim("q", 9, lease=60, route="x")
         assert (suspect.message.text, suspect.suspect) == ("a", True)
+
+    def test_how_many_wait_for_a_route(self, queue: Store, clock: FakeClock) -> None:
+        """By route, each counted up to a limit; the empty route is that of messages that no route wants."""
+        fill(queue, clock, *"abcdef")
+        _park(queue, "abc", "x")
+        _park(queue, "d", "")
+        _park(queue, "e", "y", 5)
+        assert queue.parked("q") == {"x": 3, "": 1, "y": 1}
+        assert queue.parked("q", most=2) == {"x": 2, "": 1, "y": 1}
+        clock.advance(5)
+        assert queue.parked("q") == {"x": 3, "": 1}  # the other one is due for everybody
+        assert _claimed(queue, 1, route="x") == ["a"]
+        assert queue.parked("q") == {"x": 2, "": 1}
+        with pytest.raises(UnknownQueue):
+            queue.parked("another")
+
+    def test_released(self, queue: Store, clock: FakeClock) -> None:
+        """They are due for everybody, behind those that are due already; those of certain routes stay; in steps."""
+        fill(queue, clock, *"abcdef")
+        _park(queue, "bcd", "x")
+        _park(queue, "e", "")
+        clock.advance(1)
+        assert queue.release("q", but=["x"], limit=9) == 1
+        assert queue.parked("q") == {"x": 3}
+        assert queue.release("q", limit=2) == 2
+        assert queue.release("q", limit=2) == 1
+        assert queue.release("q") == 0
+        assert queue.stats("q").pending == 6
+        assert _claimed(queue, 2) == ["a", "f"]
+        assert _claimed(queue) == ["b", "c", "d", "e"]
+        with pytest.raises(UnknownQueue):
+            queue.release("another")
+
+    def test_releasing_takes_nothing_from_a_worker(self, queue: Store, clock: FakeClock) -> None:
+        """What was lent meanwhile, and what waits for a retry, stays as it is."""
+        fill(queue, clock, *"ab")
+        _park(queue, "ab", "x")
+        a, b = queue.claim("q", 2, lease=60, route="x")
+        queue.settle([(b, RetryLater(5, "slow"))])
+        assert queue.release("q") == 0
+        assert _claimed(queue) == []
+        assert not queue.settle([(a, Done())])
 
 
 class TestRoutesInOrder:

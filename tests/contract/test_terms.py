@@ -33,6 +33,17 @@ class TestTerms:
         assert payloads(queue) == ["a", "b", "None", "None", "c", "a"]
         assert queue.stats("q").stored == 6
 
+    def test_many_keys_in_one_batch(self, queue: Store, clock: FakeClock) -> None:
+        """However many there are, the first message of each key is stored, in the order of arrival, among those without one."""
+        messages = [Incoming("q", "t", str(at).encode(), clock.wall()) for at in range(300)]
+        terms = {at: Terms(key=str(at % 110), key_seconds=10) for at in range(300) if at % 3}
+        first: dict[int, int] = {}
+        for at in terms:
+            first.setdefault(at % 110, at)
+        later = [at for at in terms if first[at % 110] != at]
+        assert list(queue.put(messages, terms=terms)) == later
+        assert payloads(queue, 300) == [str(at) for at in range(300) if at not in later]
+
     def test_keys_are_forgotten_when_their_time_is_over(self, queue: Store, clock: FakeClock) -> None:
         """Upkeep deletes them, and none too early."""
         messages = [Incoming("q", "t", b"x", clock.wall())] * 5

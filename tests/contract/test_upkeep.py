@@ -30,6 +30,22 @@ class TestMaintain:
         assert queue.maintain(Retention(None, None)) == 0
         assert queue.stats("q").stored == 4
 
+    def test_discarded_dead_letters_are_named(self, queue: Store, clock: FakeClock) -> None:
+        """By queue, in each step; done messages and those that an operator has purged are not among them."""
+        queue.declare("p")
+        fill(queue, clock, *"abcde")
+        fill(queue, clock, "x", name="p")
+        claims = [*queue.claim("q", 5, lease=60), *queue.claim("p", 1, lease=60)]
+        queue.settle([(claim, Done() if claim.message.text == "e" else Dead("x")) for claim in claims])
+        queue.purge_dead("q", limit=1)
+        clock.advance(10)
+        found: list[tuple[str, int]] = []
+        while queue.maintain(Retention(0, 5), limit=2, on_discarded=lambda name, count: found.append((name, count))):
+            pass
+        assert sum(count for name, count in found if name == "q") == 3
+        assert [count for name, count in found if name == "p"] == [1]
+        assert max(count for _, count in found) <= 2
+
     def test_in_steps(self, queue: Store, clock: FakeClock) -> None:
         """A step deletes at most the given number; repeating it until 0 deletes all that is due."""
         fill(queue, clock, *(str(number) for number in range(25)))

@@ -8,7 +8,7 @@ import pytest
 from install.conftest import PROGRAMS, ROOT, WHEELS, Run
 
 _COMMANDS = ("fmq", "fmq-listen", "fmq-process")
-_HEAVY = ("aiohttp", "amqtt", "opentelemetry", "psycopg", "rich", "sqlalchemy", "starlette", "yarl")
+_HEAVY = ("amqtt", "httptools", "opentelemetry", "psycopg", "rich", "sqlalchemy", "starlette", "yarl")
 """What a plain fmq-mqtt does without."""
 _HANDLER = """
 from fmq import Message, Reject

@@ -40,7 +40,8 @@ def test_a_listener_and_a_processor_without_arguments(fmq: Processes, broker: Br
 def test_mistakes_end_every_service(fmq: Processes) -> None:
     """With exit code 2 and one message of everything that is wrong, without a traceback."""
     (fmq.folder / "fmq.toml").write_text("[listener]\ninflihgt = 5\n[web]\nport = 'x'\n[processor]\nbatch = 0\n")
-    started = {name: fmq.start(name, FMQ_BATHC="1", FMQ_TOPICS="a") for name in ("listen", "process", "web")}
+    wrong = {"FMQ_BATHC": "1", "FMQ_TOPICS": "a", "FMQ_LOG_FORMAT": "text"}
+    started = {name: fmq.start(name, **wrong) for name in ("listen", "process", "web")}
     own = {"process": "fmq.toml:6: batch='0': ", "web": "fmq.toml:4: port='x': "}
     for name, service in started.items():
         assert service.wait() == 2

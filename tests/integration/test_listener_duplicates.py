@@ -65,7 +65,7 @@ def _subscribed(listener: FmqProcess) -> FmqProcess:
 
 def _total(listener: FmqProcess, name: str) -> int:
     for line in listener.get("metrics").splitlines():
-        if line.startswith(f'{name}{{queue="w"}}'):
+        if line.startswith((f'{name}{{queue="w"}}', f"{name} ")):
             return int(float(line.rpartition(" ")[2]))
     return 0
 
@@ -116,7 +116,7 @@ def broker_is_drained(listener: FmqProcess) -> bool:
     """Whether the listener has acknowledged everything that it got."""
     page = listener.get("metrics")
     values = {line.split(" ")[0]: float(line.split(" ")[1]) for line in page.splitlines() if not line.startswith("#")}
-    received = values['fmq_received_total{queue="w"}']
+    received = values["fmq_received_total"]
     return received > 0 and values["fmq_acknowledged_total"] == received
 
 

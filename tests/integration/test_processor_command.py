@@ -159,9 +159,9 @@ def test_the_other_ways_to_start_it(tmp_path: Path, queue: Store, command: str) 
 
 
 def test_metrics_health_and_readiness(queue: Store, processes: Processes) -> None:
-    """On one port, while it works."""
+    """On one port, while it works; histograms by queue for who asks, the store's queues while there is no listener."""
     put(queue, 20)
-    process = processes.start("process", QUEUE, "10", "0")
+    process = processes.start("process", QUEUE, "10", "0", FMQ_METRICS_QUEUE_HISTOGRAMS="true")
     wait_for(lambda: queue.stats(QUEUE).done == 20, what="20 messages")
     (line,) = process.wait_to_say("Starting processor")
     assert _get(line["http_port"], "/healthz")[0] == 200
@@ -170,6 +170,7 @@ def test_metrics_health_and_readiness(queue: Store, processes: Processes) -> Non
     wait_for(lambda: 'outcome="done",queue="dstdb"} 20.0' in _get(line["http_port"], "/metrics")[1], what="the counter")
     text = _get(line["http_port"], "/metrics")[1]
     assert 'fmq_messages{queue="dstdb",state="done"} 20.0' in text
+    assert 'fmq_handle_seconds_count{queue="dstdb",route="main"} 20.0' in text
     assert 'fmq_build_info{service="processor"' in text
 
 
@@ -268,7 +269,7 @@ def test_a_setup_that_fails_ends_the_process(queue: Store, processes: Processes)
     put(queue, 3)
     process = processes.start("process", QUEUE, FMQ_HANDLER="user_code:BadSetup")
     assert process.wait() == 1
-    assert "fmq: the handler's setup failed: ValueError: no such database" in process.text
+    assert "the handler's setup failed: ValueError: no such database" in process.text
     assert queue.stats(QUEUE).pending == 3
 
 

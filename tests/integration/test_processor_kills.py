@@ -68,8 +68,8 @@ def seen(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
-def _is_over(process: FmqProcess, queue: Store) -> bool:
-    return not process.running or queue.stats(QUEUE).dead > 0
+def _is_over(process: FmqProcess, queue: Store, name: str = QUEUE) -> bool:
+    return not process.running or queue.stats(name).dead > 0
 
 
 def _has_seen(folder: Path, calls: int) -> bool:
@@ -105,6 +105,47 @@ def test_a_message_that_kills_its_worker_ends_dead_and_takes_no_other_with_it(
     rows = query(tmp_path / "mqtt_queue.db", "SELECT max(retry_count) FROM msg_dstdb WHERE payload <> x'37'")
     assert rows[0][0] <= 1
     assert {one.partition(":")[2] for one in seen(tmp_path)} == {str(number) for number in range(20)} - {"7"}
+
+
+SHARED = "t/+"
+ROUTES = """
+[processor]
+lease_seconds = "1s"
+max_retries = 2
+batch = 20
+concurrency = 4
+"""
+ROUTE = """
+[[route]]
+name = "{topic}"
+queues = ["t/+"]
+topics = ["{topic}"]
+handler = "user_code:kill_itself"
+"""
+
+
+def test_a_message_that_kills_its_worker_takes_none_of_the_other_routes_with_it(
+    tmp_path: Path, queue: Store, processes: Processes
+) -> None:
+    """Of three routes that share its queue: it ends dead after its attempts, and no good message does."""
+    topics = ("t/0", "t/1", "t/2")
+    (tmp_path / "fmq.toml").write_text(
+        ROUTES + "".join(ROUTE.format(topic=topic) for topic in topics), encoding="utf-8"
+    )
+    queue.declare(SHARED)
+    queue.put([Incoming(SHARED, topics[number % 3], b"%d" % number, time.time()) for number in range(100)])
+    starts = 0
+    while queue.stats(SHARED).dead == 0:
+        starts += 1
+        assert starts < 10
+        process = processes.start("process", PYTHONPATH=tmp_path)
+        wait_for(partial(_is_over, process, queue, SHARED), what="its death")
+    wait_for(lambda: queue.stats(SHARED).done == 99, what="the others")
+    (letter,) = queue.dead_letters(SHARED)
+    assert letter.message.payload == b"7"
+    assert starts == 4  # three attempts, and the process that buries it
+    rows = query(tmp_path / "mqtt_queue.db", "SELECT max(retry_count) FROM msg_t__ WHERE payload <> x'37'")
+    assert rows[0][0] <= 1
 
 
 def stopped(workers: Sequence[FmqProcess]) -> list[int]:

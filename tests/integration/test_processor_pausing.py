@@ -59,7 +59,7 @@ def test_a_bad_deploy(tmp_path: Path, queue: Store, processes: Processes) -> Non
     assert "too many dead letters, the last: no such column: temprature" in shown
     metrics = bad.get("metrics")
     assert 'fmq_queue_paused{queue="dstdb"} 1.0' in metrics
-    assert 'fmq_dead_letter_pauses_total{queue="dstdb"} 1.0' in metrics
+    assert 'fmq_dead_letter_pauses_total{route="main"} 1.0' in metrics
     assert bad.terminate() == 0
     good = processes.start("process", QUEUE, "50", "0.1", FMQ_HANDLER="user_code:good")
     good.wait_to_say("Starting processor")

@@ -42,6 +42,7 @@ def test_it_starts_without_a_store_and_works_once_there_is_one(processes: Proces
     assert status == 503
     assert "There is no store" in text
     assert json.loads(process.get("readyz"))["notes"]["store"]
+    assert "fmq_store_info{" not in process.get("metrics")
     assert not list(tmp_path.glob("mqtt_queue.db*"))
     with open_store(f"sqlite:///{tmp_path}/mqtt_queue.db") as store:
         store.declare("sensors/+/temp")
@@ -49,7 +50,9 @@ def test_it_starts_without_a_store_and_works_once_there_is_one(processes: Proces
     assert status == 200
     assert "sensors/+/temp" in text
     assert "notes" not in json.loads(process.get("readyz"))
-    assert 'fmq_web_requests_total{method="GET",route="/",status="2xx"} 1.0' in process.get("metrics")
+    metrics = process.get("metrics")
+    assert 'fmq_web_requests_total{method="GET",route="/",status="2xx"} 1.0' in metrics
+    assert "fmq_store_info{store=" in metrics
     assert process.terminate() == 0
 
 

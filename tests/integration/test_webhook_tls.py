@@ -12,6 +12,7 @@ from yarl import URL
 
 from fmq.errors import SettingsError
 from fmq.outcome import Reject, Retry, Unavailable
+from fmq_processor.handlers.webhook.address import Address
 from support.certificates import Certificates
 from support.target import Target
 from support.tls_server import handshakes
@@ -79,16 +80,16 @@ def test_rotated_certificates(tmp_path: Path) -> None:
 
     async def run(target: Target, other: Target) -> None:
         await handler.setup()
-        handler._client._url = URL(target.url)
+        handler._client.address = Address.of(URL(target.url))
         assert await outcome(handler.handle(message(number=1))) is None
         assert await outcome(handler.handle(message(number=2))) is None
         assert target.connections == 1
-        handler._client._url = URL(other.url)
+        handler._client.address = Address.of(URL(other.url))
         assert kind_and_reason(await outcome(handler.handle(message(number=3))))[0] is Unavailable
         for name in ("ca.pem", "client.pem", "client.key"):
             shutil.copy(tmp_path / "new" / name, tmp_path / "old" / name)
         assert await outcome(handler.handle(message(number=3))) is None
-        handler._client._url = URL(target.url)
+        handler._client.address = Address.of(URL(target.url))
         assert await outcome(handler.handle(message(number=4))) is not None
         await handler.teardown()
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from support.wrong_inputs import WRONG_INPUTS, Stage, WrongInput, stage
+from support.wrong_input_cases import WRONG_INPUTS, WrongInput
+from support.wrong_inputs import Stage, stage
 
 _PAGE = Path(__file__).parents[2] / "docs" / "wrong-inputs.md"
 

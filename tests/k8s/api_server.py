@@ -1,4 +1,4 @@
-"""A stand-in for the API server, for the real kubectl: stores objects, scales StatefulSets, ends pods and runs Jobs.
+"""A stand-in for the API server, for the real kubectl and helm: stores objects, scales StatefulSets, ends pods and runs Jobs.
 
 It knows no more than scale_in.py needs, and does at once what a cluster does after a while.
 """
@@ -79,6 +79,8 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             match path.split("/")[1:]:
+                case ["version"]:
+                    self._answer({"major": "1", "minor": "37", "gitVersion": "v1.37.0"})
                 case ["api"]:
                     self._answer({"kind": "APIVersions", "versions": ["v1"]})
                 case ["apis"]:

@@ -9,23 +9,23 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from k8s.charts import CHARTS, chart
+from k8s.tools import ROOT, Manifest, program
+
 K8S = ROOT / "k8s"
 SCALE_IN = K8S / "overlays" / "sharded" / "scale_in.py"
 VERSIONS = ("1.29", "1.31", "1.33", "1.34", "1.35", "1.36", "1.37")
 """Of Kubernetes: the oldest that has every field used here by default, and what is in use."""
 
-Manifest = dict[str, Any]
-
 BUILDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "base": ("base", ()),
     "dev": ("overlays/dev", ()),
     "prod": ("overlays/prod", ()),
+    "prod+namespace": ("overlays/prod", ("namespace",)),
     "sharded": ("overlays/sharded", ()),
     "dev+monitoring": ("overlays/dev", ("monitoring",)),
     "prod+monitoring": ("overlays/prod", ("monitoring",)),
@@ -47,6 +47,8 @@ ON_SERVER = tuple(build for build in BUILDS if build.startswith("postgres"))
 """Those with a store on PostgreSQL, with pods of their own for listeners and processors."""
 DATABASE = "database"
 """The folder with the example of a database. It is not an overlay."""
+BROKER = "broker"
+"""The folder with the broker for a try. It is part of the overlay dev."""
 SERVICES = ("listener", "processor", "web")
 
 PASSWORD = ("Secret", "fmq-broker", "password")
@@ -73,21 +75,26 @@ def has_web(build: str) -> bool:
     return "web" in BUILDS[build][1]
 
 
-def program(name: str) -> str:
-    """The path of a tool. Fails if it is missing: nothing here is ever skipped."""
-    for folder in (Path(sys.executable).parent, ROOT / ".venv-k8s" / "bin"):
-        if (folder / name).exists():
-            return str(folder / name)
-    found = shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is missing: `make test-k8s` installs it (requirements/k8s.txt)", pytrace=False)
-    return found
+def second(build: str) -> str:
+    """The name of the build with which a build gets a second instance, as docs/kubernetes.md shows it."""
+    return f"{build}{_SECOND}"
+
+
+_SECOND = "+second"
+
+
+def _second_overlay(overlay: str) -> str:
+    """The kustomization of docs/kubernetes.md for a second instance, on top of another overlay."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n# k8s/overlays/second/kustomization\.yaml\n(.*?)```", page, re.DOTALL)
+    assert text.count("../prod") == 1
+    return str(text.replace("../prod", f"../{overlay}"))
 
 
 @cache
 def rendered(build: str) -> str:
     """The YAML of a build, or of a folder."""
-    overlay, components = BUILDS.get(build, (build, ()))
+    overlay, components = BUILDS.get(build.removesuffix(_SECOND), (build, ()))
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "k8s"
         shutil.copytree(K8S, tree)
@@ -100,6 +107,10 @@ def rendered(build: str) -> str:
                 "components": [f"../../components/{one}" for one in components],
             }
             (target / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+        if build.endswith(_SECOND):
+            below, target = target.name, tree / "overlays" / "second"
+            target.mkdir()
+            (target / "kustomization.yaml").write_text(_second_overlay(below), encoding="utf-8")
         done = subprocess.run(
             [program("kubectl"), "kustomize", str(target)], capture_output=True, encoding="utf-8", check=False
         )
@@ -110,10 +121,13 @@ def rendered(build: str) -> str:
 
 @cache
 def manifests(build: str) -> tuple[Manifest, ...]:
-    """The objects of a build, and for a sharded one the Job with which a pod leaves."""
+    """The objects of a build or of a chart, and for a sharded one the Job with which a pod leaves."""
+    if build in CHARTS:
+        return chart(build)
     objects = [one for one in yaml.safe_load_all(rendered(build)) if one]
     if build.startswith("sharded"):
-        objects.append(leave_job(pick(objects, "StatefulSet", "fmq"), 2))
+        name = "fmq-second" if build.endswith(_SECOND) else "fmq"
+        objects.append(leave_job(pick(objects, "StatefulSet", name), 2))
     return tuple(objects)
 
 
@@ -139,6 +153,14 @@ def pick(objects: tuple[Manifest, ...] | list[Manifest], kind: str, name: str) -
 def of_kind(build: str, kind: str) -> list[Manifest]:
     """All objects of a kind."""
     return [one for one in manifests(build) if one["kind"] == kind]
+
+
+def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector takes pods with these labels."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "In" for one in expressions)
+    fits = all(labels.get(one["key"]) in one["values"] for one in expressions)
+    return fits and selector.get("matchLabels", {}).items() <= labels.items()
 
 
 class Workload(NamedTuple):

@@ -5,10 +5,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
-from k8s.manifests import BROUGHT, K8S, ROOT, USERS, program
+from k8s.charts import CHART, objects
+from k8s.manifests import BROUGHT, K8S, USERS
+from k8s.tools import ROOT, program
 
+_HELM_PAGE = (ROOT / "docs" / "helm.md").read_text("utf-8")
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 
 
@@ -21,9 +25,10 @@ def test_what_is_brought_is_explained() -> None:
 
 def test_paths_exist() -> None:
     """Every file and folder of the repository that the page names is there."""
-    paths = set(re.findall(r"(?:k8s|services)/[\w./-]+", PAGE))
+    paths = set(re.findall(r"(?:k8s|services|deploy)/[\w./-]+\w", PAGE + _HELM_PAGE))
     assert paths
-    assert [path for path in paths if "overlays/mine" not in path and not (ROOT / path).exists()] == []
+    own = ("k8s/overlays/mine/", "k8s/overlays/second/")
+    assert [path for path in paths if not path.startswith(own) and not (ROOT / path).exists()] == []
 
 
 def test_the_example_builds(tmp_path: Path) -> None:
@@ -53,3 +58,31 @@ def test_the_example_builds(tmp_path: Path) -> None:
     (settings,) = [one for (kind, name), one in objects.items() if kind == "ConfigMap" and "settings" in name]
     assert settings["data"]["FMQ_HANDLER"] == "mine:handle"
     assert ("PodMonitor", "fmq") in objects
+
+
+_VALUES = dict(re.findall(r"```yaml\n# values: (\S+)\n(.*?)```", _HELM_PAGE, re.DOTALL))
+
+
+@pytest.mark.parametrize("name", _VALUES)
+def test_values_of_the_page_are_taken(name: str) -> None:
+    """Each block of values in docs/helm.md makes a release, on top of the example prod; and each block is one."""
+    assert _HELM_PAGE.count("```yaml") == len(_VALUES)
+    assert objects("prod", values=yaml.safe_load(_VALUES[name]))
+
+
+def test_the_readme_of_the_chart_has_the_least_that_it_needs() -> None:
+    """The values in it are enough."""
+    (values,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text("utf-8"), re.DOTALL)
+    assert objects(values=yaml.safe_load(values))
+
+
+def test_commands_of_the_page_have_values_that_there_are() -> None:
+    """Each `--set` in docs/helm.md names a value of the chart."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    named = re.findall(r"--set(?:-file)? ([\w.\\]+)=", _HELM_PAGE)
+    assert named
+    for path in named:
+        found = values
+        for part in path.replace("\\.", "·").split("."):
+            if "·" not in part:  # the name of a file of the user
+                found = found[part]

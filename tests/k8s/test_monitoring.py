@@ -8,11 +8,12 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, ROOT, Workload, of_kind, workloads
+from k8s.manifests import BUILDS, ON_SERVER, ON_VOLUME, Workload, of_kind, workloads
+from k8s.tools import ROOT
 
 MONITORED = [one for one in BUILDS if "monitoring" in one]
 SCALED = [one for one in ON_VOLUME if "keda" in one]
-ADDED_BY_PROMETHEUS = {"namespace", "pod", "container", "job", "instance"}
+ADDED_BY_PROMETHEUS = {"namespace", "installation", "pod", "container", "job", "instance"}
 
 
 def _documented() -> dict[str, set[str]]:
@@ -26,7 +27,7 @@ def _documented() -> dict[str, set[str]]:
             known = found.setdefault(name + ending, {"le"} if ending == "_bucket" else set())
             known |= set(re.findall(r"`(\w+)`", labels))
     assert len(found) > 20
-    return found
+    return found | {"up": set()}  # which Prometheus makes
 
 
 METRICS = _documented()
@@ -130,11 +131,19 @@ def test_rules_can_be_read_by_who_is_woken(build: str) -> None:
 
 @pytest.mark.parametrize("build", MONITORED)
 def test_pods_of_one_store_count_as_one(build: str) -> None:
-    """The rules take each namespace and pod for a store: pods that share one on PostgreSQL have no label pod, all others do."""
+    """The rules take each installation and pod for a store: pods that share one on PostgreSQL have no label pod, all others do."""
     (monitor,) = of_kind(build, "PodMonitor")
     dropped = [one.get("metricRelabelings") for one in monitor["spec"]["podMetricsEndpoints"]]
     expected = [{"action": "labeldrop", "regex": "pod"}] if build in ON_SERVER else None
     assert dropped == [expected] * 3
+
+
+@pytest.mark.parametrize("build", MONITORED)
+def test_targets_name_their_installation(build: str) -> None:
+    """The label that rules and dashboards tell installations apart by is the name of the instance, also of a target that is down."""
+    (monitor,) = of_kind(build, "PodMonitor")
+    named = {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_instance"], "targetLabel": "installation"}
+    assert all(one["relabelings"] == [named] for one in monitor["spec"]["podMetricsEndpoints"])
 
 
 @pytest.mark.parametrize("build", MONITORED)

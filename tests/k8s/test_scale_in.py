@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from k8s.api_server import ApiServer
-from k8s.manifests import BUILDS, SCALE_IN, Manifest, environment, leave_job, manifests, pick, program, workloads
+from k8s.manifests import BUILDS, SCALE_IN, environment, leave_job, manifests, pick, workloads
+from k8s.tools import Manifest, program
 
 SHARDED = [build for build in BUILDS if build.startswith("sharded")]
 

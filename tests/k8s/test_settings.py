@@ -13,7 +13,6 @@ from fmq_web.settings import WebSettings
 from k8s.manifests import (
     BUILDS,
     ON_VOLUME,
-    Manifest,
     Workload,
     environment,
     manifests,
@@ -22,6 +21,7 @@ from k8s.manifests import (
     with_file,
     workloads,
 )
+from k8s.tools import Manifest
 
 MODELS: dict[str, type[ServiceSettings]] = {
     "listener": ListenerSettings,

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fmq.service.environment import load
 from fmq.service.settings import ServiceSettings
 from fmq_processor.settings import ProcessorSettings
 from k8s.manifests import (
     BUILDS,
+    K8S,
     ON_VOLUME,
     SERVICES,
-    Manifest,
     Workload,
     brought,
     environment,
@@ -21,9 +22,11 @@ from k8s.manifests import (
     manifests,
     of_kind,
     our_containers,
+    selects,
     with_file,
     workloads,
 )
+from k8s.tools import Manifest
 
 UID = 10001
 USUAL_MARGIN = 20
@@ -114,10 +117,11 @@ def test_one_pod_unless_subscriptions_are_shared(build: str) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_pods_meet_the_restricted_standard(build: str) -> None:
-    """Every field that the restricted Pod Security Standard asks for is set, and the namespace enforces it."""
-    (namespace,) = of_kind(build, "Namespace")
+    """Every field that the restricted Pod Security Standard asks for is set; a namespace that is made enforces it."""
+    namespaces = of_kind(build, "Namespace")
+    assert bool(namespaces) == (build.startswith("dev") or build == "prod+namespace")
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    assert levels.items() <= namespace["metadata"]["labels"].items()
+    assert all(levels.items() <= one["metadata"]["labels"].items() for one in namespaces)
     for workload in workloads(build):
         spec, context = workload.spec, workload.spec["securityContext"]
         assert context["runAsNonRoot"] is True
@@ -133,6 +137,14 @@ def test_pods_meet_the_restricted_standard(build: str) -> None:
             assert own["capabilities"] == {"drop": ["ALL"]}
             assert not {"runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile"} & set(own), "the pod's hold"
             assert all("hostPort" not in port for port in container.get("ports", []))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_last_log_lines_say_why_a_pod_ended(build: str) -> None:
+    """`kubectl describe pod` shows them: a service that can't start writes its reason into the log."""
+    for workload in workloads(build):
+        for container in workload.containers:
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -193,7 +205,7 @@ def test_services_lead_to_ports(build: str) -> None:
     """Each Service selects pods of one workload, and of those only, and its target ports are theirs."""
     for service in of_kind(build, "Service"):
         selector = service["spec"]["selector"].items()
-        pods = {name: value for name, value in selector if name != "statefulset.kubernetes.io/pod-name"}
+        pods = {name: value for name, value in selector if name != "apps.kubernetes.io/pod-index"}
         (workload,) = [one for one in workloads(build) if pods.items() <= one.labels.items()]
         if workload.owner["kind"] == "StatefulSet" and len(pods) == len(
             selector
@@ -328,3 +340,21 @@ def test_manifests_are_the_same_in_each_overlay() -> None:
         ]
 
     assert all(trimmed(build) == trimmed("base") for build in ON_VOLUME)
+
+
+def test_the_pod_that_restores_is_like_the_processor() -> None:
+    """It has the first pod's claim at the same place, its user, image and restrictions, and no selector takes it."""
+    pod = yaml.safe_load((K8S / "restore.yaml").read_text("utf-8"))
+    (workload,) = [one for one in workloads("prod") if one.name == "StatefulSet/fmq"]
+    mine, its = Workload({"spec": {}}, pod), workload.container("processor")
+    (restore,) = mine.containers
+    assert (
+        mine.mounts(restore)["/data"]["persistentVolumeClaim"] == workload.mounts(its)["/data"]["persistentVolumeClaim"]
+    )
+    for field in ("image", "securityContext", "imagePullPolicy"):
+        assert restore[field] == its[field]
+    for field in ("securityContext", "serviceAccountName", "automountServiceAccountToken", "enableServiceLinks"):
+        assert mine.spec[field] == workload.spec[field]
+    for kind in ("StatefulSet", "PodDisruptionBudget"):
+        assert not any(selects(one["spec"]["selector"], mine.labels) for one in of_kind("prod", kind))
+    assert not any(one["spec"]["selector"].items() <= mine.labels.items() for one in of_kind("prod", "Service"))

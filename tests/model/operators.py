@@ -26,7 +26,7 @@ class OperatedStore(ServedStore):
             assert self.connections[who].requeue_dead(name, limit=limit) == len(numbers)
             for number in numbers:
                 row = self.reference.rows[name][number]
-                row.state, row.due, row.failed = "pending", self.now, 0
+                row.state, row.due, row.failed, row.died = "pending", self.now, 0, False
         else:
             assert self.connections[who].purge_dead(name, numbers) == len(numbers)
             for number in numbers:

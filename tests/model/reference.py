@@ -16,6 +16,8 @@ class Row:
     token: int | None = None
     route: str | None = None
     """Pending: the route that may claim it before it is due."""
+    died: bool = False
+    """Whether the last attempt ended with the death of its worker."""
     kept: int = 0
     """Failed attempts that the store keeps."""
     changed: float | None = 0.0

@@ -1,6 +1,8 @@
 """What services do with a store: they put, claim, settle and retain, and crash, while the clock goes on."""
 
 import tempfile
+from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -97,12 +99,14 @@ class ServedStore(RuleBasedStateMachine):
         else:
             assert bool(numbers) == bool(claimable)
             parked = sorted(number for number, row in claimable.items() if row.route and row.route == route)
-            assert set(parked[:limit]) <= set(numbers)  # before everything else
+            first = list(takewhile(lambda number: not claimable[number].died, parked[:limit]))
+            assert set(first) <= set(numbers)  # before everything else
         for claim in claims:
             row = claimable[claim.message.id]
             expired = row.state == "claimed"
-            assert claim.suspect == expired
-            assert not expired or len(claims) == 1
+            row.died |= expired
+            assert claim.suspect == row.died
+            assert not row.died or len(claims) == 1
             row.failed += expired
             row.kept += expired
             self.reference.totals[name].failed += expired
@@ -134,6 +138,7 @@ class ServedStore(RuleBasedStateMachine):
         for claim in fresh:
             row, totals = self._row(claim), self.reference.totals[claim.message.queue]
             row.token = None
+            row.died &= isinstance(outcome, GiveBack)
             match outcome:
                 case Done():
                     row.state, row.changed = "done", self.now
@@ -150,6 +155,18 @@ class ServedStore(RuleBasedStateMachine):
                     row.state, row.due, row.failed = "pending", self.now + delay, row.failed + 1
                     row.kept += 1
                     totals.failed += 1
+
+    @rule(
+        who=st.integers(0, CONNECTIONS - 1), name=st.sampled_from(QUEUES), but=st.sampled_from([[], ["r"], ["r", "s"]])
+    )
+    def release(self, who: int, name: str, but: list[str]) -> None:
+        aside = [row for row in self.reference.rows[name].values() if row.state == "pending" and row.route]
+        waiting = Counter(row.route for row in aside if row.due > self.now)
+        assert self.connections[who].parked(name) == waiting
+        released = [row for row in aside if row.route not in but]
+        assert self.connections[who].release(name, but=but) == len(released)
+        for row in released:
+            row.due, row.route = self.now, None
 
     @rule(who=st.integers(0, CONNECTIONS - 1))
     def extend(self, who: int) -> None:

@@ -1,20 +1,25 @@
-"""Draws the panels of the dashboards from figures that a live test kept.
+"""Draws the panels of the dashboards at 200 queues, from made-up figures in a real Prometheus.
 
-    FMQ_KEEP_FIGURES=figures.json pytest tests/monitoring/test_live.py
-    python tests/monitoring/draw.py figures.json docs/img
+    PYTHONPATH=tests:monitoring python tests/monitoring/draw.py docs/img
 
 Needs matplotlib, which nothing else here does. Grafana draws finer; what counts here is that each query shows what its
-panel says.
+panel says, and how much.
 """
 
 import importlib
 import json
 import math
+import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from monitoring.expressions import filled, targets
+from monitoring.many_queues import prometheus, queue
+
 plt: Any = importlib.import_module("matplotlib.pyplot")  # so that checks of types do not need it
+Image: Any = importlib.import_module("PIL.Image")
 FuncFormatter: Any = importlib.import_module("matplotlib.ticker").FuncFormatter
 
 _DASHBOARDS = Path(__file__).parents[2] / "monitoring" / "grafana" / "dashboards"
@@ -25,8 +30,11 @@ _CELL = (0.8, 0.42)
 _MARGIN = 0.004
 _LETTERS = 9
 """About how many letters of a legend fit into a column of the grid."""
-_FRESH = 3.0
-"""Seconds. What ended earlier is not shown as now: Grafana asks for the present value."""
+_BEGUN = 1_790_000_000.0
+_SECONDS, _STEP = 3 * 3600, 60
+_LEGEND_ROWS = 2
+_ROWS = 12
+"""Rows of a page of a table."""
 
 Json = dict[str, Any]
 
@@ -45,6 +53,10 @@ def shown(value: float, unit: str) -> str:
             else f"{value:.3g} s"
             if abs(value) < 120
             else f"{value / 60:.3g} min"
+            if abs(value) < 7200
+            else f"{value / 3600:.3g} h"
+            if abs(value) < 172_800
+            else f"{value / 86_400:.3g} d"
         )
     if unit == "bytes":
         for name in ("B", "KiB", "MiB"):
@@ -61,9 +73,9 @@ class Picture:
 
     def __init__(self, name: str, kept: Json) -> None:
         self.name = name
-        self._begun = kept["begun"]
-        self._figures = kept["figures"]
-        self._ended = kept["ended"] - self._begun
+        self._begun = _BEGUN
+        self._figures = kept
+        self._ended = _SECONDS
         self._dashboard = json.loads((_DASHBOARDS / name).read_text("utf-8"))
         self._rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in self._dashboard["panels"])
         self._figure = plt.figure(figsize=(24 * _CELL[0], self._rows * _CELL[1]), facecolor=_BACK)
@@ -95,6 +107,9 @@ class Picture:
                 self._lines(self._inner(box, top), panel, series)
         self._figure.savefig(path, dpi=60, facecolor=_BACK)
         plt.close(self._figure)
+        with Image.open(path) as drawn:
+            small = drawn.convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+        small.save(path, optimize=True)
 
     def _inner(self, box: tuple[float, float, float, float], top: float) -> Any:  # noqa: ANN401 - no types
         left, bottom, width, height = box
@@ -105,7 +120,9 @@ class Picture:
         axes.grid(color=_GRID, linewidth=0.6)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value) // 60}:{int(value) % 60:02}"))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{int(value) // 3600}:{int(value) // 60 % 60:02}")
+        )
         return axes
 
     def _series(self, panel: Json) -> Any:  # noqa: ANN401 - a generator of three
@@ -115,12 +132,13 @@ class Picture:
                 legend = target["legendFormat"]
                 for label, value in one["metric"].items():
                     legend = legend.replace("{{" + label + "}}", value)
+                legend = " ".join(re.sub(r"\{\{\w+\}\}", "", legend).split())  # a label that is absent
                 points = [(float(at) - self._begun, float(value)) for at, value in one["values"]]
                 yield legend, points, one["metric"]
 
     def _stat(self, card: Any, panel: Json, series: list[Any]) -> None:  # noqa: ANN401
         unit = panel["fieldConfig"]["defaults"]["unit"]
-        value = series[0][1][-1][1] if series and series[0][1][-1][0] >= self._ended - _FRESH else math.nan
+        value = series[0][1][-1][1] if series and series[0][1][-1][0] >= self._ended else math.nan
         color = "green"
         for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]:
             if step["value"] is None or value >= step["value"]:
@@ -133,32 +151,38 @@ class Picture:
         columns = ["Queue", *(target["legendFormat"] for target in panel["targets"])]
         for column, points, labels in self._series(panel):
             at, value = points[-1]
-            text = shown(value, units[column]) if at >= self._ended - _FRESH else ""
+            text = shown(value, units[column]) if at >= self._ended else ""
             rows.setdefault(labels["queue"], {})[column] = text
-        lines = [[queue, *(values.get(column, "") for column in columns[1:])] for queue, values in sorted(rows.items())]
+        lines = [[name, *(values.get(column, "") for column in columns[1:])] for name, values in rows.items()][:_ROWS]
         for number, line in enumerate([columns, *lines]):
             for place, text in enumerate(line):
                 color = _COLORS[2] if not number else _TEXT
-                card.text(0.02 + place / len(columns), 0.78 - number * 0.16, text, color=color, fontsize=11)
+                card.text(0.02 + place / len(columns), 0.86 - number * 0.065, text, color=color, fontsize=10)
 
     def _lines(self, axes: Any, panel: Json, series: list[Any]) -> None:  # noqa: ANN401
         unit = panel["fieldConfig"]["defaults"]["unit"]
         stacked = panel["fieldConfig"]["defaults"]["custom"]["stacking"]["mode"] == "normal"
+        steps = panel["fieldConfig"]["defaults"]["custom"]["lineInterpolation"] == "stepAfter"
         if stacked and series:
-            times = range(int(self._ended) + 1)
+            times = range(0, self._ended + 1, _STEP)
             by_second = [{round(at): value for at, value in points} for _, points, _ in series]
             values = [[one.get(at, 0.0) for at in times] for one in by_second]
             axes.stackplot(times, values, labels=[legend for legend, _, _ in series], colors=_COLORS, alpha=0.6)
         else:
             for number, (legend, points, _) in enumerate(series):
                 x, y = _with_gaps(points)
-                axes.plot(x, y, label=legend, color=_COLORS[number % len(_COLORS)], linewidth=1.3)
-        axes.set_ylim(bottom=0)
+                drawn = "steps-post" if steps else "default"
+                axes.plot(x, y, label=legend, color=_COLORS[number % len(_COLORS)], linewidth=1.3, drawstyle=drawn)
+        axes.set_ylim(bottom=0, top=1 if unit == "bool_yes_no" else None)
         axes.set_xlim(0, self._ended)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
         longest = max([len(legend) for legend, _, _ in series], default=1)
         columns = max(1, min(4, panel["gridPos"]["w"] * _LETTERS // (longest + _LETTERS)))
-        legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.15, -0.13), ncol=columns, fontsize=8, frameon=False)
+        named = axes.get_legend_handles_labels()
+        seen = [one[: columns * _LEGEND_ROWS] for one in named]  # Grafana scrolls through the others
+        legend = axes.legend(
+            *seen, loc="upper left", bbox_to_anchor=(-0.15, -0.13), ncol=columns, fontsize=8, frameon=False
+        )
         for text in legend.get_texts():
             text.set_color(_TEXT)
 
@@ -181,7 +205,7 @@ def _with_gaps(points: list[tuple[float, float]]) -> tuple[list[float], list[flo
     x: list[float] = []
     y: list[float] = []
     for at, value in points:
-        if x and at - x[-1] > 3:
+        if x and at - x[-1] > _STEP:
             x.append(at)
             y.append(math.nan)
         x.append(at)
@@ -189,11 +213,20 @@ def _with_gaps(points: list[tuple[float, float]]) -> tuple[list[float], list[flo
     return x, y
 
 
-def main(figures: str, folder: str) -> None:
+def main(folder: str) -> None:
     """Draw every dashboard."""
-    kept = json.loads(Path(figures).read_text("utf-8"))
+    figures = {}
+    with (
+        tempfile.TemporaryDirectory() as made,
+        prometheus(Path(made), _BEGUN, seconds=_SECONDS, step=_STEP) as server,
+    ):
+        for name, title, expression, legend in targets():
+            chosen = queue(7) if name == "fmq-queue.json" else ".*"
+            asked = filled(expression, chosen, window="240s", step=f"{_STEP}s", whole=f"{_SECONDS}s")
+            found = server.between(asked, _BEGUN, _BEGUN + _SECONDS, step=_STEP)
+            figures[f"{name}\t{title}\t{legend}"] = found
     for path in sorted(_DASHBOARDS.glob("*.json")):
-        Picture(path.name, kept).draw(Path(folder) / f"{path.stem}.png")
+        Picture(path.name, figures).draw(Path(folder) / f"{path.stem}.png")
 
 
 if __name__ == "__main__":

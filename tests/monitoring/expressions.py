@@ -9,10 +9,17 @@ import promql_parser as promql
 
 from monitoring.programs import MONITORING
 
-OF_SERVER = re.compile(r"fmq_store_(?!up|writable|failures)")
+OF_SERVER = re.compile(r"fmq_store_(?!up|info|writable|failures)")
 """Metrics that only a store on PostgreSQL has."""
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
-_VARIABLES = {"$__rate_interval": "5s", "$job": ".+", "$instance": ".+"}
+_VARIABLES = {
+    "$namespace": ".*",
+    "$installation": ".*",
+    "$job": ".+",
+    "$instance": ".+",
+    "$route": ".+",
+    "$top": "10",
+}
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -33,11 +40,21 @@ def targets() -> Iterator[tuple[str, str, str, str]]:
                 yield name, f"{panel['id']} {panel['title']}", target["expr"], target["legendFormat"]
 
 
-def filled(expression: str, queue: str) -> str:
-    """The expression as Grafana sends it with everything selected."""
-    for name, value in {**_VARIABLES, "$queue": queue}.items():
+def filled(expression: str, queue: str, *, window: str = "5s", step: str = "1s", whole: str = "60s") -> str:
+    """The expression as Grafana sends it with everything selected.
+
+    ``window`` is the range of rates, ``step`` the time between two points, and ``whole`` the time that is shown.
+    """
+    times = {"$__rate_interval": window, "$__range": whole, "$__interval": step}
+    expression = expression.replace("${queue:regex}", re.escape(queue).replace("\\", "\\\\"))
+    for name, value in {**times, **_VARIABLES, "$queue": queue}.items():
         expression = expression.replace(name, value)
     return expression
+
+
+def of_prometheus(metric: str) -> bool:
+    """Whether Prometheus makes this metric itself."""
+    return metric == "up"
 
 
 def selectors(expression: promql.Expr) -> list[promql.VectorSelector]:

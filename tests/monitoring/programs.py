@@ -8,9 +8,9 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 import yaml
@@ -38,7 +38,7 @@ def program(name: str) -> str:
 def run(*command: str) -> str:
     """What a tool says; it has to succeed."""
     done = subprocess.run(
-        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=60
+        [program(command[0]), *command[1:]], capture_output=True, encoding="utf-8", check=False, timeout=110
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -113,21 +113,32 @@ class _Server:
         self._process.wait(30)
 
 
-class Prometheus(_Server):
-    """A Prometheus that asks ``targets`` (job to port) every second, with the given rules."""
+class Target(NamedTuple):
+    """A service on a port of this machine, with the labels that Prometheus gives to its series."""
 
-    def __init__(self, folder: Path, rules_text: str, targets: Mapping[str, int]) -> None:
-        folder.mkdir()
+    job: str
+    port: int
+    labels: Mapping[str, str] = {}
+
+
+class Prometheus(_Server):
+    """A Prometheus that asks ``targets`` every second, with the given rules."""
+
+    def __init__(self, folder: Path, rules_text: str, targets: Sequence[Target], *, alertmanager: int = 0) -> None:
+        """``alertmanager`` is the port of one that is notified; 0: nobody is."""
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         (folder / "rules.yaml").write_text(rules_text, encoding="utf-8")
+        self.watch(targets)
         port = free_port()
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],
-            "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{at}"]}]} for job, at in targets.items()
-            ],
+            "scrape_configs": [{"job_name": "from-a-file", "file_sd_configs": [{"files": ["targets.json"]}]}],
         }
+        if alertmanager:
+            manager = {"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}
+            config["alerting"] = {"alertmanagers": [manager]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         self.begun = time.time()
         options = {
@@ -139,6 +150,13 @@ class Prometheus(_Server):
             folder, [program("prometheus"), *(f"--{name}={value}" for name, value in options.items())], port
         )
 
+    def watch(self, targets: Sequence[Target]) -> None:
+        """Ask these targets from now on, and no others."""
+        found = [{"targets": [f"127.0.0.1:{one.port}"], "labels": {"job": one.job, **one.labels}} for one in targets]
+        new = self._folder / "targets.new"
+        new.write_text(json.dumps(found), encoding="utf-8")
+        new.replace(self._folder / "targets.json")
+
     def reload(self, rules_text: str) -> None:
         """Go on with these rules."""
         (self._folder / "rules.yaml").write_text(rules_text, encoding="utf-8")
@@ -148,19 +166,27 @@ class Prometheus(_Server):
         """The series of an expression, now."""
         return self._result("api/v1/query", {"query": expression})
 
-    def over(self, expression: str, *, step: int = 1) -> list[dict[str, Any]]:
-        """The series of an expression since the start."""
-        when = {"start": str(self.begun), "end": str(time.time()), "step": str(step)}
+    def over(self, expression: str) -> list[dict[str, Any]]:
+        """The series of an expression since the start, second by second."""
+        return self.between(expression, self.begun, time.time(), step=1)
+
+    def between(self, expression: str, begun: float, ended: float, *, step: int) -> list[dict[str, Any]]:
+        """The series of an expression from ``begun`` to ``ended`` (Unix times), every ``step`` seconds."""
+        when = {"start": str(begun), "end": str(ended), "step": str(step)}
         return self._result("api/v1/query_range", {"query": expression, **when})
 
     def _result(self, path: str, query: Query) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ask(path, query)["data"]["result"]
         return found
 
+    def alerts(self) -> list[dict[str, str]]:
+        """The labels of each alert that fires."""
+        alerts = self.ask("api/v1/alerts")["data"]["alerts"]
+        return [one["labels"] for one in alerts if one["state"] == "firing"]
+
     def firing(self) -> set[str]:
         """The names of the alerts that fire."""
-        alerts = self.ask("api/v1/alerts")["data"]["alerts"]
-        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+        return {one["alertname"] for one in self.alerts()}
 
     def rule_errors(self) -> dict[str, str]:
         """What went wrong at the last evaluation, by rule."""
@@ -192,6 +218,14 @@ class Alertmanager(_Server):
     def silenced(self) -> set[str]:
         """The names of the alerts that others inhibit."""
         return {one["labels"]["alertname"] for one in self.ask("api/v2/alerts") if one["status"]["inhibitedBy"]}
+
+    def inhibitions(self) -> list[tuple[dict[str, str], dict[str, str]]]:
+        """The labels of each alert that is inhibited, with those of what inhibits it."""
+        alerts = self.ask("api/v2/alerts")
+        by_print = {one["fingerprint"]: one["labels"] for one in alerts}
+        return [
+            (one["labels"], by_print[by]) for one in alerts for by in one["status"]["inhibitedBy"] if by in by_print
+        ]
 
     def receivers(self) -> dict[str, list[str]]:
         """Who is notified, by alert."""

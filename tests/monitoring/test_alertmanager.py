@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from fmq_monitoring.parameters import Parameters
 
 from monitoring.programs import MONITORING, Alertmanager, rules, run
 from support.wait import wait_for
@@ -36,8 +37,12 @@ def test_route(name: str) -> None:
 
 
 def test_inhibition_names_alerts_that_there_are() -> None:
-    """Source and target of each rule exist, and no alert silences itself."""
-    for rule in yaml.safe_load(CONFIG.read_text("utf-8"))["inhibit_rules"]:
+    """Source and target of each rule exist, and no alert silences itself. A cause silences only what follows in its own store."""
+    config = yaml.safe_load(CONFIG.read_text("utf-8"))
+    store = [*Parameters().store_labels]
+    assert config["route"]["group_by"] == [*store, "queue"]
+    for rule in config["inhibit_rules"]:
+        assert rule["equal"] in (store, [*store, "queue"])
         sources, targets = (set(rule[f"{end}_matchers"][0].split('"')[1].split("|")) for end in ("source", "target"))
         assert sources | targets <= set(rules())
         assert not sources & targets
@@ -73,11 +78,12 @@ def test_the_cause_silences_what_follows(
     wait_for(lambda: alertmanager.silenced() == silenced, 5, what=f"{silenced} to be silenced")
 
 
-def test_another_store_is_not_silenced(alertmanager: Alertmanager) -> None:
-    """A listener without a broker in one pod says nothing about another pod."""
+@pytest.mark.parametrize("label", Parameters().store_labels)
+def test_another_store_is_not_silenced(alertmanager: Alertmanager, label: str) -> None:
+    """A listener without a broker in one namespace, installation or pod says nothing about another one."""
     alertmanager.tell(
-        {"alertname": "FmqListenerDisconnected", "severity": "critical", "pod": "fmq-0", **_LISTENER},
-        {"alertname": "FmqNoProgress", "severity": "critical", "pod": "fmq-1", **_QUEUE},
+        {"alertname": "FmqListenerDisconnected", "severity": "critical", label: "a", **_LISTENER},
+        {"alertname": "FmqNoProgress", "severity": "critical", label: "b", **_QUEUE},
     )
     wait_for(lambda: len(alertmanager.receivers()) == 2)
     assert alertmanager.silenced() == set()

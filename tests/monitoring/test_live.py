@@ -1,11 +1,10 @@
-"""A real Prometheus watches real services: faults are caused for real, and the right alerts fire and clear.
+"""A real Prometheus watches two real installations: faults are caused for real, and the right alerts fire and clear.
 
-The rules are the project's own, with a second for each minute. Nothing but the expected alerts may fire.
+The rules are the project's own, with a second for each minute. Nothing but the expected alerts may fire, each with the label of the
+installation that has the fault: the other one stays silent. Some faults are caused in both at once, a different one in each.
 """
 
-import json
-import os
-import time
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import promql_parser as promql
 import pytest
 
 from monitoring.expressions import OF_SERVER, filled, selectors, targets
+from monitoring.installation import QUEUE, RARE
 from monitoring.programs import program, rules, run
-from monitoring.system import QUEUE, System
+from monitoring.system import System, other_disk
 from support.broker import publish
 from support.wait import wait_for
 
@@ -26,27 +26,20 @@ _AGAIN_AND_AGAIN = {
     "FmqListenerDisconnected",
     "FmqReconnectsOften",
 }
+_BACKLOG = {"FmqNoProgress", "FmqMessagesWaitTooLong", "FmqBacklogLarge", "FmqBacklogWillBeLarge"}
 _NOT_CAUSED = {"FmqDeadLettersKept", "FmqDiskFillsUp", "FmqStoreUnreadable"}
 """Take a day, a disk that fills for hours, or a broken file."""
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """With FMQ_KEEP_FIGURES=file, what the dashboards showed is kept at the end, to be drawn by draw.py."""
-    for name in ("prometheus", "promtool"):
+    for name in ("prometheus", "promtool", "prometheus-alertmanager"):
         program(name)
-    with System(tmp_path_factory.mktemp("live")) as running:
+    with (
+        tempfile.TemporaryDirectory(dir=other_disk()) as other,
+        System(tmp_path_factory.mktemp("live"), Path(other)) as running,
+    ):
         yield running
-        if kept := os.environ.get("FMQ_KEEP_FIGURES"):
-            Path(kept).write_text(json.dumps(_seen(running)), encoding="utf-8")
-
-
-def _seen(system: System) -> dict[str, object]:
-    figures = {
-        f"{name}\t{title}\t{legend}": system.prometheus.over(filled(expression, QUEUE))
-        for name, title, expression, legend in targets()
-    }
-    return {"begun": system.prometheus.begun, "ended": time.time(), "figures": figures}
 
 
 @pytest.fixture(autouse=True, scope="class")
@@ -59,46 +52,60 @@ def _quiet_before_and_after(system: System) -> Iterator[None]:
 
 def test_the_page_is_what_prometheus_likes(system: System) -> None:
     """`promtool check metrics` has nothing to say about the live pages of listener and processor."""
-    for job in ("fmq-listener", "fmq-processor"):
+    for part in ("listener", "processor"):
         page = system.folder / "page"
-        page.write_text(system.page(job), encoding="utf-8")
+        page.write_text(system.north.page(part), encoding="utf-8")
         assert run("sh", "-c", f"promtool check metrics <'{page}'") == ""
 
 
-def test_stopped_processors(system: System) -> None:
-    """Without processors the backlog grows and ages: every alert of that fires, and all clear once they are back."""
-    system.stop_processors()
-    expected = {
-        "FmqAbsent",
-        "FmqNoProgress",
-        "FmqMessagesWaitTooLong",
-        "FmqBacklogLarge",
-        "FmqBacklogWillBeLarge",
-    }
+def test_stopped_processors_and_a_frozen_listener(system: System) -> None:
+    """Without processors the backlog grows and ages: every alert of that fires. A frozen listener elsewhere is reported, too.
+
+    Each alert is muted only by what happens in its own installation.
+    """
+    north, south = system.north, system.south
+    north.stop_processors()
+    south.listener.stop_for_a_while()
     try:
-        assert system.wait_until_fires(expected) == expected
+        system.fires({north: {"FmqTargetDown", "FmqAbsent", *_BACKLOG}, south: {"FmqTargetDown", "FmqAbsent"}}, {})
+        down = {north.instance("processor"), north.instance("processor-2"), south.instance("listener")}
+        assert system.instances("FmqTargetDown") == down
+        muted = {"FmqBacklogLarge", "FmqBacklogWillBeLarge", "FmqNoProgress", "FmqMessagesWaitTooLong"}
+        wait_for(lambda: system.alertmanager.silenced() == muted, what="Alertmanager to mute what follows")
+        assert all(
+            one["installation"] == by["installation"] == "north" for one, by in system.alertmanager.inhibitions()
+        )
     finally:
-        system.start_processors()
+        south.listener.go_on()
+        north.start_processors()
 
 
-def test_failing_handler(system: System) -> None:
-    """A handler that fails is reported by its ratio, and by the dead letters that come of it."""
-    system.handler("fail")
-    expected = {"FmqHandlerFails", "FmqDeadLetters"}
+def test_failing_handler_and_poison(system: System) -> None:
+    """A handler that fails is reported by its ratio and the dead letters that come of it; elsewhere, dead letters that are deleted."""
+    system.north.handler("fail")
+    system.south.publish_poison()
+    expected = {system.north: {"FmqHandlerFails", "FmqDeadLetters"}, system.south: {"FmqDeadLetters", "FmqDiscarded"}}
     try:
-        assert system.wait_until_fires(expected) == expected
+        system.fires(expected, {})
     finally:
-        system.handler("well")
+        system.north.handler("well")
 
 
-def test_target_that_is_down(system: System) -> None:
-    """A handler that says so opens the circuit of its processor, which is reported; no message is given up over it."""
-    system.handler("down")
+def test_target_that_is_down_and_few_files(system: System) -> None:
+    """A handler that says that its target is down opens the circuit of its processor; no message is given up over it.
+
+    Elsewhere, a processor that may open hardly any more files is reported.
+    """
+    system.north.handler("down")
+    given_up = 'sum(fmq_dead_lettered_total{installation="north",reason="unavailable"})'
     try:
-        assert system.wait_until_fires({"FmqCircuitOpen"}) <= {"FmqCircuitOpen", "FmqHandlerFails"}
+        with system.south.few_files():
+            expected = {system.north: {"FmqCircuitOpen"}, system.south: {"FmqFileDescriptors"}}
+            system.fires(expected, {system.north: {"FmqHandlerFails"}})
+            assert system.instances("FmqFileDescriptors") == {system.south.instance("processor-2")}
     finally:
-        system.handler("well")
-    (dead,) = system.prometheus.query('sum(fmq_dead_lettered_total{reason="unavailable"})')
+        system.north.handler("well")
+    (dead,) = system.prometheus.query(given_up)
     assert dead["value"][1] == "0"
 
 
@@ -108,94 +115,108 @@ class TestAgainAndAgain:
     def test_processor_that_starts_again_and_again(self, system: System) -> None:
         """Three starts of one service are a loop."""
         for _ in range(3):
-            system.restart_processor()
-        assert system.wait_until_fires({"FmqRestartLoop"}) == {"FmqRestartLoop"}
+            system.restart_processor(system.north)
+        system.fires({system.north: {"FmqRestartLoop"}}, {})
+        assert system.instances("FmqRestartLoop") == {system.north.instance("processor-2")}
 
     def test_frozen_processor(self, system: System) -> None:
-        """A processor that stalls while it holds a message loses it to another, and is reported when it continues."""
-        frozen = system.processors[0]
-        system.handler("slow")
-        wait_for(
-            lambda: [1 for call in system.calls() if call[:2] == ("slow", frozen.pid)], what="a long call to begin"
-        )
+        """One of two processors that freezes is reported, and when it continues that it lost a message to the other."""
+        north = system.north
+        frozen = north.processors[0]
+        north.handler("slow")
+        wait_for(lambda: [1 for call in north.calls() if call[:2] == ("slow", frozen.pid)], what="a long call to begin")
         frozen.stop_for_a_while()
-        system.handler("well")
+        north.handler("well")
         try:
-            held = [message for _, pid, message in system.calls() if pid == frozen.pid][-1]
+            held = [message for _, pid, message in north.calls() if pid == frozen.pid][-1]
             wait_for(
-                lambda: [1 for _, pid, one in system.calls() if one == held and pid != frozen.pid], what="the other"
+                lambda: [1 for _, pid, one in north.calls() if one == held and pid != frozen.pid], what="the other"
             )
+            system.fires({north: {"FmqTargetDown"}}, {north: _AGAIN_AND_AGAIN})
+            assert system.instances("FmqTargetDown") == {north.instance("processor")}
         finally:
             frozen.go_on()
-        assert system.wait_until_fires({"FmqLeasesRunOut"}) <= _AGAIN_AND_AGAIN
+        system.fires({north: {"FmqLeasesRunOut"}}, {north: {"FmqTargetDown", *_AGAIN_AND_AGAIN}})
 
     def test_broker_that_drops(self, system: System) -> None:
         """What a broker with little room drops while the listener is away is reported when it is back."""
-        assert system.listener.terminate() == 0
-        system.restart_broker(small=True)
-        publish(system.broker.port, [("sensors/dropped", b"{}")] * 100)
-        system.start_listener()
-        assert system.wait_until_fires({"FmqBrokerDrops"}) <= _AGAIN_AND_AGAIN
+        north = system.north
+        assert north.listener.terminate() == 0
+        north.restart_broker(small=True)
+        publish(north.broker.port, [("sensors/dropped", b"{}")] * 100)
+        north.start_listener()
+        system.fires({north: {"FmqBrokerDrops"}}, {north: _AGAIN_AND_AGAIN})
 
     def test_broker_that_is_away(self, system: System) -> None:
         """A listener without a broker is reported; one that has to connect repeatedly too."""
-        system.broker.stop()
+        north = system.north
+        north.broker.stop()
         try:
-            assert system.wait_until_fires({"FmqListenerDisconnected"}) <= _AGAIN_AND_AGAIN
+            system.fires({north: {"FmqListenerDisconnected"}}, {north: _AGAIN_AND_AGAIN})
             for number in range(1, 7):
-                system.restart_broker(small=False)
-                wait_for(lambda times=number: system.reconnects() >= times, what="the listener to be back")  # type: ignore[misc]
-                system.broker.stop()
+                north.restart_broker(small=False)
+                wait_for(lambda times=number: north.reconnects() >= times, what="the listener to be back")  # type: ignore[misc]
+                north.broker.stop()
         finally:
-            system.broker.start()
-        assert system.wait_until_fires({"FmqReconnectsOften"}) <= _AGAIN_AND_AGAIN
+            north.broker.start()
+        system.fires({north: {"FmqReconnectsOften"}}, {north: _AGAIN_AND_AGAIN})
 
     def test_broker_that_hands_over_strange_messages(self, system: System) -> None:
         """What matches no filter, what is quarantined and what is too large is reported, each by its own alert."""
         expected = {"FmqUnroutable", "FmqQuarantined", "FmqOversizedPackets"}
-        with system.strange_broker():
-            fired = system.wait_until_fires(expected)
-        assert fired <= expected | _AGAIN_AND_AGAIN
+        with system.north.strange_broker():
+            system.fires({system.north: expected}, {system.north: _AGAIN_AND_AGAIN})
 
 
-def test_paused_queue(system: System) -> None:
-    """A queue that someone has paused and forgotten is reported until it is resumed."""
-    with system.paused():
-        assert system.wait_until_fires({"FmqQueuePaused"}) == {"FmqQueuePaused"}
+def test_paused_queue_stray_processor_and_certificate(system: System) -> None:
+    """A queue that someone has paused and forgotten is reported until it is resumed.
+
+    Elsewhere, the broker's certificate is about to expire, and a processor of an older version uses another store. It is reported until
+    it is no longer a target: that it then ends wakes nobody.
+    """
+    south = system.south
+    with south.short_certificate(), south.stray(), system.north.paused(), system.watching(south.target("stray")):
+        in_south = {"FmqVersionsDiffer", "FmqStoresDiffer", "FmqCertificateExpires"}
+        system.fires({system.north: {"FmqQueuePaused"}, south: in_south}, {})
+        assert system.instances("FmqCertificateExpires") == {south.instance("listener")}
+    system.wait_until_quiet()
+    missed = f'ALERTS{{alertname="FmqTargetDown",instance="{south.instance("stray")}"}}'
+    assert system.prometheus.over(missed) == []
 
 
 def test_locked_store(system: System) -> None:
     """A store that can't be written is reported; the listener leaves its broker until it can."""
-    with system.store_locked():
-        fired = system.wait_until_fires({"FmqStoreFails"})
-    assert fired <= {"FmqStoreFails", "FmqListenerDisconnected", "FmqNoProgress"}
+    north = system.north
+    with north.store_locked():
+        system.fires({north: {"FmqStoreFails"}}, {north: {"FmqListenerDisconnected", "FmqNoProgress"}})
 
 
 def test_full_disk(system: System) -> None:
     """A disk that is almost full is reported, and a listener that has no room on it; both clear with room."""
     expected = {"FmqDiskAlmostFull", "FmqStoreFails"}
-    with system.disk_limit():
-        with system.disk_full():
-            fired = system.wait_until_fires(expected)
+    with system.smaller_disk() as (one, room):
+        with one.no_room(room):
+            system.fires({one: expected}, {one: {"FmqListenerDisconnected", "FmqReconnectsOften"}})
         system.wait_until_quiet()
-    assert fired <= expected | {"FmqListenerDisconnected", "FmqReconnectsOften"}
 
 
 def test_slow_commits_and_a_reader_that_stays(system: System) -> None:
     """Slow commits and a log that can't be emptied are reported while messages still come through."""
-    expected = {"FmqCommitSlow", "FmqWalLarge"}
-    with system.open_reader():
-        system.publish_much()
-        system.wait_until_fires({"FmqWalLarge"})
-        with system.store_locked(seconds=1.3):
-            fired = system.wait_until_fires(expected)
-    assert fired <= expected | {"FmqLeasesRunOut", "FmqStoreFails", "FmqReconnectsOften"}
+    north = system.north
+    with north.open_reader():
+        north.publish_much()
+        system.fires({north: {"FmqWalLarge"}}, {north: {"FmqCommitSlow"}})
+        with north.store_locked(seconds=1.3):
+            also = {"FmqLeasesRunOut", "FmqStoreFails", "FmqReconnectsOften"}
+            system.fires({north: {"FmqCommitSlow", "FmqWalLarge"}}, {north: also})
 
 
 def test_silent_publishers(system: System) -> None:
     """A queue that had messages and gets none for long is reported, until one comes."""
-    system.wait_until_fires({"FmqIntakeStopped"})
-    system.publish_rarely()
+    wait_for(lambda: "FmqIntakeStopped" in system.prometheus.firing(), 60, what="the alert")
+    (alert,) = [one for one in system.prometheus.alerts() if one["alertname"] == "FmqIntakeStopped"]
+    assert (alert["installation"], alert["queue"]) == ("north", RARE)
+    system.north.publish_rarely()
     wait_for(lambda: "FmqIntakeStopped" not in system.prometheus.firing(), what="the alert to clear")
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fmq_monitoring import rules as making
+from fmq_monitoring.parameters import Parameters, Thresholds
 
 from monitoring.expressions import OF_SERVER, filled, targets
-from monitoring.programs import RULES, Prometheus, program, rules, shortened
+from monitoring.programs import Prometheus, Target, program, rules, shortened
 from support.broker import Broker, free_port, publish
 from support.postgres import Postgres
 from support.processes import FmqProcess, Processes
@@ -22,11 +24,10 @@ from support.wait import wait_for
 _QUEUE = "sensors/#"
 _MEBIBYTE = 1024 * 1024
 _LIMITS = {
-    "FmqReplicationLag": {"256 * 1024 * 1024": str(_MEBIBYTE)},
     "FmqOldTransaction": {"> 300": "> 5"},
     "FmqDeadRowsPileUp": {"> 2000000": "> 100"},
 }
-_EXPECTED = {"FmqSyncStandbyMissing", "FmqStoreFails", *_LIMITS}
+_EXPECTED = {"FmqSyncStandbyMissing", "FmqStoreFails", "FmqReplicationLag", *_LIMITS}
 _OTHERS = {"FmqAbsent", "FmqNoProgress", "FmqListenerDisconnected", "FmqReconnectsOften", "FmqCommitSlow"}
 """Of a listener that waits: it does not answer its broker either. No processor runs."""
 
@@ -77,8 +78,8 @@ def watched(tmp_path: Path) -> Iterator[_Watched]:
             "listen", _QUEUE, FMQ_QUEUE_URL=primary.url, FMQ_BROKER_URL=broker.url, FMQ_HTTP_PORT=port
         )
         listener.wait_to_say("Connected and subscribed", 60)
-        text = shortened(RULES.read_text("utf-8"), _LIMITS)
-        with Prometheus(tmp_path / "prometheus", text, {"fmq-listener": port}) as prometheus:
+        text = shortened(making.prometheus(Parameters(thresholds=Thresholds(replication_lag=_MEBIBYTE))), _LIMITS)
+        with Prometheus(tmp_path / "prometheus", text, [Target("fmq-listener", port)]) as prometheus:
             yield _Watched(primary, one, two, broker, prometheus)
         primary.execute("ALTER SYSTEM RESET synchronous_standby_names")
         primary.execute("SELECT pg_reload_conf()")

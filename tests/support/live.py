@@ -48,6 +48,7 @@ def service(name: str, unseen: float = 0.0, in_hand: int = 0) -> ServiceView:
         handler=None,
         circuit=None,
         in_hand=in_hand,
+        routes=[],
         p50_seconds=None,
         p95_seconds=None,
     )

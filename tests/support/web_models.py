@@ -5,7 +5,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fmq_web.answers.activity import ActionView, Activity, DryRun, OperationKind, OperationView, Services, ServiceView
+from fmq_web.answers.activity import (
+    ActionView,
+    Activity,
+    DryRun,
+    OperationKind,
+    OperationView,
+    RouteView,
+    Services,
+    ServiceView,
+)
 from fmq_web.answers.messages import (
     AttemptView,
     DeadGroup,
@@ -239,6 +248,17 @@ def groups(texts: Texts) -> DeadGroups:
 
 
 def services(texts: Texts) -> Services:
+    fire = RouteView(
+        name=texts.worker,
+        queues=[texts.queue],
+        topics=[texts.queue],
+        handler=texts.worker,
+        circuit=texts.queue,
+        rate=texts.worker,
+        in_hand=7,
+    )
+    routes = [fire, fire.model_copy(update={"topics": [], "circuit": "", "rate": ""})]
+
     def one(name: str, kind: str, *, away: bool = False, circuit: str | None = "") -> ServiceView:
         listens = kind == "listener"
         return ServiceView(
@@ -255,6 +275,7 @@ def services(texts: Texts) -> Services:
             handler=None if listens else "webhook",
             circuit=None if listens else circuit,
             in_hand=0 if listens else 32,
+            routes=[] if listens else routes,
             p50_seconds=None if listens or away else 0.018,
             p95_seconds=None if listens or away else 0.24,
         )

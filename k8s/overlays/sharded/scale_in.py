@@ -23,6 +23,8 @@ import time
 from typing import Any
 
 _POLL_SECONDS = 2.0
+_NEITHER = ("web", "backup")
+"""Containers of a pod that are neither its listener nor a processor."""
 
 
 class Failed(Exception):
@@ -57,7 +59,7 @@ def leave_job(stateful_set: dict[str, Any], ordinal: int) -> dict[str, Any]:
     pod = copy.deepcopy(stateful_set["spec"]["template"])
     spec = pod["spec"]
     containers = {one["name"]: one for one in spec["containers"]}
-    listener, processor = containers["listener"], containers["processor"]
+    listener = containers.pop("listener")
     for probe in ("startupProbe", "readinessProbe", "livenessProbe", "ports"):
         listener.pop(probe, None)
     listener["command"] = ["fmq", "listen", "--leave"]
@@ -71,8 +73,10 @@ def leave_job(stateful_set: dict[str, Any], ordinal: int) -> dict[str, Any]:
     for variable in named:
         del variable["valueFrom"]
         variable["value"] = f"{name}-{ordinal}"
-    processor["restartPolicy"] = "Always"  # a sidecar: it stops when the listener has left
-    spec["initContainers"] = [*spec.get("initContainers", []), processor]
+    processors = [one for name, one in containers.items() if name not in _NEITHER]
+    for one in processors:
+        one["restartPolicy"] = "Always"  # a sidecar: it stops when the listener has left
+    spec["initContainers"] = [*spec.get("initContainers", []), *processors]
     spec["containers"] = [listener]
     spec["restartPolicy"] = "OnFailure"
     spec.pop("topologySpreadConstraints", None)

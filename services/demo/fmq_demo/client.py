@@ -9,8 +9,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.errors import FmqError
-from fmq.service.broker import CONNECT_SECONDS, BrokerSettings, BrokerUrl, explain_error, tls_context
+from fmq.service.broker import CONNECT_SECONDS, BrokerSettings, explain_error, give_access, tls_context
 from fmq.service.broker import make_client as broker_client
+from fmq.service.broker_url import BrokerUrl
 
 
 class BrokerUnreachable(FmqError):
@@ -22,8 +23,7 @@ def make_client(settings: BrokerSettings, *, client_id: str = "") -> Client:
     broker = settings.broker
     make = partial(Client, CallbackAPIVersion.VERSION2)
     client = broker_client(make, broker, client_id=client_id, version=settings.mqtt_version)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, settings.password)
+    give_access(client, broker, settings.access_to(broker))
     if broker.tls:
         client.tls_set_context(tls_context(settings))
     return client

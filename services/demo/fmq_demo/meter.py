@@ -55,7 +55,7 @@ def retries(metrics: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
-            if sample.name == "fmq_retries_total":
+            if sample.name == "fmq_processed_total" and sample.labels["outcome"] == "retry":
                 counts[sample.labels["queue"]] += int(sample.value)
     return counts
 

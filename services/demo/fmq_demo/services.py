@@ -75,7 +75,9 @@ def _broker(settings: BrokerSettings) -> dict[str, str]:
     found = {}
     for name in type(settings).model_fields.keys() - StoreSettings.model_fields.keys():
         value = getattr(settings, name)
-        if value is not None:
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        if value:
             found[variable(name)] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return found
 

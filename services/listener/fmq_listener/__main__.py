@@ -10,15 +10,17 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.help import SettingsCommand
-from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli.main import EXIT_FAULT, begin_service, read_settings, run, settings_options
 from fmq.service.config.exposure import log_config
 from fmq.service.http.health import Checks, Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure, shorten
 from fmq.service.metrics import ListenerMetrics
-from fmq.service.reporting.collectors import BrokerCollector, StoreCollector, show_process
+from fmq.service.reporting.certificates import CertificateCollector
+from fmq.service.reporting.collectors import BrokerCollector, show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.service.retrying import until_available
 from fmq.service.threads import StopGuard, supervise_others
 from fmq.service.upkeep import Upkeep
@@ -50,6 +52,7 @@ def listen(topics: tuple[str, ...], *, leaving: bool, **flags: object) -> int:
 
     Without arguments, the filters are those of FMQ_TOPICS, or of the configuration file.
     """
+    begin_service("listener", flags)
     settings = read_settings(
         ListenerSettings, {**flags, "topics": topics or None}, arguments={"topics": "TOPIC"}, strict=True
     )
@@ -88,6 +91,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             on_stored=_tracing(settings, metrics, stack),
         )
         _log.info("Client id at the broker: %s", listener.client_id)
+        registry.register(CertificateCollector(listener.session.certificates))
         if settings.broker_stats:
             stats = BrokerStats(settings, client_id=listener.client_id, shutdown=shutdown)
             registry.register(BrokerCollector(lambda: stats.figures))
@@ -99,6 +103,7 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
             settings.retention,
             shutdown,
             presence=Presence("listener", heartbeat, listener.state),
+            registry=registry,
         )
 
         def ready() -> Checks:

@@ -4,14 +4,19 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 
+from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.finding import Finding, ok, problem, warning
+from fmq.mqtt.reasons import explain_auth
+from fmq.quantities import show
 from fmq.service import inventory
 from fmq.service.broker import explain_error
-from fmq_listener.mqtt.connection import explain_refusal
+from fmq.text import plain, without_query
 from fmq_listener.mqtt.probe import Probe
+from fmq_listener.mqtt.refusals import explain_refusal
+from fmq_listener.mqtt.upgrade import upgrade_status
 from fmq_listener.settings import ListenerSettings
 
 _CERTIFICATE_DAYS = 21
@@ -35,18 +40,31 @@ def check_broker(environ: Mapping[str, str]) -> Iterator[Finding]:
             answer = probe.connect()
         except (OSError, ValueError) as error:
             advice = "Is it running, and is FMQ_BROKER_URL right? Look at name resolution, routes and firewalls."
-            yield problem("broker", f"{broker} was not reached: {explain_error(error)}", advice)
+            status = upgrade_status(settings) if isinstance(error, WebsocketConnectionError) else ""
+            if status:
+                advice = "Look at the path, the query (FMQ_BROKER_QUERY) and the headers (FMQ_BROKER_HEADERS)."
+            answered = f"; it answers with HTTP status {plain(status)}" if status else ""
+            yield problem("broker", f"{broker} was not reached: {explain_error(error)}{answered}", advice)
+            return
+        if answer is None and probe.said.asks:
+            advice = "Set FMQ_BROKER_USERNAME and FMQ_BROKER_PASSWORD, or FMQ_TLS_CERT_FILE and FMQ_TLS_KEY_FILE."
+            yield problem("broker", f"{broker}: {explain_auth(probe.said)}", advice)
             return
         if answer is None:
-            advice = "Does MQTT listen on that port, and is it with or without TLS? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            advice = (
+                "Does MQTT listen on that port, and is it with or without TLS? Does it expect an application protocol (FMQ_TLS_ALPN), "
+                f"and allow the client id {probe.client_id} of this check? If it knows no MQTT 5: FMQ_MQTT_VERSION=3.1.1."
+            )
             yield problem("broker", f"{broker} accepts the connection, but does not answer CONNECT", advice)
             return
         if answer.is_failure:
             yield problem(
-                "broker", f"{broker}: {explain_refusal(answer)}", f"This check calls itself {probe.client_id}."
+                "broker",
+                f"{broker}: {explain_refusal(answer, probe.said)}",
+                f"This check calls itself {probe.client_id}.",
             )
             return
-        user = f"as {settings.username}" if settings.username else "without a user name"
+        user = f"as {without_query(settings.username)}" if settings.username else "without a user name"
         yield ok("broker", f"{broker} accepts the connection {user}")
         yield from _certificate(probe.certificate_ends())
         yield from _limits(settings, probe, topics=topics)
@@ -81,7 +99,13 @@ def _limits(settings: ListenerSettings, probe: Probe, *, topics: bool) -> Iterat
     if not found and not missing:
         size = _limit(probe, "MaximumPacketSize")
         packets = "of any size" if size is None else f"of at most {size:,} bytes"
-        yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers")
+        own = show(settings.max_packet_bytes, "bytes")
+        dropped = (
+            ""
+            if size is not None and size <= settings.max_packet_bytes
+            else f", and drops those above FMQ_MAX_PACKET_BYTES={own}"
+        )
+        yield ok(about, f"high enough for the settings; it takes packets {packets} from publishers{dropped}")
 
 
 def _too_low(settings: ListenerSettings, probe: Probe) -> Iterator[tuple[str, str]]:

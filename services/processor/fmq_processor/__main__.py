@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from fmq.cli.common.parameters import SPAN
-from fmq.cli.main import exit_code, run, settings_options
+from fmq.cli.main import begin_service, exit_code, run, settings_options
 from fmq.service.config.exposure import log_config
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import configure, shorten
@@ -32,7 +32,7 @@ _CALLED = {"topics": "TOPIC", "batch": "BATCH", "sleep": "SLEEP"}
     "--drain",
     is_flag=True,
     help="End when no message is due, for cron and CI. Messages that wait for a retry are left for the next run. Exit code 8 if due "
-    "messages are left, or if messages died.",
+    "messages are left, if no route takes some, if messages died, or if a queue does not exist.",
 )
 @click.option(
     "--drain-wait",
@@ -69,9 +69,10 @@ def process(
             raise click.UsageError(f"--{name} is given twice, as a flag and as an argument")
     if drain_wait is not None and not drain:
         raise click.UsageError("--drain-wait has an effect only with --drain")
+    begin_service("processor", flags)
     called = {name: _CALLED[name] for name in given}
     if reload:
-        return serve_reloading(arguments_without_reload(), flags.get("config"))
+        return serve_reloading(arguments_without_reload(), flags.get("config"), ends=drain)
     settings, routes = load_routes({**flags, **given}, os.environ, arguments=called, before_import=_configure_log)
     shutdown = Shutdown()
     shutdown.install()

@@ -39,6 +39,7 @@ from fmq_processor.prepare.memory import Room
 from fmq_processor.prepare.reading import reading
 from fmq_processor.routes import MAIN
 from fmq_processor.routing.exchange import Exchange
+from fmq_processor.routing.neighbours import Neighbours
 from fmq_processor.routing.owners import Claimant, Owners
 from fmq_processor.runners.factory import make_runner
 from fmq_processor.runners.protocol import Bell, Runner
@@ -69,6 +70,7 @@ class _Shared:
     clock: Clock
     rng: random.Random
     exchange: Exchange
+    neighbours: Neighbours
     lease: float
     """Of claims from shared queues, in seconds: enough for all routes."""
     worker: str
@@ -91,7 +93,8 @@ def make_supervisor(
     metrics.store_writable.set_function(lambda: gate.is_well)
     bell = Bell(store.alarm())
     owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
-    exchange = Exchange(owners, clock)
+    neighbours = Neighbours(store=store, gate=gate, clock=clock, own=owners, name=name)
+    exchange = Exchange(owners, clock, neighbours)
     shared = _Shared(
         store=store,
         gate=gate,
@@ -101,6 +104,7 @@ def make_supervisor(
         clock=clock,
         rng=rng,
         exchange=exchange,
+        neighbours=neighbours,
         lease=max(route.settings.lease_seconds for route in routes),
         worker=name,
     )
@@ -108,7 +112,7 @@ def make_supervisor(
     lanes = [_make_lane(route, number, shared, is_alone=is_alone) for number, route in enumerate(routes)]
     exchange.takers = lanes
     grace = max(route.settings.grace_for_handlers for route in routes)
-    return Supervisor(lanes, bell=bell, heartbeat=heartbeat, clock=clock, grace=grace)
+    return Supervisor(lanes, neighbours=neighbours, bell=bell, heartbeat=heartbeat, clock=clock, grace=grace)
 
 
 def make_alone(
@@ -135,7 +139,7 @@ def _make_lane(route: Served, number: int, shared: _Shared, *, is_alone: bool) -
     again = None if is_alone else lambda: _make_runner(settings, route.again(), shared.bell)
     handler, runner = context.run(_make_runner, settings, route.handler, shared.bell)
     worker = _make_worker(route, number, runner, shared)
-    metrics.route_in_progress.labels(route.name).set_function(lambda: worker.holds)
+    metrics.in_progress.labels(route.name).set_function(lambda: worker.holds)
     return Lane(
         route.name,
         worker=worker,
@@ -186,6 +190,11 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
             clock=clock,
             metrics=metrics,
         )
+
+    def on_new(name: str) -> None:
+        metrics.start_at_zero([name])
+        shared.neighbours.found(name)
+
     queues = Queues(
         store=store,
         claim=rate.claim if rate else None,
@@ -197,7 +206,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         lease=settings.lease_seconds,
         shared_lease=shared.lease,
         ordered=settings.ordered,
-        on_new=lambda name: metrics.start_at_zero([name]),
+        on_new=on_new,
         route=route.name,
         is_shared=shared.exchange.is_shared,
     )
@@ -214,7 +223,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         gate=gate,
         limit=limit,
         clock=clock,
-        metrics=metrics,
+        on_paused=metrics.dead_letter_pauses.labels(route.name).inc,
         served=lambda: queues.served,
         resume_after=settings.dead_letter_resume_seconds,
     )
@@ -237,7 +246,7 @@ def _make_worker(route: Served, number: int, runner: Runner, shared: _Shared) ->
         mistakes=Mistakes(settings.max_retries + 1, clock=clock),
         on_too_many=pausing.want,
     )
-    in_hand = InHand(metrics.in_progress)
+    in_hand = InHand()
     accounting = Accounting(
         metrics,
         route=route.name,

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from fmq.cli.main import settings_options
 from fmq.errors import HandlerError
 from fmq.handler import Definition, Handler, find_handler
-from fmq.service.config.places import ROUTE
+from fmq.service.config.places import PROCESSOR, ROUTE
 from fmq.service.environment import Arguments, Reading, settings_error
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers import BUILTIN, SETTINGS
@@ -101,7 +101,12 @@ def read_choice(
     definition = None
     of_handler: HandlerSettings | None = None
     where = "" if route is None else f"{reading.file.where((ROUTE, route))}: "
+    place = (PROCESSOR, "handler")
+    if route is None and reading.file.value(place) is not None and not reading.overridden(ProcessorSettings, "handler"):
+        where = f"{reading.file.where(place)}: "
     named = named_handler(reading, route)
+    if not named:  # the problems say so
+        return None
     try:
         definition = find_handler(named, BUILTIN)
         asked = definition.settings
@@ -119,6 +124,9 @@ def read_choice(
 
 
 def named_handler(reading: Reading, route: int | None = None) -> str:
-    """The handler that flags, environment or file name, valid or not."""
+    """The handler that flags, environment or file name, valid or not. Empty if it is not a text."""
     source = reading.source(ProcessorSettings, "handler", route)
-    return str(source.value if source else ProcessorSettings.model_fields["handler"].default)
+    if source is None:
+        return str(ProcessorSettings.model_fields["handler"].default)
+    given = source.value if source.place is None else reading.file.value(source.place)
+    return "" if isinstance(given, dict | list) else str(given)

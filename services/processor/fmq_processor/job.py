@@ -24,7 +24,7 @@ class Job:
         self.claims = claims
         self.is_batch = is_batch
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
-        self.size = size_of(claims)
+        self.size = size_of(claims) if is_batch else claims[0].message.held_bytes
         self.seen_at: float | None = None
         """When it was first seen running, in steady seconds without those in which the runner stalled."""
 

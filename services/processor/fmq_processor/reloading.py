@@ -24,21 +24,25 @@ _MOST_FILES = 5_000
 _Snapshot = Mapping[Path, tuple[int, int]]
 
 
-def serve_reloading(arguments: Sequence[str], config: object) -> int:
+def serve_reloading(arguments: Sequence[str], config: object, *, ends: bool = False) -> int:
     """Run ``arguments``, a program, until SIGTERM or SIGINT; again after each change of a file. Returns its last exit code.
 
+    ``ends``: the program ends after its work, so its end is the end of this too, whatever its exit code.
     ``config`` is the path of the file of settings as a flag gave it, if one did.
     """
     settings = Path(str(config or os.environ.get(variable("config")) or USUAL))
     with closing(Shutdown()) as shutdown:
         shutdown.install()
-        return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown)
+        return run_again_after_changes(arguments, Path.cwd(), [settings], shutdown, ends=ends)
 
 
-def run_again_after_changes(arguments: Sequence[str], folder: Path, more: Sequence[Path], shutdown: Shutdown) -> int:
+def run_again_after_changes(
+    arguments: Sequence[str], folder: Path, more: Sequence[Path], shutdown: Shutdown, *, ends: bool = False
+) -> int:
     """Run a program until ``shutdown``; again after each change of ``more`` or of a Python file in ``folder``.
 
-    Returns the exit code of the last run. A program that fails starts again with the next change; one that succeeds ends this.
+    Returns the exit code of the last run. A program that fails starts again with the next change; one that succeeds ends this, and
+    with ``ends`` one that fails, too.
     Raises SettingsError if there are too many files to watch.
     """
     while True:
@@ -47,8 +51,8 @@ def run_again_after_changes(arguments: Sequence[str], folder: Path, more: Sequen
         changed, is_reported = "", False
         while not changed and not shutdown.wait(_LOOK_SECONDS):
             code = program.poll()
-            if code == 0:
-                return 0
+            if code is not None and (ends or code == 0):
+                return code
             if code is not None and not is_reported:
                 is_reported = True
                 say(f"fmq: the processor ended with exit code {code}. It starts again when a file changes", err=True)

@@ -18,7 +18,7 @@ class Handlers:
     """
 
     def __init__(self, routes: Sequence[Route], registry: CollectorRegistry) -> None:
-        self._decorate: Callable[[Handler], Handler] = lambda handler: handler
+        self._decorate: Callable[[Handler, str], Handler] = lambda handler, _: handler
         self._identity: UUID | None = None
         self._labelled = _Labelled() if len(routes) > 1 else None
         self._registry = registry
@@ -31,8 +31,8 @@ class Handlers:
         """The names of all handlers, for people."""
         return ", ".join(dict.fromkeys(handler.name for handler in self._first.values()))
 
-    def decorate(self, decorate: Callable[[Handler], Handler]) -> None:
-        """Pass each handler through ``decorate`` before it is used."""
+    def decorate(self, decorate: Callable[[Handler, str], Handler]) -> None:
+        """Pass each handler, with the name of its route, through ``decorate`` before it is used."""
         self._decorate = decorate
 
     def know_store(self, identity: UUID) -> None:
@@ -41,11 +41,11 @@ class Handlers:
 
     def first(self, route: Route) -> Handler:
         """The handler of ``route``, ready for its set-up."""
-        return self._ready(self._first[route.name])
+        return self._ready(self._first[route.name], route)
 
     def again(self, route: Route) -> Handler:
         """Another handler of ``route``. Its metrics start at 0, and those of the one before it are gone."""
-        return self._ready(self._made(route))
+        return self._ready(self._made(route), route)
 
     def _made(self, route: Route) -> Handler:
         if self._labelled is None:
@@ -55,8 +55,8 @@ class Handlers:
         self._labelled.registries[route.name] = registry
         return handler
 
-    def _ready(self, handler: Handler) -> Handler:
-        handler = self._decorate(handler)
+    def _ready(self, handler: Handler, route: Route) -> Handler:
+        handler = self._decorate(handler, route.name)
         if handler.know_store and self._identity:
             handler.know_store(self._identity)
         return handler

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -15,10 +15,11 @@ from fmq.service.http.health import Heartbeat, serve_health
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, shorten
 from fmq.service.metrics import ProcessorMetrics
-from fmq.service.reporting.collectors import StoreCollector, show_process
+from fmq.service.reporting.collectors import show_process
 from fmq.service.reporting.commit_watch import CommitWatch
 from fmq.service.reporting.notify import Reporter, ServiceManager
 from fmq.service.reporting.presence import Presence, process_name
+from fmq.service.reporting.store_collector import StoreCollector, while_no_listener
 from fmq.service.retrying import until_available
 from fmq.service.threads import StopGuard
 from fmq.service.upkeep import Upkeep
@@ -40,6 +41,12 @@ from fmq_processor.standing import Standing
 _log = logging.getLogger(__name__)
 _USUAL_PORT = 9465
 _STOP_SECONDS = 1.0
+_SHOWS_QUEUES: Mapping[str, Callable[[Store], bool]] = {
+    "auto": while_no_listener,
+    "always": lambda _: True,
+    "never": lambda _: False,
+}
+"""By FMQ_METRICS_STORE."""
 
 
 def serve(
@@ -50,7 +57,7 @@ def serve(
     Returns its exit code.
     """
     registry = CollectorRegistry()
-    metrics = ProcessorMetrics(registry)
+    metrics = ProcessorMetrics(registry, per_queue=settings.metrics_queue_histograms)
     show_process(registry, service="processor")
     handlers = Handlers(routes, registry)
     heartbeat = Heartbeat()
@@ -71,11 +78,18 @@ def serve(
 
             tracer, end_tracing = start_tracing("processor")
             stack.callback(end_tracing)
-            handlers.decorate(lambda handler: traced(handler, tracer, metrics.handle_seconds))
+            handlers.decorate(
+                lambda handler, route: traced(handler, tracer, partial(metrics.timed, metrics.handle_seconds, route))
+            )
         store = stack.enter_context(_open(settings, shutdown, check=settings.check_integrity))
         backend_of(settings.queue_url).protect(settings.queue_url)
         # A connection serves one thread, so scrapes and readiness checks have their own.
-        registry.register(StoreCollector(stack.enter_context(_open(settings, shutdown, check=False))))
+        registry.register(
+            StoreCollector(
+                stack.enter_context(_open(settings, shutdown, check=False)),
+                shows_queues=_SHOWS_QUEUES[settings.metrics_store],
+            )
+        )
         identity = until_available(shutdown)(store.identity)
         serve_store(identity)
         handlers.know_store(identity)
@@ -97,13 +111,13 @@ def serve(
         )
         standing = Standing(routes, handlers, supervisor, circuits)
         readiness = Readiness(stack.enter_context(_open(settings, shutdown, check=False)), commit, standing.checks)
-        latency = TimeInSystem(metrics.time_in_system_seconds)
+        latency = TimeInSystem(metrics.queue_seconds)
         kept = stack.enter_context(_open(settings, shutdown, check=False))
         retention = settings.retention if settings.upkeep else None
         presence = Presence(
             "processor", heartbeat, lambda: {**standing.state(), "time_in_system": latency.last_minute()}
         )
-        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence))
+        stack.enter_context(Upkeep(kept, retention, shutdown, presence=presence, registry=registry))
         server = serve_health(
             settings,
             usual_port=_USUAL_PORT,
@@ -122,11 +136,11 @@ def serve(
             http_port=server.port,
         )
         standing.log_routes()
+        standing.log_misspelt(until_available(shutdown)(store.names))
         drain: EndWhenIdle | None = None
         if patience is not None:
-            workers = [lane.worker for lane in supervisor.lanes]
             drain = EndWhenIdle(
-                workers, store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
+                supervisor, store=store, metrics=metrics, shutdown=shutdown, clock=SYSTEM_CLOCK, patience=patience
             )
         after_turn = drain.after_turn if drain else lambda: None
         fine = _work(supervisor, settings, shutdown, reporter, after_turn) and shutdown.failure is None

@@ -1,6 +1,6 @@
 """Processor settings, in addition to the common ones."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ValidationInfo, field_validator
 
@@ -25,9 +25,10 @@ class ProcessorSettings(RetentionSettings):
         setting(
             (),
             about="Queues to serve, by their topic filters, separated by commas. Default: all queues.",
-            expected="sensors/+/temp,alerts/#",
+            expected="the names of queues, such as sensors/+/temp,alerts/#",
         ),
         "processor.queues",
+        never_empty=True,
     )
     batch: int = setting(
         10,
@@ -212,6 +213,24 @@ class ProcessorSettings(RetentionSettings):
         "function: topic_matches(topic, 'sensors/+/temp').",
         expected="an expression such as body.kind == 'alarm' && user.site == 'plant-7'",
     )
+    metrics_queue_histograms: bool = placed(
+        setting(
+            False,
+            about="Show the histograms on /metrics for each queue of each route, and not only for each route: about 50 series more "
+            "per queue.",
+            expected="true or false",
+        ),
+        of_process=True,
+    )
+    metrics_store: Literal["auto", "always", "never"] = placed(
+        setting(
+            "auto",
+            about="When a processor shows the store's figures of each queue on /metrics. auto: only while the store has no listener, "
+            "which shows them otherwise.",
+            expected="auto, always or never",
+        ),
+        of_process=True,
+    )
 
     headings: ClassVar[Headings] = {
         "Delivery": (
@@ -231,6 +250,7 @@ class ProcessorSettings(RetentionSettings):
         "Dead letters": ("dead_letter_limit", "dead_letter_share", "dead_letter_resume_seconds"),
         "Decoding": ("decode", "decode_bytes", "filter"),
         "Retention": ("upkeep",),
+        "Metrics": ("metrics_queue_histograms", "metrics_store"),
     }
 
     # Validators of fields, not of the model: those run only when every field is valid, so that the user would see some

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from fmq.service.http.health import Checks
 from fmq.service.log import shorten
+from fmq.store.nearest import did_you_mean
 from fmq_processor.engine.lane import Lane
 from fmq_processor.engine.supervisor import Supervisor
 from fmq_processor.guards.circuit_report import CircuitReport
@@ -72,6 +73,17 @@ class Standing:
                 for route, lane in zip(self._routes, self._supervisor.lanes, strict=True)
             ],
         }
+
+    def log_misspelt(self, existing: Sequence[str]) -> None:
+        """Log a warning for each queue that is not among the ``existing`` ones of the store, but resembles one."""
+        for name in self.queues:
+            if name in existing:
+                continue
+            hint = did_you_mean(name, [one for one in existing if one not in self.queues])
+            if not set(existing).isdisjoint(name.split(",")):
+                hint = f" Several queues are given with --topics={name}"
+            if hint:
+                _log.warning("The store has no queue %r yet.%s", shorten(name), hint)
 
     def log_routes(self) -> None:
         """Log a line for each of several routes."""

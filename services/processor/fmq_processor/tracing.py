@@ -1,7 +1,7 @@
 """A span for each handler call, current while the handler runs. Imported with FMQ_TRACING=otel only."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -20,8 +20,8 @@ from fmq.outcome import Cause, Dead, RetryLater
 from fmq.service.tracing import context_of, link_to, show_exemplar
 
 
-def traced(handler: Handler, tracer: Tracer, seconds: Histogram) -> Handler:
-    """``handler`` with a span around each call, which ``seconds`` (by queue) names as an example.
+def traced(handler: Handler, tracer: Tracer, seconds: Callable[[str], Histogram]) -> Handler:
+    """``handler`` with a span around each call, which the histogram ``seconds(queue)`` names as an example.
 
     The span links to the contexts of its messages. That of a single message is its parent, too: then the publisher's trace
     goes on here. A batch begins a trace of its own.
@@ -48,7 +48,7 @@ def traced(handler: Handler, tracer: Tracer, seconds: Histogram) -> Handler:
 
 
 class _Spans:
-    def __init__(self, tracer: Tracer, seconds: Histogram) -> None:
+    def __init__(self, tracer: Tracer, seconds: Callable[[str], Histogram]) -> None:
         self._tracer = tracer
         self._seconds = seconds
 
@@ -70,7 +70,7 @@ class _Spans:
                 _fail(span, type(error).__qualname__)  # SystemExit and a cancelled call as well
                 raise
             finally:
-                show_exemplar(self._seconds.labels(queue), time.perf_counter() - began, span)
+                show_exemplar(self._seconds(queue), time.perf_counter() - began, span)
 
 
 def _attributes(messages: Sequence[Message], *, is_batch: bool) -> dict[str, AttributeValue]:

@@ -11,7 +11,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.help import SettingsGroup
-from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
+from fmq.cli.main import EXIT_FAULT, begin_service, read_settings, run, settings_options
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import QueueError
 from fmq.service.config.exposure import log_config
@@ -20,6 +20,7 @@ from fmq.service.lifecycle import Shutdown
 from fmq.service.log import announce, configure
 from fmq.service.reporting.collectors import show_process
 from fmq.service.reporting.notify import Reporter, ServiceManager
+from fmq.service.reporting.store_collector import StoreInfo
 from fmq.service.threads import StopGuard, supervise_others
 from fmq.text import without_password
 from fmq_web.access.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD, PasswordHash
@@ -47,6 +48,7 @@ def web(context: click.Context, /, **flags: object) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
+    begin_service("web", flags)
     settings = read_settings(WebSettings, flags, strict=True)
     configure(service="web", level=settings.log_level, style=settings.log_format)
     log_config(settings.config)
@@ -70,12 +72,14 @@ def _serve(settings: WebSettings, shutdown: Shutdown) -> int:
         bound = bind(settings.web_host, settings.web_port)
         stack.callback(bound.close)
         parts = Web(settings, SYSTEM_CLOCK, registry, stack)
+        stores = parts.site.stores
+        registry.register(StoreInfo(lambda: stores.submit(lambda store: store.identity()).result(_STORE_SECONDS)))
         url = _url(settings.web_host, bound.getsockname()[1])
 
         def notes() -> Mapping[str, str]:
             """A store that can't be read does not make the service unready: its pages say what is wrong."""
             try:
-                parts.site.stores.submit(lambda store: store.names()).result(_STORE_SECONDS)
+                stores.submit(lambda store: store.names()).result(_STORE_SECONDS)
             except (QueueError, TimeoutError) as error:
                 return {"store": str(error) or "no answer"}
             return {}

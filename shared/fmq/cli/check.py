@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.shapes import CheckedShape, CheckShape, FigureShape, Level
@@ -64,19 +65,21 @@ class _Figure:
 @click.option("--total", is_flag=True, help="Apply the limits to all queues together, not to each queue.")
 @click.option(
     "--max-pending",
-    type=click.IntRange(0),
+    type=Count(0),
     default=1_000,
     show_default=True,
     help="Maximum number of pending messages.",
 )
-@click.option("--max-age", type=SPAN, help="Maximum age of the oldest pending message.")
-@click.option("--max-dead", type=click.IntRange(0), help="Maximum number of dead letters.")
+@click.option(
+    "--max-age", type=SPAN, help="Maximum time since a message has been due. A planned retry or a delay does not count."
+)
+@click.option("--max-dead", type=Count(0), help="Maximum number of dead letters.")
 @click.option(
     "--warn-pending",
-    type=click.IntRange(0),
+    type=Count(0),
     help="Number of pending messages that gives a warning: exit 0, or 1 with --nagios.",
 )
-@click.option("--warn-age", type=SPAN, help="Age of the oldest pending message that gives a warning.")
+@click.option("--warn-age", type=SPAN, help="Time since a message has been due that gives a warning.")
 @click.option(
     "--nagios",
     is_flag=True,
@@ -114,7 +117,7 @@ def check(
         for one in ([_together(stats)] if total else stats)
         for figure in (
             _Figure(one.name, "pending", one.pending, warn_pending, max_pending),
-            _Figure(one.name, "age", max(0.0, now - (one.oldest_pending_at or now)), warn_age, max_age),
+            _Figure(one.name, "age", max(0.0, now - (one.oldest_due_at or now)), warn_age, max_age),
             _Figure(one.name, "dead", one.dead, None, max_dead),
         )
     ]
@@ -147,9 +150,8 @@ def _together(stats: list[QueueStats]) -> QueueStats:
         claimed=sum(one.claimed for one in stats),
         done=sum(one.done for one in stats),
         dead=sum(one.dead for one in stats),
-        oldest_pending_at=min(
-            (one.oldest_pending_at for one in stats if one.oldest_pending_at is not None), default=None
-        ),
+        oldest_pending_at=None,
+        oldest_due_at=min((one.oldest_due_at for one in stats if one.oldest_due_at is not None), default=None),
     )
 
 

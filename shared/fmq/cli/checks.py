@@ -15,7 +15,6 @@ from fmq.service.settings import StoreSettings
 from fmq.store.backends import backend_of, open_store
 from fmq.store.moving.mover import on_its_way
 from fmq.store.options import Durability
-from fmq.store.overview import all_stats
 
 Check = Callable[[Mapping[str, str]], Iterable[Finding]]
 """Examines something with the settings of an environment."""
@@ -74,7 +73,7 @@ def store(environ: Mapping[str, str], *, thorough: bool, clock: Clock = SYSTEM_C
             yield problem("writing", str(error), advice)
         else:
             yield ok("writing", "a test commit succeeded")
-        found = all_stats(store)
+        found = store.all_stats()
         moving = on_its_way(store)
     if moving:
         advice = "Run the same fmq migrate again: it delivers them. If its target is lost: fmq migrate --from … --lost"

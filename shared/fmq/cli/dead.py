@@ -9,6 +9,7 @@ from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.json_output import letter_shape, print_page, print_shape
 from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import (
@@ -98,7 +99,7 @@ def show(queue: str, number: int, **flags: object) -> None:
     with open_chosen_store(flags) as store:
         found = store.dead_letters(queue, [number])
     if not found:
-        raise UnknownMessage(f"{queue} has no dead letter {number}. fmq dead list '{queue}' shows those that it has")
+        raise _unknown(queue, [number])
     print_shape(LetterShape(letter_shape(found[0])))
 
 
@@ -117,7 +118,7 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dead.command()
 @_choice
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
+@click.option("--rate", type=Rate(), help="Maximum number per second.")
 def requeue(
     queue: str,
     ids: tuple[int, ...],
@@ -132,11 +133,13 @@ def requeue(
     asked = _meant(ids, which, everything=everything)
     with open_chosen_store(flags) as store:
         meant = None if asked is None else frozen(store, queue, asked)
+        unknown = _missing(store, queue, ids)
         if dry_run:
             say(f"Would requeue {counted(_count(store, queue, ids, meant), 'dead letter')} of {queue}")
-            return
+            return _require_all(queue, unknown)
         total = _apply(store, queue, ids, meant, store.requeue_dead, kind="requeue", label="requeuing", rate=rate)
         say(f"Requeued {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
+        return _require_all(queue, unknown)
 
 
 @dead.command()
@@ -156,14 +159,16 @@ def purge(
     asked = _meant(ids, which, everything=everything)
     with open_chosen_store(flags) as store:
         meant = None if asked is None else frozen(store, queue, asked)
+        unknown = _missing(store, queue, ids)
         if dry_run or not yes:
             number = _count(store, queue, ids, meant)
             if dry_run:
                 say(f"Would delete {counted(number, 'dead letter')} of {queue}")
-                return
+                return _require_all(queue, unknown)
             confirm(f"Delete {counted(number, 'dead letter')} of {queue} permanently?")
         total = _apply(store, queue, ids, meant, store.purge_dead, kind="purge", label="purging")
         say(f"Purged {counted(total, 'message')} of {queue}; {counted(store.stats(queue).dead, 'dead letter')} left")
+        return _require_all(queue, unknown)
 
 
 def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selection | None:
@@ -173,6 +178,26 @@ def _meant(ids: tuple[int, ...], which: Selection, *, everything: bool) -> Selec
             "Select dead letters by ids, by --all, or by one or more of --topic, --reason, --group, --since and --until"
         )
     return None if ids else which
+
+
+def _missing(store: Store, name: str, ids: tuple[int, ...]) -> Sequence[int]:
+    """Those of ``ids`` that are no dead letters. Raises UnknownMessage if none is one."""
+    there = {one.message.id for one in read_letters(store, name, ids, limit=len(ids))}
+    missing = [one for one in dict.fromkeys(ids) if one not in there]
+    if missing and not there:
+        raise _unknown(name, missing)
+    return missing
+
+
+def _require_all(name: str, missing: Sequence[int]) -> None:
+    """Raise UnknownMessage if some were ``missing``, after the others have been changed."""
+    if missing:
+        raise _unknown(name, missing)
+
+
+def _unknown(name: str, ids: Sequence[int]) -> UnknownMessage:
+    which = f"dead letter {ids[0]}" if len(ids) == 1 else f"dead letters {', '.join(map(str, ids))}"
+    return UnknownMessage(f"{name} has no {which}. fmq dead list '{name}' shows those that it has")
 
 
 def _count(store: Store, name: str, ids: tuple[int, ...], meant: Selection | None) -> int:

@@ -1,4 +1,4 @@
-"""`fmq pause`, `fmq resume` and `fmq order`: whether and how a queue is delivered."""
+"""`fmq pause`, `fmq resume`, `fmq release` and `fmq order`: whether and how a queue is delivered."""
 
 import click
 
@@ -6,9 +6,12 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.output import counted, moment, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
+from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
+from fmq.store.steps import STEP
 
+_ALL = 2**31
 _SENTENCES = {
     True: "{} is delivered in order. Its processors need FMQ_ORDERED=true",
     False: "{} is delivered without order. Its processors need FMQ_ORDERED=false",
@@ -45,6 +48,27 @@ def resume(queue: str, **flags: object) -> None:
         with audited(store, "resume", queue):
             pass
         say(f"Resumed {queue} with {counted(store.stats(queue).pending, 'pending message')}")
+
+
+@click.command(cls=SettingsCommand, short_help="Deliver messages at once that wait for a route of a processor.")
+@click.argument("queue", type=QUEUE)
+@store_options
+def release(queue: str, **flags: object) -> None:
+    """Offer all messages of QUEUE that wait for a route, or that no route took, to the present processors at once.
+
+    `fmq status` shows how many there are. Without this command they are offered again after five minutes or more.
+    """
+    with open_chosen_store(flags) as store, stoppable() as stop:
+        # Not until none is left: processors without a route for them set them aside again.
+        there = sum(store.parked(queue, most=_ALL).values())
+        with audited(store, "release", queue) as progress:
+            stop.report = lambda: f"Released {counted(progress.changed, 'message')} of {queue} until then"
+            while progress.changed < there and (
+                count := store.release(queue, limit=min(STEP, there - progress.changed))
+            ):
+                progress.add(count)
+                stop.check()
+        say(f"Released {counted(progress.changed, 'message')} of {queue}")
 
 
 @click.command(cls=SettingsCommand, short_help="Show or change whether a queue is delivered in order.")

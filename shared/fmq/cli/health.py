@@ -5,6 +5,9 @@ from http.client import HTTPConnection, HTTPException
 
 import click
 
+from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.parameters import PORT
+from fmq.cli.common.shapes import HealthShape
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 
@@ -23,14 +26,20 @@ _WELL = 200
 @click.option(
     "--port",
     envvar="FMQ_HTTP_PORT",
-    type=click.IntRange(1, 65535),
-    required=True,
-    help="Port of the service's HTTP server.",
+    type=PORT,
+    help="Port of the service's HTTP server. Required.",
 )
 @click.option("--ready", is_flag=True, help="Check readiness (/readyz) instead of liveness (/healthz).")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds to wait for an answer.")
-def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json), also if it is unhealthy."
+)
+def health(host: str, port: int | None, *, ready: bool, timeout: float, as_json: bool) -> None:
     """Exit 0 if the service on this machine is healthy. Otherwise say what is wrong and exit 1. Ignores proxy variables."""
+    if port is None:
+        raise click.UsageError(
+            "Give --port, or set FMQ_HTTP_PORT. Usual ports: 9464 of a listener, 9465 of a processor, 9467 of the web page"
+        )
     host = _ANY_ADDRESS.get(host, host)
     path = "/readyz" if ready else "/healthz"
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
@@ -48,10 +57,14 @@ def health(host: str, port: int, *, ready: bool, timeout: float) -> None:
     finally:
         connection.close()
     try:
-        checks = dict(json.loads(body)["checks"])
+        answered = json.loads(body)
+        checks, notes = dict(answered["checks"]), dict(answered.get("notes", {}))
     except (ValueError, KeyError, TypeError):
         raise FmqError(f"{url} answered {status} and is not an fmq service: check --port") from None
+    if as_json:
+        print_shape(HealthShape("ok" if status == _WELL else "failing", checks, notes))
     if status != _WELL:
         wrong = "; ".join(f"{name}: {what}" for name, what in checks.items() if what != "ok")
         raise FmqError(f"unhealthy: {wrong}")
-    click.echo(body)
+    if not as_json:
+        click.echo(body)

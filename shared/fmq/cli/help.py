@@ -158,7 +158,7 @@ class SettingsCommand(click.Command):
         return True
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _secrets_explained(self, ctx):
+        with _flags_explained(self, ctx):
             return super().parse_args(ctx, args)
 
 
@@ -176,7 +176,7 @@ class SettingsGroup(click.Group):
         self.format_commands(ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _secrets_explained(self, ctx):
+        with _flags_explained(self, ctx):
             return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -220,8 +220,8 @@ def _secrets(command: click.Command) -> Sequence[_Secret]:
 
 
 @contextmanager
-def _secrets_explained(command: click.Command, ctx: click.Context) -> Iterator[None]:
-    """Say how to give a secret if somebody gives it as a flag. Never shows its value."""
+def _flags_explained(command: click.Command, ctx: click.Context) -> Iterator[None]:
+    """Say how to give a secret, or an argument, if somebody gives it as a flag. Never shows its value."""
     try:
         yield
     except click.NoSuchOption as error:
@@ -231,6 +231,14 @@ def _secrets_explained(command: click.Command, ctx: click.Context) -> Iterator[N
                 raise click.UsageError(
                     f"{error.option_name} is not a flag: other users of this machine would see the secret. "
                     f"Set the variable {key}, or {key}_FILE to the path of a file with it",
+                    ctx,
+                ) from None
+        for argument in command.params:
+            one, name = str(argument.name), error.option_name.removeprefix("--")
+            if isinstance(argument, click.Argument) and name in (one, f"{one}s", one.removesuffix("s")):
+                shown = argument.make_metavar(ctx).strip("[].… ")
+                raise click.UsageError(
+                    f"There is no option {error.option_name}: {shown} is given without it, as in `{ctx.command_path} {shown}`",
                     ctx,
                 ) from None
         raise

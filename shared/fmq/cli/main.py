@@ -1,5 +1,6 @@
 """The command ``fmq``. Services add sub-commands by the entry-point group ``fmq.commands``."""
 
+import logging
 import os
 import signal
 import sys
@@ -25,26 +26,42 @@ from fmq.errors import (
     UnknownQueue,
 )
 from fmq.extras import missing_command, missing_part
+from fmq.revision import revision
 from fmq.service import streams
-from fmq.service.environment import Arguments, load
-from fmq.service.settings import SettingsModel
-from fmq.text import plain_lines
+from fmq.service.environment import Arguments, Reading, load
+from fmq.service.settings import ServiceSettings, SettingsModel
+from fmq.text import plain_lines, without_long_words
 
+_log = logging.getLogger("fmq")
 _S = TypeVar("_S", bound=SettingsModel)
 _COMMANDS: Mapping[str, Sequence[str]] = {
     "Run": ("listen", "process", "web", "demo"),
     "Look": ("status", "peek", "check", "health"),
-    "Repair": ("dead", "requeue", "pause", "resume", "order", "queue", "set-aside"),
+    "Repair": ("dead", "requeue", "pause", "resume", "release", "order", "queue", "set-aside"),
     "Move": ("export", "import", "migrate", "backup"),
     "Set up": ("init", "config", "try", "doctor"),
 }
 _OTHERS = "Other"
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("run", "start", "up"), "`fmq listen TOPIC` and `fmq process TOPIC`, or `fmq demo`"),
+    **dict.fromkeys(("list", "ls", "queues", "stats"), "`fmq status`"),
+    **dict.fromkeys(("publish", "pub"), "an MQTT client, such as mosquitto_pub"),
+    **dict.fromkeys(("subscribe", "sub"), "`fmq listen TOPIC`"),
+    **dict.fromkeys(("consume", "work", "worker"), "`fmq process TOPIC`"),
+    "retry": "`fmq dead requeue QUEUE`",
+    "help": "`fmq --help`",
+    "version": "`fmq --version`",
+}
+"""What other programs call a command, and what it is here."""
 EXIT_FAULT = 1
 EXIT_SETTINGS = 2
 EXIT_STORE = 3
 EXIT_NOT_FOUND = 4
 EXIT_SIGNAL = 128
 """Plus the number of the signal."""
+_PREFIX = "fmq: "
+_SERVICES = {"listen": "listener", "process": "processor", "web": "web"}
+"""Commands that write logs, with the names of their services."""
 
 
 class _Group(SettingsGroup):
@@ -70,6 +87,8 @@ class _Group(SettingsGroup):
         missing = missing_command(args[0])
         if missing is not None and args[0] not in _found():
             raise click.UsageError(f"The command {args[0]} can't be used: {missing}")
+        if args[0] in _ELSEWHERE and args[0] not in _found():
+            raise click.UsageError(f"No such command {args[0]!r}. Use {_ELSEWHERE[args[0]]}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -96,13 +115,18 @@ def _found() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="fmq.commands")}
 
 
+def _version() -> str:
+    found = revision()
+    return f"{fmq.__version__} (revision {found})" if found else fmq.__version__
+
+
 @click.group(
     cls=_Group,
     epilog="`fmq COMMAND --help` explains a command. Exit codes: 0 success, 1 failure or a check that found something, 2 invalid "
     "settings or arguments, 3 the store can't be used as it is, 4 no such queue or message, 128 and more: stopped by a signal "
     "(130: Ctrl-C).",
 )
-@click.version_option(fmq.__version__, prog_name="fmq")
+@click.version_option(_version(), prog_name="fmq")
 def fmq_command() -> None:
     """A durable buffer between an MQTT broker and slow or unreliable handlers."""
 
@@ -120,22 +144,60 @@ def run(command: click.Command) -> NoReturn:
     except click.exceptions.Abort:
         sys.exit(EXIT_SIGNAL + signal.SIGINT)
     except click.UsageError as error:
-        _complain(_usage(error))
-        sys.exit(EXIT_SETTINGS)
+        if error.ctx is not None and error.ctx.command.name in _SERVICES:
+            begin_service(_SERVICES[error.ctx.command.name], {})
+        _end(_usage(error), EXIT_SETTINGS)
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
         _complain(shown.getvalue())
         sys.exit(error.exit_code)
     except FmqError as error:
-        _complain(f"fmq: {error}\n")
-        sys.exit(exit_code(error))
+        _end(f"{_PREFIX}{error}\n", exit_code(error))
     except streams.StreamFailed as error:
         streams.let_go()
         if not error.reader_has_ended:
             _complain(f"fmq: {error.strerror}\n")
         sys.exit(EXIT_FAULT)
+    except Exception as error:
+        if not _writes_json():
+            raise
+        _log.critical(
+            "Ended by an error that fmq does not know: %s", error, exc_info=error, extra={"exit_code": EXIT_FAULT}
+        )
+        sys.exit(EXIT_FAULT)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def begin_service(service: str, flags: Mapping[str, object]) -> None:
+    """Set up the logs of a service before its settings are known to be valid, so that their errors are in the format of the logs.
+
+    ``service`` is as for ``fmq.service.log.configure``. ``flags`` are those of the command. An invalid format counts as auto.
+    """
+    from fmq.service.log import Style, configure  # noqa: PLC0415 - a tenth of the start of commands that write no logs
+
+    given = Reading(flags, os.environ).source(ServiceSettings, "log_format")
+    known: Mapping[object, Style] = {"json": "json", "text": "text"}
+    configure(service=service, level="INFO", style="auto" if given is None else known.get(given.value, "auto"))
+
+
+def _writes_json() -> bool:
+    log = sys.modules.get("fmq.service.log")  # no logs were set up before it was loaded
+    return log is not None and bool(log.writes_json())
+
+
+def _end(text: str, code: int) -> NoReturn:
+    """End with a message: a line of JSON where the logs are JSON, else text for people."""
+    if _writes_json():
+        lines = without_long_words(text.removeprefix(_PREFIX)).rstrip("\n").split("\n")
+        first, *more = (line.strip() for line in lines)
+        # What is below a heading is a list, such as that of all invalid settings.
+        is_list = first.endswith(":")
+        shown = " ".join([first, ("; " if is_list else " ").join(more)]).rstrip()
+        _log.critical("%s", shown, extra={"exit_code": code, **({"problems": more} if is_list else {})})
+    else:
+        _complain(text)
+    sys.exit(code)
 
 
 def _usage(error: click.UsageError) -> str:
@@ -147,7 +209,7 @@ def _usage(error: click.UsageError) -> str:
 
 def _complain(text: str) -> None:
     try:
-        click.echo(plain_lines(text), err=True, nl=False)
+        click.echo(without_long_words(plain_lines(text)), err=True, nl=False)
     except streams.StreamFailed:  # only the exit code remains
         streams.let_go()
 

@@ -7,6 +7,7 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, selection_options, store_options
@@ -35,7 +36,7 @@ def queue() -> None:
     help="Delete messages in this state. Pending includes delayed ones; any means all that are not claimed.",
 )
 @selection_options(State.PENDING)
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
+@click.option("--rate", type=Rate(), help="Maximum number per second.")
 @click.option("--dry-run", is_flag=True, help="Only print the number of messages that would be deleted.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @store_options

@@ -3,6 +3,7 @@
 import click
 
 from fmq.cli.common.asking import confirm
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
@@ -19,7 +20,7 @@ from fmq.store.steps import Pace, frozen
 )
 @click.option("--done-until", type=MOMENT, help="Only messages handled before then.")
 @click.option("--topic", metavar="FILTER", help="Only messages whose topic matches this topic filter.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number per second.")
+@click.option("--rate", type=Rate(), help="Maximum number per second.")
 @click.option("--dry-run", is_flag=True, help="Only print the number of messages that would change.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @store_options

@@ -6,13 +6,13 @@ from heapq import nlargest
 import click
 
 from fmq.cli.common.json_output import print_shape, time_of
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import counted, moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
 from fmq.cli.common.shapes import GroupShape, SummaryShape
 from fmq.cli.common.table import Column, print_table
 from fmq.cli.help import SettingsCommand
-from fmq.store.overview import all_stats
 from fmq.store.records import Group
 from fmq.store.roles import Operating
 
@@ -22,9 +22,7 @@ _Row = tuple[str, Group]
 @click.command(cls=SettingsCommand)
 @click.argument("queue", type=QUEUE, required=False)
 @click.option("--all-queues", is_flag=True, help="Summarize all queues.")
-@click.option(
-    "--limit", default=100, show_default=True, help="Maximum number of groups to show.", type=click.IntRange(1)
-)
+@click.option("--limit", default=100, show_default=True, help="Maximum number of groups to show.", type=Count(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.schema.json).")
 @store_options
 def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, **flags: object) -> None:
@@ -38,7 +36,7 @@ def summary(queue: str | None, *, all_queues: bool, limit: int, as_json: bool, *
     rows: list[_Row] = []
     looked_at = 0
     with open_chosen_store(flags) as store:
-        stats = [store.stats(queue)] if queue is not None else all_stats(store)
+        stats = [store.stats(queue)] if queue is not None else store.all_stats()
         with progress_bar(sum(one.dead for one in stats), "reading") as bar:
             for one in stats:
                 groups, count = newest_groups(store, one.name, limit, on_step=bar.update)

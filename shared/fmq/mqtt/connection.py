@@ -18,8 +18,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.mqtt.packets import Packet
+from fmq.mqtt.reasons import HearingClient, explain_auth, explain_reason
 from fmq.outcome import Unavailable
-from fmq.service.broker import CONNECT_SECONDS, BrokerUrl, explain_end, explain_error, make_client
+from fmq.service.broker import CONNECT_SECONDS, explain_end, explain_error, give_access, make_client
+from fmq.service.broker_url import Access, BrokerUrl
 from fmq.service.tls import TlsFiles, failure_of
 
 _log = logging.getLogger(__name__)
@@ -28,18 +30,19 @@ _NO_LIMIT = 268_435_460  # the longest packet there is
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to publish, and how. ``credentials`` gives the user name and the password of the moment.
+    """Where to publish, and how. ``access`` gives the secrets of the moment; ``setting`` is the one with the broker's URL.
 
     ``version`` is 5 or 3.1.1; ``inflight`` is the most messages without an answer, ``ack_seconds`` how long to wait for one.
     """
 
     broker: BrokerUrl
     version: str
-    credentials: Callable[[], tuple[str | None, str | None]]
+    access: Callable[[], Access]
     tls: TlsFiles
     ack_seconds: float
     inflight: int = 1
     keepalive_seconds: int = 60
+    setting: str = "FMQ_BROKER_URL"
 
 
 class Connection:
@@ -68,16 +71,14 @@ class Connection:
         self.ended = ""
         """Why it has ended, once it has."""
 
-    def _make_client(self, client_id: str) -> Client:
+    def _make_client(self, client_id: str) -> "_Client":
         target = self._target
         make = partial(_Client, CallbackAPIVersion.VERSION2)
         client = make_client(
             make, target.broker, client_id=client_id, version=target.version, reconnect_on_failure=False
         )
         client.max_inflight_messages_set(0)  # no limit of paho's, which goes through all that wait at each PUBACK
-        username, password = target.credentials()
-        if username is not None:
-            client.username_pw_set(username, password)
+        give_access(client, target.broker, target.access())
         if target.broker.tls:
             client.tls_set_context(target.tls.context())
         client.on_connect = self._on_connect
@@ -100,7 +101,7 @@ class Connection:
         if answer is None:
             problem = self.ended or "it did not answer in time"
         elif answer[0].is_failure:
-            problem = f"it refused the connection: {answer[0]}"
+            problem = f"it refused the connection: {self._explain(answer[0])}"
         else:
             problem = self._respect(answer[1])
         if problem:
@@ -169,6 +170,9 @@ class Connection:
         self.largest_qos = getattr(properties, "MaximumQoS", 2)
         return "" if self.largest_qos else "it supports only QoS 0, which acknowledges nothing"
 
+    def _explain(self, reason: ReasonCode) -> str:
+        return explain_reason(reason, self._client.said, setting=self._target.setting)
+
     def _note_failure(self, sock: object) -> None:
         self._tls_failure = failure_of(sock)
 
@@ -195,13 +199,14 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        given = str(reason) if flags.is_disconnect_packet_from_server else None
-        self.ended = self.ended or explain_end(reason=given, tls_failure=self._tls_failure)
+        given = self._explain(reason) if flags.is_disconnect_packet_from_server else None
+        end = explain_end(reason=given, tls_failure=self._tls_failure)
+        self.ended = self.ended or (explain_auth(self._client.said) if self._client.said.asks else end)
         self._connack.put(None)
         self._answers.put(None)
 
 
-class _Client(Client):
+class _Client(HearingClient):
     """Paho copies what is left of a packet at each write: of a view, that costs neither time nor memory."""
 
     def _packet_queue(self, command: int, packet: Any, *arguments: Any, **options: Any) -> MQTTErrorCode:  # noqa: ANN401 - as the base class has them

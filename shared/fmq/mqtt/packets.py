@@ -39,7 +39,7 @@ def publish_properties(
     ``expiry`` replaces the Message Expiry Interval, in seconds; ``more`` are further user properties. Raises MQTTException and
     ValueError for what can't be sent.
     """
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties = _Encoded(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     for name, value in (
         ("PayloadFormatIndicator", kept.payload_format_indicator),
         ("MessageExpiryInterval", expiry),
@@ -52,5 +52,15 @@ def publish_properties(
     pairs = [*kept.user_properties, *more]
     if pairs:
         properties.UserProperty = pairs
-    encoded = properties.pack()  # type: ignore[no-untyped-call]
+    encoded: bytes = super(_Encoded, properties).pack()  # type: ignore[no-untyped-call]
+    object.__setattr__(properties, "encoded", encoded)
     return properties, len(encoded)
+
+
+class _Encoded(Properties):
+    """Properties that do not change any more. Paho would encode them for each PUBLISH, in a third of its time."""
+
+    encoded: bytes
+
+    def pack(self) -> bytes:
+        return self.encoded

@@ -1,89 +1,21 @@
-"""The broker: its address, the settings of a connection, and why it was not reached. Knows no MQTT client."""
+"""The broker: the settings of a connection, and why it was not reached. Knows no MQTT client."""
 
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar
 
-from pydantic import SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, SecretStr, field_validator, model_validator
 
-from fmq.service.settings import Headings, StoreSettings, setting
-from fmq.service.tls import client_context, explain_tls
+from fmq.service.broker_url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url, require_short
+from fmq.service.settings import Headings, Names, StoreSettings, setting
+from fmq.service.tls import HOST_NAME, TlsFiles, TlsGreeting, explain_tls, require_protocols
 
 _C = TypeVar("_C", bound="MqttClient")
 CONNECT_SECONDS = 5.0
 """How long connecting, and each answer to CONNECT, may take."""
-_LONGEST = 65_535
-"""Bytes of a user name or password (MQTT 5, sections 1.5.4 and 1.5.6)."""
 _EXPECTED_URL = "mqtt://user@host:1883, mqtts://host, ws://host/path or wss://host/path"
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerUrl:
-    """The broker's address. As a string it shows neither user nor password."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str = ""
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def tls(self) -> bool:
-        return self.scheme in ("mqtts", "wss")
-
-    @property
-    def websocket(self) -> bool:
-        return self.scheme in ("ws", "wss")
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
-
-
-def parse_url(url: str) -> BrokerUrl:
-    """Parse a broker's URL. Raises ValueError with the reason, which never shows a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("its host or port is invalid") from None
-    if parts.scheme not in _PORTS:
-        if url and "://" not in url and "@" not in url:  # with an @ it may show a password
-            raise ValueError(f"it has no scheme (did you mean mqtt://{url}?)")
-        raise ValueError(f"it must start with one of {', '.join(f'{scheme}://' for scheme in _PORTS)}")
-    if not parts.hostname:
-        raise ValueError("it has no host")
-    if port == 0:
-        raise ValueError("0 is not a port")
-    websocket = parts.scheme in ("ws", "wss")
-    if parts.query or parts.fragment or (parts.path not in ("", "/") and not websocket):
-        raise ValueError("unexpected text follows its host and port")
-    for part in (parts.username, parts.password):
-        _require_short(unquote(part or ""))
-    return BrokerUrl(
-        scheme=parts.scheme,
-        host=parts.hostname,
-        port=port or _PORTS[parts.scheme],
-        path=(parts.path or "/mqtt") if websocket else "",
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-    )
-
-
-def _require_short(text: str) -> None:
-    """Raise ValueError, without the text, if it can't be a user name or password in CONNECT."""
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8 text") from None
-    if size > _LONGEST:
-        raise ValueError(f"it is longer than the {_LONGEST} bytes that MQTT allows for a user name or password")
 
 
 class OptionalBrokerSettings(StoreSettings):
@@ -101,11 +33,23 @@ class OptionalBrokerSettings(StoreSettings):
         about="User name at the broker. Takes precedence over one in the URL.",
         expected="a user name",
         min_length=1,
+        has_secret_query=True,
     )
     broker_password: SecretStr | None = setting(
         None,
         about="Password at the broker. Takes precedence over one in the URL.",
         expected="a password, together with a user name",
+    )
+    broker_query: Query = setting(
+        None,
+        about="Query that gives access: after the path of ws:// and wss://, as in a presigned URL, or after the user name "
+        "of mqtt:// and mqtts://, as custom authorizers of AWS IoT Core take it. Takes precedence over one in the URL.",
+        expected="a query such as name=value&name=value",
+    )
+    broker_headers: WebSocketHeaders = setting(
+        None,
+        about="Additional headers of the request that opens a WebSocket, such as those of a custom authorizer.",
+        expected='a JSON object of strings, such as {"Authorization": "Bearer …"}, with a broker at ws:// or wss://',
     )
     mqtt_version: Literal["5", "3.1.1"] = setting("5", about="MQTT version to use.", expected="5 or 3.1.1")
     tls_ca_file: Path | None = setting(
@@ -119,16 +63,32 @@ class OptionalBrokerSettings(StoreSettings):
         about="Key of the client certificate (PEM, not encrypted).",
         expected="a PEM file, together with FMQ_TLS_CERT_FILE",
     )
+    tls_server_name: str | None = setting(
+        None,
+        about="Host name that TLS sends to the broker (SNI) and expects in its certificate, and that a WebSocket asks for. Default: the host of the URL.",
+        expected="a host name, such as broker.example.com",
+        pattern=HOST_NAME,
+    )
+    tls_alpn: Annotated[Names, AfterValidator(require_protocols)] = setting(
+        (),
+        about="Application protocols that TLS offers to the broker (ALPN), separated by commas. AWS IoT Core on port 443: "
+        "x-amzn-mqtt-ca with a client certificate, mqtt with a custom authorizer.",
+        expected="names of 1 to 255 printable characters, such as x-amzn-mqtt-ca",
+    )
 
     headings: ClassVar[Headings] = {
         "Broker": (
             "broker_url",
             "broker_username",
             "broker_password",
+            "broker_query",
+            "broker_headers",
             "mqtt_version",
             "tls_ca_file",
             "tls_cert_file",
             "tls_key_file",
+            "tls_server_name",
+            "tls_alpn",
         )
     }
 
@@ -142,7 +102,7 @@ class OptionalBrokerSettings(StoreSettings):
     @field_validator("broker_username", "broker_password")
     @classmethod
     def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        _require_short(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
+        require_short(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
         return value
 
     @model_validator(mode="after")
@@ -151,11 +111,16 @@ class OptionalBrokerSettings(StoreSettings):
             raise ValueError("FMQ_TLS_CERT_FILE and FMQ_TLS_KEY_FILE belong together: set both or neither")
         if self.broker is None:
             return self
-        if not self.broker.tls and (self.tls_ca_file or self.tls_cert_file):
+        tls = (self.tls_ca_file, self.tls_cert_file, self.tls_server_name, self.tls_alpn)
+        if not self.broker.tls and any(tls):
             raise ValueError(
-                "FMQ_TLS_… files need an encrypted connection: expected an FMQ_BROKER_URL that starts with mqtts:// or wss://"
+                "FMQ_TLS_… settings need an encrypted connection: expected an FMQ_BROKER_URL that starts with mqtts:// or wss://"
             )
-        if self.password is not None and self.username is None:
+        if self.broker_headers is not None and not self.broker.websocket:
+            raise ValueError(
+                "FMQ_BROKER_HEADERS needs a WebSocket: expected an FMQ_BROKER_URL that starts with ws:// or wss://"
+            )
+        if self.password is not None and self.username is None and (self.broker.websocket or not self.broker_query):
             raise ValueError("FMQ_BROKER_PASSWORD needs a user name: set FMQ_BROKER_USERNAME too")
         return self
 
@@ -172,6 +137,17 @@ class OptionalBrokerSettings(StoreSettings):
         if self.broker_password is not None:
             return self.broker_password.get_secret_value()
         return None if self.broker is None else self.broker.password
+
+    def access_to(self, broker: BrokerUrl) -> Access:
+        """What a connection shows ``broker``, with the secrets of this moment."""
+        return make_access(
+            broker,
+            username=self.username,
+            password=self.password,
+            query=self.broker_query,
+            headers=self.broker_headers,
+            server_name=self.tls_server_name,
+        )
 
 
 class BrokerSettings(OptionalBrokerSettings):
@@ -190,8 +166,17 @@ class BrokerSettings(OptionalBrokerSettings):
 
 def tls_context(settings: OptionalBrokerSettings) -> ssl.SSLContext:
     """A context that verifies the broker's certificate and name. Raises SettingsError for files that can't be used."""
-    return client_context(
-        "FMQ_TLS", ca_file=settings.tls_ca_file, cert_file=settings.tls_cert_file, key_file=settings.tls_key_file
+    return tls_files(settings).context()
+
+
+def tls_files(settings: OptionalBrokerSettings) -> TlsFiles:
+    """The same for connections that come and go."""
+    return TlsFiles(
+        "FMQ_TLS",
+        ca_file=settings.tls_ca_file,
+        cert_file=settings.tls_cert_file,
+        key_file=settings.tls_key_file,
+        greeting=TlsGreeting(settings.tls_server_name, settings.tls_alpn),
     )
 
 
@@ -200,7 +185,9 @@ class MqttClient(Protocol):
 
     connect_timeout: float
 
-    def ws_set_options(self, path: str) -> None: ...
+    def username_pw_set(self, username: str | None, password: str | None) -> None: ...
+
+    def ws_set_options(self, path: str, headers: dict[str, str]) -> None: ...
 
 
 def make_client(
@@ -219,9 +206,20 @@ def make_client(
         **options,
     )
     client.connect_timeout = CONNECT_SECONDS
-    if broker.websocket:
-        client.ws_set_options(broker.path)
     return client
+
+
+def give_access(client: MqttClient, broker: BrokerUrl, access: Access) -> None:
+    """Let the next connection of ``client`` show this to ``broker``."""
+    if access.username is not None:
+        client.username_pw_set(access.username, access.password)
+    if broker.websocket:
+        client.ws_set_options(access.target, {_as_paho(name): value for name, value in access.headers})
+
+
+def _as_paho(name: str) -> str:
+    """Paho's own header Host is replaced only by the same name."""
+    return name.title() if name in ("host", "origin") else name
 
 
 def explain_end(*, reason: str | None, tls_failure: Exception | None) -> str:
@@ -242,6 +240,11 @@ def explain_error(error: Exception) -> str:
             return f"the host name can't be resolved: {getattr(error, 'strerror', None) or error}"
         case TimeoutError():
             return "it did not answer in time"
+        case ConnectionError() if "WebSocket" in str(error):
+            return (
+                "it refused the WebSocket: the path, the query or a header is wrong, or a presigned query has expired "
+                f"({error})"
+            )
         case OSError():
             return error.strerror or str(error)
         case _:

@@ -11,12 +11,13 @@ from pydantic.fields import FieldInfo
 from fmq.errors import SettingsError
 from fmq.service.config.exposure import exposed
 from fmq.service.config.file import ConfigFile, ConfigFileError, as_given, read_config
-from fmq.service.config.mistakes import broken_names, broken_value, explain
+from fmq.service.config.mistakes import broken_names, broken_value, explain, wrong_kind
 from fmq.service.config.places import PROCESSOR, ROUTE, Place, home, places
+from fmq.service.config.queues import unfilled
 from fmq.service.config.strangers import unknown_keys, unknown_variables
 from fmq.service.secret import SecretFile
 from fmq.service.settings import HandlerSettings, SettingsModel, is_secret, variable
-from fmq.text import plain, without_password
+from fmq.text import plain, without_long_words, without_password
 
 Arguments = Mapping[str, str] | None
 _S = TypeVar("_S", bound=SettingsModel)
@@ -47,7 +48,8 @@ def load(
 
 def settings_error(problems: Sequence[str]) -> SettingsError:
     """All problems in one error, one per line."""
-    return SettingsError("\n".join(["Invalid settings:", *(f"  {problem}" for problem in dict.fromkeys(problems))]))
+    lines = map(without_long_words, dict.fromkeys(problems))
+    return SettingsError("\n".join(["Invalid settings:", *(f"  {line}" for line in lines)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,9 @@ class Reading:
         why = broken_value(self._environ[source.origin], is_secret=secret) if source.origin in self._environ else None
         if why:
             return [f"{source.called} {why}"]
+        given = source.value if source.place is None else self.file.value(source.place)
+        if wrong := wrong_kind(model.model_fields[name], source.called, given):
+            return [wrong]
         values[name] = source.value
         if source.place is not None and secret:
             at = (*source.place[:-1], f"{source.place[-1]}_file")
@@ -185,8 +190,11 @@ class Reading:
         called: Mapping[str, str],
         route: int | None,
     ) -> str:
+        name = str(error["loc"][0]) if error["loc"] else ""
+        is_placed = name in called
+        if error["type"] == "missing" and self.file.name and issubclass(model, HandlerSettings):
+            called = {**called, name: f"{'.'.join(map(str, home(model, name) or ()))} ({variable(name)})"}
         text = explain(error, model, values, called)
-        is_placed = bool(error["loc"]) and error["loc"][0] in called
         return text if route is None or is_placed else f"{self.file.where((ROUTE, route))}: {text}"
 
     def refuse_other_flags(self, why: str) -> None:
@@ -214,7 +222,7 @@ class Reading:
 
     def remarks(self) -> list[str]:
         """What is unwise about the file, though it is valid."""
-        return list(exposed(self.file))
+        return [*exposed(self.file), *unfilled(self.file)]
 
     def _has_own_handler(self) -> bool:
         """Whether a handler is named that is not built in."""

@@ -56,6 +56,11 @@ def configure(*, service: str, level: str, style: Style, subject: str = "", cont
     logging.captureWarnings(True)
 
 
+def writes_json() -> bool:
+    """Whether log lines are JSON, as ``configure`` has decided. False before its first call."""
+    return any(isinstance(handler.formatter, _JsonFormatter) for handler in logging.getLogger().handlers)
+
+
 def announce(logger: logging.Logger, event: str, **facts: object) -> None:
     """Log ``event`` at the start of a service, with the version of fmq and ``facts`` (name to value) in the line and as fields.
 

@@ -2,13 +2,15 @@
 
 Seconds and bytes; the only labels that grow are ``queue`` and ``route``, which configuration bounds (never a concrete topic).
 Each set is made for one registry, so that tests and services never share one.
+
+There may be hundreds of queues: whatever has the label ``queue`` counts towards the 20 series that a queue may have in a listener
+and a processor together (docs/adr/0036). Causes, durations and what is rare have the label ``route``.
 """
 
 import logging
 import time
-from bisect import bisect_left
-from collections import Counter as Counts
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.samples import Exemplar
@@ -26,12 +28,11 @@ class ListenerMetrics:
     """Metrics of a listener."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.received = Counter("fmq_received", "Messages received from the broker.", ["queue"], registry=registry)
+        self.received = Counter("fmq_received", "Messages received from the broker.", registry=registry)
         self.stored = Counter("fmq_stored", "Messages committed to the store.", ["queue"], registry=registry)
         self.duplicate = Counter(
             "fmq_duplicate",
             "Duplicates acknowledged without storing them.",
-            ["queue"],
             registry=registry,
         )
         self.unroutable = Counter(
@@ -78,55 +79,19 @@ class ListenerMetrics:
     def start_at_zero(self, queues: Iterable[str]) -> None:
         """Create the series of ``queues`` at 0, so that rates are right from the start."""
         for queue in queues:
-            for counter in (self.received, self.stored, self.duplicate):
-                counter.labels(queue)
+            self.stored.labels(queue)
 
 
 class ProcessorMetrics:
     """Metrics of a processor."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, per_queue: bool = False) -> None:
+        """With ``per_queue`` the histograms have the label ``queue`` as well."""
+        self.per_queue = per_queue
         self.processed = Counter(
             "fmq_processed",
             "Attempts settled, by outcome: done, skipped (by the filter), expired, retry, deferred (failed, but not counted) or dead.",
             ["queue", "outcome"],
-            registry=registry,
-        )
-        self.failures = Counter("fmq_failures", "Attempts that failed.", ["queue"], registry=registry)
-        self.retries = Counter(
-            "fmq_retries", "Attempts that will be retried, by cause of failure.", ["queue", "reason"], registry=registry
-        )
-        self.dead_lettered = Counter(
-            "fmq_dead_lettered",
-            "Messages moved to dead letters, by cause of the last failure.",
-            ["queue", "reason"],
-            registry=registry,
-        )
-        self.timeouts = Counter("fmq_timeouts", "Attempts that timed out.", ["queue"], registry=registry)
-        self.stale_settlements = Counter(
-            "fmq_stale_settlements",
-            "Settlements without effect because the lease had run out.",
-            ["queue"],
-            registry=registry,
-        )
-        self.in_progress = Gauge(
-            "fmq_in_progress", "Messages claimed by this processor and not settled.", ["queue"], registry=registry
-        )
-        self.handle_seconds = Histogram(
-            "fmq_handle_seconds", "Duration of a handler call.", ["queue"], buckets=_FAST, registry=registry
-        )
-        self.wait_seconds = Histogram(
-            "fmq_wait_seconds",
-            "Time from receipt to the start of the first attempt.",
-            ["queue"],
-            buckets=_SLOW,
-            registry=registry,
-        )
-        self.time_in_system_seconds = Histogram(
-            "fmq_time_in_system_seconds",
-            "Time from receipt to the commit that the message is done.",
-            ["queue"],
-            buckets=_SLOW,
             registry=registry,
         )
         self.last_done = Gauge(
@@ -135,6 +100,51 @@ class ProcessorMetrics:
             ["queue"],
             registry=registry,
         )
+        self.route_processed = Counter(
+            "fmq_route_processed",
+            "Attempts settled, by route and outcome, as in fmq_processed_total.",
+            ["route", "outcome"],
+            registry=registry,
+        )
+        self.retries = Counter(
+            "fmq_retries", "Attempts that will be retried, by cause of failure.", ["route", "reason"], registry=registry
+        )
+        self.dead_lettered = Counter(
+            "fmq_dead_lettered",
+            "Messages moved to dead letters, by cause of the last failure.",
+            ["route", "reason"],
+            registry=registry,
+        )
+        self.timeouts = Counter("fmq_timeouts", "Attempts that timed out.", ["route"], registry=registry)
+        self.stale_settlements = Counter(
+            "fmq_stale_settlements",
+            "Settlements without effect because the lease had run out.",
+            ["route"],
+            registry=registry,
+        )
+        self.in_progress = Gauge(
+            "fmq_in_progress", "Messages that a route has claimed and not settled.", ["route"], registry=registry
+        )
+        by = ["route", "queue"] if per_queue else ["route"]
+        self.handle_seconds = Histogram(
+            "fmq_handle_seconds", "Duration of a handler call.", by, buckets=_FAST, registry=registry
+        )
+        self.wait_seconds = Histogram(
+            "fmq_wait_seconds",
+            "Time from receipt to the start of the first attempt.",
+            by,
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.time_in_system_seconds = Histogram(
+            "fmq_time_in_system_seconds",
+            "Time from receipt to the commit that the message is done.",
+            by,
+            buckets=_SLOW,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram("fmq_queue_seconds", "By queue.", ["queue"], buckets=_SLOW, registry=None)
+        """The same by queue, for the web page: in no scrape."""
         self.store_writable = _store_writable(registry)
         self.settle_seconds = Histogram(
             "fmq_settle_seconds", "Duration of a commit of settlements.", buckets=_FAST, registry=registry
@@ -142,7 +152,7 @@ class ProcessorMetrics:
         self.dead_letter_pauses = Counter(
             "fmq_dead_letter_pauses",
             "Pauses of a queue because too many of its messages died.",
-            ["queue"],
+            ["route"],
             registry=registry,
         )
         self.circuit_open = Gauge(
@@ -160,22 +170,6 @@ class ProcessorMetrics:
             ["route"],
             registry=registry,
         )
-        self.route_processed = Counter(
-            "fmq_route_processed",
-            "Attempts settled, by route and outcome, as in fmq_processed_total.",
-            ["route", "outcome"],
-            registry=registry,
-        )
-        self.route_in_progress = Gauge(
-            "fmq_route_in_progress", "Messages that a route has claimed and not settled.", ["route"], registry=registry
-        )
-        self.route_handle_seconds = Histogram(
-            "fmq_route_handle_seconds",
-            "Duration of a handler call, by route.",
-            ["route"],
-            buckets=_FAST,
-            registry=registry,
-        )
         self.route_parked = Counter(
             "fmq_route_parked",
             "Messages set aside for a route that had no room when another route of the same queue claimed them.",
@@ -185,7 +179,6 @@ class ProcessorMetrics:
         self.unrouted = Counter(
             "fmq_unrouted",
             "Times that a message matched no route, and was left in its queue for at least five minutes.",
-            ["queue"],
             registry=registry,
         )
         self.route_replacements = Counter(
@@ -204,39 +197,63 @@ class ProcessorMetrics:
             "fmq_store_failures", "Failed claims, extensions and settlements.", registry=registry
         )
 
+    def timed(self, histogram: Histogram, route: str, queue: str) -> Histogram:
+        """The series of one of the three histograms that messages of ``queue`` count in, when ``route`` handles them."""
+        return histogram.labels(route, queue) if self.per_queue else histogram.labels(route)
+
     def start_at_zero(self, queues: Iterable[str]) -> None:
         """Create the series of ``queues`` at 0, so that rates are right from the start."""
         for queue in queues:
             for outcome in OUTCOMES:
                 self.processed.labels(queue, outcome)
-            for cause in Cause:
-                self.retries.labels(queue, cause)
-                self.dead_lettered.labels(queue, cause)
-            for metric in (
-                self.failures,
-                self.dead_letter_pauses,
-                self.timeouts,
-                self.stale_settlements,
-                self.unrouted,
-            ):
-                metric.labels(queue)
-            self.in_progress.labels(queue)
 
     def start_route_at_zero(self, route: str) -> None:
         """Create the series of a route at 0."""
         for outcome in OUTCOMES:
             self.route_processed.labels(route, outcome)
+        for cause in Cause:
+            self.retries.labels(route, cause)
+            self.dead_lettered.labels(route, cause)
         for metric in (
+            self.timeouts,
+            self.stale_settlements,
+            self.dead_letter_pauses,
             self.circuit_open,
             self.circuit_openings,
             self.circuit_probes,
             self.route_parked,
             self.route_replacements,
             self.rate_limited_seconds,
+            self.in_progress,
         ):
             metric.labels(route)
-        self.route_handle_seconds.labels(route)
-        self.route_in_progress.labels(route)
+        if not self.per_queue:
+            for histogram in (self.handle_seconds, self.wait_seconds, self.time_in_system_seconds):
+                histogram.labels(route)
+
+
+class UpkeepMetrics:
+    """Metrics of a service that deletes what retention lets go."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.discarded = Counter(
+            "fmq_discarded",
+            "Dead letters deleted because FMQ_DEAD_RETENTION_SECONDS had passed: no handler ever handled them. "
+            "Absent while dead letters are kept forever.",
+            ["queue"],
+            registry=registry,
+        )
+
+    def start_at_zero(self, queues: Iterable[str]) -> None:
+        """Create the series of ``queues`` at 0."""
+        for queue in queues:
+            self.discarded.labels(queue)
+
+
+def show_alive(registry: CollectorRegistry, is_alive: Callable[[], bool]) -> None:
+    """Register ``fmq_alive``. A service that is frozen as a whole answers no scrape, but one with a stuck loop does."""
+    alive = Gauge("fmq_alive", "1 while the service's loop and threads are alive, as /healthz says.", registry=registry)
+    alive.set_function(is_alive)
 
 
 def _store_writable(registry: CollectorRegistry) -> Gauge:
@@ -249,8 +266,16 @@ def observe_many(values: Sequence[float], *histograms: Histogram) -> None:
     Uses private names of prometheus-client, which has no public way to observe many values. A unit test fails if an upgrade
     changes them.
     """
-    bounds = histograms[0]._upper_bounds  # noqa: SLF001 - see above
-    counts, total = Counts(bisect_left(bounds, value) for value in values), sum(values)
+    ordered, total = sorted(values), sum(values)
+    counts: dict[int, int] = {}
+    below = 0
+    for index, bound in enumerate(histograms[0]._upper_bounds):  # noqa: SLF001 - see above
+        up_to = bisect_right(ordered, bound, below)
+        if up_to > below:
+            counts[index] = up_to - below
+            below = up_to
+            if below == len(ordered):
+                break
     for histogram in histograms:
         for index, count in counts.items():
             histogram._buckets[index].inc(count)  # noqa: SLF001 - see above

@@ -16,7 +16,7 @@ from fmq import quantities
 from fmq.extras import only_if_installed
 from fmq.quantities import Unit
 from fmq.store.options import Durability, StoreOptions
-from fmq.text import only_origin, without_password
+from fmq.text import only_origin, without_password, without_query
 
 PREFIX = "FMQ_"
 Headings = Mapping[str, tuple[str, ...]]
@@ -28,24 +28,28 @@ def setting(
     about: str,
     expected: str,
     is_capability: bool = False,
+    has_secret_query: bool = False,
     unit: Unit | None = None,
     **limits: Any,  # noqa: ANN401 - as pydantic's Field
 ) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of a Settings class. ``about`` says what it is for, ``expected`` what a valid value looks like.
 
     A ``default`` of ``...`` makes it required. ``is_capability`` marks a URL whose path or query may grant access: only its
-    origin is shown. A number with a ``unit`` may be given with one (``30s``, ``64MiB``) and is shown so.
+    origin is shown. ``has_secret_query`` hides what follows a question mark. A number with a ``unit`` may be given with one
+    (``30s``, ``64MiB``) and is shown so.
     """
-    extra: dict[str, Any] = {"expected": expected, "is_capability": is_capability, "unit": unit}
+    extra: dict[str, Any] = {"expected": expected, "unit": unit}
+    extra |= {"is_capability": is_capability, "has_secret_query": has_secret_query}
     return Field(default, description=about, json_schema_extra=extra, validate_default=True, **limits)
 
 
-def placed(field: Any, place: str | None = None, *, of_process: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
+def placed(field: Any, place: str | None = None, *, of_process: bool = False, never_empty: bool = False) -> Any:  # noqa: ANN401 - as pydantic's Field
     """The ``field`` of ``setting()`` with another ``place`` in a configuration file: table and key. Empty: it is in none.
 
-    ``of_process`` marks a setting of a processor that a route can't have for itself.
+    ``of_process`` marks a setting of a processor that a route can't have for itself. ``never_empty`` refuses a list that is given
+    without a name in it.
     """
-    field.json_schema_extra |= {"place": place, "of_process": of_process}
+    field.json_schema_extra |= {"place": place, "of_process": of_process, "never_empty": never_empty}
     return field
 
 
@@ -235,10 +239,17 @@ def is_secret(field: FieldInfo) -> bool:
     return "SecretStr" in str(field.annotation)
 
 
+def is_list(field: FieldInfo) -> bool:
+    """Whether the field is a list of names."""
+    return field.annotation == tuple[str, ...]
+
+
 def show(field: FieldInfo, value: str) -> str:
     """``value`` of the field as it may be shown: without secrets and passwords in URLs."""
     if is_secret(field):
         return "(hidden)"
+    if detail(field, "has_secret_query"):
+        return without_query(value)
     return only_origin(value) if detail(field, "is_capability") else without_password(value)
 
 

@@ -1,15 +1,19 @@
 """TLS of a client, with files that may be replaced while a service runs, and explanations of its failures (docs/adr/0021)."""
 
 import logging
+import re
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fmq.errors import SettingsError
+from fmq.service.certificates import expiries
 
 _log = logging.getLogger(__name__)
+HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$"
+_PROTOCOL = re.compile(r"[!-~]{1,255}")  # RFC 7301, section 3.1; commas separate them
 _ALERTS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate (certificate required)",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common settings, or requires a client certificate "
@@ -24,6 +28,8 @@ _ALERTS = {
     "TLSV1_ALERT_DECRYPT_ERROR": "it can't verify a signature: do certificate and key belong together? (decrypt error)",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks another version of TLS (protocol version)",
     "TLSV1_UNRECOGNIZED_NAME": "it does not know this host name (unrecognized name)",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "it speaks none of the application protocols offered: set another ALPN "
+    "(no application protocol)",
     "TLSV1_ALERT_INTERNAL_ERROR": "it failed; its log says why (internal error)",
     "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
     "HTTP_REQUEST": "it does not speak TLS on this port",
@@ -51,6 +57,27 @@ _FILES = {
     "BAD_DECRYPT": "the key is encrypted; give one that is not",
     "BAD_PASSWORD_READ": "the key is encrypted; give one that is not",
 }
+
+
+class TlsGreeting(NamedTuple):
+    """What a client says in its first message. ``server_name``: None is the host that it connects to; ``alpn``: protocols."""
+
+    server_name: str | None = None
+    alpn: tuple[str, ...] = ()
+
+
+NO_GREETING = TlsGreeting()
+
+
+class _Context(ssl.SSLContext):
+    """Sends and verifies another name than that of the host, if ``server_name`` is one."""
+
+    server_name: str | None = None
+
+    def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as the base class has it
+        if self.server_name is not None:
+            kwargs["server_hostname"] = self.server_name
+        return super().wrap_socket(sock, *args, **kwargs)
 
 
 class _Socket(ssl.SSLSocket):
@@ -90,8 +117,17 @@ class TlsFiles:
     ``prefix`` is that of the settings' names: ``FMQ_TLS`` for FMQ_TLS_CA_FILE. Any thread may use it.
     """
 
-    def __init__(self, prefix: str, *, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        ca_file: Path | None,
+        cert_file: Path | None,
+        key_file: Path | None,
+        greeting: TlsGreeting = NO_GREETING,
+    ) -> None:
         self._prefix = prefix
+        self._greeting = greeting
         self._ca_file, self._cert_file, self._key_file = ca_file, cert_file, key_file
         self._lock = threading.Lock()
         self._made: ssl.SSLContext | None = None
@@ -110,10 +146,18 @@ class TlsFiles:
                 self._made = self._make(state)
             return self._made
 
+    def certificates(self) -> Mapping[str, float]:
+        """Unix time at which the certificates in the files expire: of the ``client`` and of the ``ca``, as far as they are given."""
+        return expiries(client=self._cert_file, ca=self._ca_file)
+
     def _make(self, state: Sequence[object]) -> ssl.SSLContext:
         try:
             made = client_context(
-                self._prefix, ca_file=self._ca_file, cert_file=self._cert_file, key_file=self._key_file
+                self._prefix,
+                ca_file=self._ca_file,
+                cert_file=self._cert_file,
+                key_file=self._key_file,
+                greeting=self._greeting,
             )
         except SettingsError as error:
             if self._made is None:
@@ -134,20 +178,40 @@ class TlsFiles:
         return [_stat(path) for path in (*given, *(() if self._ca_file else (paths.cafile, paths.capath)))]
 
 
+def require_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The protocols for ALPN. Raises ValueError if one can't be one."""
+    for name in names:
+        if not _PROTOCOL.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a protocol")
+    return names
+
+
 def client_context(
-    prefix: str, *, ca_file: Path | None, cert_file: Path | None, key_file: Path | None
+    prefix: str,
+    *,
+    ca_file: Path | None,
+    cert_file: Path | None,
+    key_file: Path | None,
+    greeting: TlsGreeting = NO_GREETING,
 ) -> ssl.SSLContext:
     """A context that verifies the server's certificate and name, by ``ca_file`` or the system's CAs.
 
     ``prefix`` is as for TlsFiles. Raises SettingsError on files that can't be used.
     """
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # verifies both
+    context.server_name = greeting.server_name
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        if ca_file is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(ca_file)
     except OSError as error:
         raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error)}") from error
     # The same with every Python: 3.13 has other defaults than 3.11.
     context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     context.sslsocket_class, context.sslobject_class = _Socket, _Object
+    if greeting.alpn:
+        context.set_alpn_protocols(greeting.alpn)
     if cert_file is not None:
         try:
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")

@@ -4,11 +4,13 @@ import logging
 from contextlib import suppress
 from typing import Annotated, ClassVar, Self
 
+from prometheus_client import CollectorRegistry
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fmq.errors import QueueError, StoreRefused
 from fmq.quantities import PATTERNS
 from fmq.service.lifecycle import Shutdown
+from fmq.service.metrics import UpkeepMetrics
 from fmq.service.reporting.presence import Presence
 from fmq.service.settings import Headings, Settings, setting
 from fmq.service.threads import SupervisedThread
@@ -69,13 +71,24 @@ class Upkeep:
     """
 
     def __init__(
-        self, store: roles.Upkeep, retention: Retention | None, shutdown: Shutdown, *, presence: Presence | None = None
+        self,
+        store: roles.Upkeep,
+        retention: Retention | None,
+        shutdown: Shutdown,
+        *,
+        presence: Presence | None = None,
+        registry: CollectorRegistry | None = None,
     ) -> None:
-        """Without ``retention``, it only reports ``presence``."""
+        """Without ``retention``, it only reports ``presence``. ``registry`` gets the metrics of what retention deletes."""
         self._store = store
         self._retention = retention
         self._shutdown = shutdown
         self._presence = presence
+        self._metrics = (
+            UpkeepMetrics(registry)
+            if registry is not None and retention is not None and retention.dead_seconds is not None
+            else None
+        )
         self._rounds = 0
         self._thread = SupervisedThread(self._run, name="upkeep", shutdown=shutdown)
         self.problem: str | None = None
@@ -122,6 +135,13 @@ class Upkeep:
             if self._rounds % _PROBE_EVERY == 0 or self.problem is not None:
                 self._store.probe()
             self._store.note_minute()
-            while self._store.maintain(self._retention) and not self._shutdown.wait(_BREATH_SECONDS):
-                pass
+            if self._metrics is not None and self._rounds % _REPORT_EVERY == 0:
+                self._metrics.start_at_zero(self._store.names())
+            while self._store.maintain(self._retention, on_discarded=self._discarded):
+                if self._shutdown.wait(_BREATH_SECONDS):
+                    break
         self._rounds += 1
+
+    def _discarded(self, queue: str, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.discarded.labels(queue).inc(count)

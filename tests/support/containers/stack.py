@@ -110,6 +110,7 @@ class Stack:
             "FMQ_HANDLERS_FOLDER": str(HANDLERS),
             **(variables or {}),
         }
+        self._folder = folder
         self._files = [ROOT / "docker-compose.yml"]
         for number, override in enumerate(overrides):
             path = folder / f"override-{number}.yml"
@@ -136,10 +137,24 @@ class Stack:
         done = self.compose("up", "--detach", "--no-build", "--wait", *arguments, check=False, deadline=180)
         assert done.returncode == 0, f"it did not come up:\n{done.stderr}"
 
-    def run_line(self, line: str, deadline: float = 180.0) -> None:
-        """Run a line of a shell as people type it; ``VARIABLE=value docker compose …`` is about this stack."""
+    @property
+    def files(self) -> Sequence[Path]:
+        """The compose files of the stack, in order."""
+        return tuple(self._files)
+
+    def override_files(self, override: Mapping[str, Any]) -> Sequence[Path]:
+        """The compose file of the project, and this override alone."""
+        path = self._folder / "alone.yml"
+        path.write_text(json.dumps(override), encoding="utf-8")
+        return self._files[0], path
+
+    def run_line(self, line: str, deadline: float = 180.0, *, files: Sequence[Path] = ()) -> None:
+        """Run a line of a shell as people type it; ``VARIABLE=value docker compose …`` is about this stack.
+
+        With ``files``, about these compose files instead of its own.
+        """
         ours = {
-            "COMPOSE_FILE": ":".join(map(str, self._files)),
+            "COMPOSE_FILE": ":".join(map(str, files or self._files)),
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_DISABLE_ENV_FILE": "1",
         }

@@ -17,11 +17,11 @@ from fmq_processor.handlers.sql.settings import SqlSettings
 @pytest.mark.parametrize(
     ("module", "what"),
     [
-        ("aiohttp", "'fmq-mqtt[webhook]'"),
+        ("httptools", "'fmq-mqtt[webhook]'"),
         ("sqlalchemy.exc", "'fmq-mqtt[sql]'"),
         ("fmq_listener", "fmq-mqtt"),
         ("mine", None),
-        ("aiohttp_client", None),
+        ("httptools_more", None),
     ],
 )
 def test_the_extra_of_a_module(module: str, what: str | None) -> None:
@@ -40,8 +40,9 @@ def test_commands_of_other_parts() -> None:
 
 def test_a_built_in_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its package is named with the extra; a module that a user's handler lacks is reported as it is."""
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    monkeypatch.delitem(sys.modules, "fmq_processor.handlers.webhook.client", raising=False)
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    for name in ("connection", "pool", "client"):
+        monkeypatch.delitem(sys.modules, f"fmq_processor.handlers.webhook.{name}", raising=False)
     monkeypatch.delitem(sys.modules, "fmq_processor.handlers.webhook.handler", raising=False)
     with pytest.raises(HandlerError, match=r"'webhook' can't be imported: .* pip install 'fmq-mqtt\[webhook\]'"):
         find_handler("webhook", BUILTIN)

@@ -1,7 +1,7 @@
 """Messages as values."""
 
 from itertools import product
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 
@@ -20,6 +20,14 @@ def test_an_id_is_unique_beyond_the_store() -> None:
     assert len(seen) == 16
     first, later = (Message(1, "q", "t", b"x", 0.5, retry_count=count) for count in (0, 3))
     assert unique_id(STORE, first) == unique_id(STORE, later)
+
+
+def test_an_id_is_a_uuid_of_version_5() -> None:
+    """Made from the store's identity, the queue, the number and the time, as docs and receivers may rely on."""
+    for number in range(50):
+        one = Message(number, "sensors/ä", "t", b"x", 1_764_000_000.1 + number)
+        expected = uuid5(STORE, f"sensors/ä\n{number}\n{one.received_at!r}")
+        assert (unique_id(STORE, one), unique_id(STORE, one).version) == (expected, 5)
 
 
 def test_a_message_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:

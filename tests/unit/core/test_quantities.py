@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmq.quantities import PATTERNS, Unit, parse, show
+from fmq.quantities import PATTERNS, Unit, hint, parse, show
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,32 @@ def test_what_is_none_is_left_alone(text: str) -> None:
 def test_shown(value: float, unit: Unit, text: str) -> None:
     """A value is shown in the largest unit of which it is a whole number."""
     assert show(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "told"),
+    [
+        ("1h30m", "seconds", " Did you mean 90m?"),
+        ("1 hour 30 minutes", "seconds", " Did you mean 90m?"),
+        ("5min", "seconds", " Did you mean 5m?"),
+        ("1,5h", "seconds", " Did you mean 1.5h?"),
+        ("5S", "seconds", " Did you mean 5s?"),
+        ("5 parsecs", "seconds", " Known units: ms, s, m, h, d, w."),
+        ("64M", "bytes", " Did you mean 64MiB?"),
+        ("64mb", "bytes", " Did you mean 64MB?"),
+        ("1.5g", "bytes", " Did you mean 1.5GiB?"),
+        ("1G5M", "bytes", " Known units: B, kB, MB, GB, TB, KiB, MiB, GiB, TiB."),
+        ("-5", "seconds", ""),
+        ("soon", "seconds", ""),
+        ("", "bytes", ""),
+    ],
+)
+def test_what_was_meant(text: str, unit: Unit, told: str) -> None:
+    """Usual forms that are not known lead to the right one, others to the units. What is suggested can be given."""
+    assert parse(text, unit) is None
+    assert hint(text, unit) == told
+    if "mean" in told:
+        assert parse(told.removeprefix(" Did you mean ").rstrip("?"), unit)
 
 
 @given(st.integers(0, 10**12), st.sampled_from(["seconds", "bytes"]))

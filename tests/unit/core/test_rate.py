@@ -27,5 +27,5 @@ def test_a_rate_is_a_number_per_time(text: str, per_second: float) -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     """Rather than guessed at."""
-    with pytest.raises(ValueError, match=r"it is|it lets"):
+    with pytest.raises(ValueError, match=r"it is|it lets|it has no unit|unknown"):
         parse_rate(text)

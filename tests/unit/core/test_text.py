@@ -17,7 +17,7 @@ from fmq.message import Incoming
 from fmq.outcome import Dead
 from fmq.service import log
 from fmq.service.environment import load
-from fmq.service.reporting.collectors import StoreCollector
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.service.settings import Settings
 from fmq.store.backends import open_store
 from fmq.text import only_origin, plain, plain_lines, without_password

@@ -36,9 +36,8 @@ def test_mosquitto_is_for_this_machine_alone(tmp_path: Path) -> None:
 def test_retries_are_read_from_the_metrics() -> None:
     """By queue; other series do not count."""
     text = (
-        "# TYPE fmq_retries_total counter\n"
-        'fmq_retries_total{queue="a/+"} 3.0\nfmq_retries_total{queue="b"} 0.0\n'
-        "# TYPE fmq_failures_total counter\n"
-        'fmq_failures_total{queue="a/+"} 9.0\n'
+        "# TYPE fmq_processed_total counter\n"
+        'fmq_processed_total{outcome="retry",queue="a/+"} 3.0\nfmq_processed_total{outcome="retry",queue="b"} 0.0\n'
+        'fmq_processed_total{outcome="done",queue="a/+"} 9.0\n'
     )
     assert retries(text) == {"a/+": 3, "b": 0}

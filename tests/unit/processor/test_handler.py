@@ -69,6 +69,7 @@ made = WithHooks()
 def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "user_code.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "broken_code.py").write_text("raise ValueError('no such sensor')", encoding="utf-8")
+    (tmp_path / "json.py").write_text("def handle(message): ...", encoding="utf-8")
     (tmp_path / "leaving_code.py").write_text("import sys; sys.exit(0)", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
@@ -125,8 +126,16 @@ def test_a_built_in_goes_by_its_name() -> None:
         ("user_code:missing", "has no 'missing'"),
         ("user_code:constant", "neither a function nor a class"),
         ("user_code:WithoutHandle", "neither a function nor a class"),
-        ("user_code:NeedsArguments", "can't be made: TypeError"),
+        ("user_code:NeedsArguments", "It is called as NeedsArguments(): only a class with Settings gets arguments"),
+        ("broken_code:handle", "(line 1 of "),
+        ("json:handle", "json.py is not it, since Python finds another module of that name first: rename the file"),
         ("leaving_code:handle", "SystemExit"),
+        ("user_code.py:handle_async", "Did you mean 'user_code:handle_async'?"),
+        ("./user_code.py", "Did you mean 'user_code:handle'?"),
+        ("plant/user_code.py:handle", "Did you mean 'plant.user_code:handle'?"),
+        ("/srv/user_code.py:handle", "Did you mean 'user_code:handle'?"),
+        ("user_code", "Did you mean 'user_code:handle'?"),
+        ("user_code.handle_async", "Did you mean 'user_code:handle_async'?"),
     ],
 )
 def test_what_is_wrong_is_told(reference: str, told: str) -> None:
@@ -153,6 +162,19 @@ def test_a_class_is_made_with_the_settings_that_it_asks_for() -> None:
         definition.make(definition.settings(), CollectorRegistry())
 
 
+def test_a_hook_that_is_not_a_function_is_refused(tmp_path: Path) -> None:
+    """Not ignored. A module of that name is none."""
+    for number, (line, is_refused) in enumerate(
+        [("setup = 5", True), ("teardown = 'x'", True), ("import json as setup", False), ("setup = None", False)]
+    ):
+        (tmp_path / f"hooked_{number}.py").write_text(f"{line}\ndef handle(message): ...\n", encoding="utf-8")
+        if is_refused:
+            with pytest.raises(HandlerError, match="that is not a function: rename it, or make it one"):
+                load_handler(f"hooked_{number}:handle", {})
+        else:
+            assert load_handler(f"hooked_{number}:handle", {}).setup is None
+
+
 def test_settings_that_are_none_are_refused() -> None:
     """Since they would be read from nowhere."""
     with pytest.raises(HandlerError, match="no subclass of HandlerSettings"):
@@ -165,8 +187,8 @@ def test_settings_that_are_none_are_refused() -> None:
         ("def handle(): pass", r"its signature is \(\)"),
         ("def handle(message, database): pass", r"missing a required argument: 'database'"),
         ("async def handle(*, message): pass", r"can't be called with one argument"),
-        ("class Shop:\n def handle(message): pass\nhandle = Shop", r"too many positional arguments"),
-        ("class Shop:\n def handle(self): pass\nhandle = Shop()", r"too many positional arguments"),
+        ("class Shop:\n def handle(message): pass\nhandle = Shop", "expected handle.self, message."),
+        ("class Shop:\n def handle(self): pass\nhandle = Shop()", "expected handle.self, message."),
         ("def handle(message): yield", "is a generator"),
         ("async def handle(message): yield", "is a generator"),
     ],

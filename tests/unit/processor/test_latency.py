@@ -17,7 +17,7 @@ class _Clock:
 def test_only_the_last_full_minute_counts() -> None:
     """Median and 95th percentile by queue; a queue without messages in that minute is left out."""
     metrics, clock = ProcessorMetrics(CollectorRegistry()), _Clock()
-    seconds = metrics.time_in_system_seconds
+    seconds = metrics.queue_seconds
     seconds.labels("old").observe(100)
     latency = TimeInSystem(seconds, steady=clock)
     for _ in range(90):
@@ -41,10 +41,8 @@ def test_only_the_last_full_minute_counts() -> None:
 def test_values_beyond_the_largest_bucket() -> None:
     """The largest finite bound is all that is known of them."""
     metrics, clock = ProcessorMetrics(CollectorRegistry()), _Clock()
-    latency = TimeInSystem(metrics.time_in_system_seconds, steady=clock)
-    metrics.time_in_system_seconds.labels("q").observe(1e9)
+    latency = TimeInSystem(metrics.queue_seconds, steady=clock)
+    metrics.queue_seconds.labels("q").observe(1e9)
     clock.now = 60.0
-    bounds = [
-        float(s.labels["le"]) for f in metrics.time_in_system_seconds.collect() for s in f.samples if "le" in s.labels
-    ]
+    bounds = [float(s.labels["le"]) for f in metrics.queue_seconds.collect() for s in f.samples if "le" in s.labels]
     assert latency.last_minute()["q"]["p50"] == pytest.approx(sorted(bounds)[-2])

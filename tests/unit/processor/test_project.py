@@ -61,7 +61,9 @@ def test_a_folder_that_has_other_files_is_fine(tmp_path: Path) -> None:
     assert init("plant").exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["7", "...", "пример", "class", "queue", "fmq", "fmq-web", "tests"])
+@pytest.mark.parametrize(
+    "name", ["7", "...", "пример", "class", "queue", "fmq", "fmq-web", "tests", "pydantic", "click"]
+)
 def test_a_name_that_python_could_not_import_is_refused(name: str, tmp_path: Path) -> None:
     """Or under which it would import something else. --name gives another one."""
     result = init(name)
@@ -69,6 +71,12 @@ def test_a_name_that_python_could_not_import_is_refused(name: str, tmp_path: Pat
     assert "--name" in str(result.exception)
     assert not list(tmp_path.iterdir())
     assert init(name, "--name", "plant").exit_code == 0
+
+
+def test_a_name_with_accents(tmp_path: Path) -> None:
+    """Loses them."""
+    assert init("Müller").exit_code == 0
+    assert (tmp_path / "Müller" / "muller" / "handlers.py").exists()
 
 
 def test_a_folder_that_can_not_be_written_is_reported() -> None:

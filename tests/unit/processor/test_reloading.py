@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,14 @@ def test_a_program_that_fails_starts_again_with_the_next_change(
     wait_for(running.ended, what="the end")
     assert running.code == 0
     assert running.log[-2:] == ["started broken", "started drained"]
+
+
+def test_with_drain_a_failure_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program ends after its work; one with wrong settings would never come to it, and nobody waits for a change."""
+    monkeypatch.setattr(reloading, "_LOOK_SECONDS", 0.02)
+    with closing(Shutdown()) as shutdown:
+        arguments = [sys.executable, "-c", "raise SystemExit(2)"]
+        assert reloading.run_again_after_changes(arguments, tmp_path, [], shutdown, ends=True) == 2
 
 
 def test_only_the_users_own_files_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

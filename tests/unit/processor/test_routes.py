@@ -125,7 +125,7 @@ def test_a_variable_that_would_replace_a_routes_own_value() -> None:
     assert one.choice.settings.model_dump()["webhook_url"] == "https://x"
     assert (one.settings.batch, one.settings.queues) == (7, ("b",))
     both = text + '[[route]]\nqueues = ["b"]\n'
-    why = "would count for all 2 routes, but one has a value of its own (fmq.toml:{}): expected only one of them"
+    why = "would count for all 2 routes, but one has a value of its own (fmq.toml:{}): leave it out, or change the file"
     assert f"FMQ_HANDLER {why.format(3)}" in problems(both, {"FMQ_HANDLER": "log"})
     assert problems(both, {"FMQ_BATCH": "7"}) == [f"FMQ_BATCH {why.format(5)}"]
     assert problems(both, {"FMQ_WEBHOOK_URL": "https://x"}) == [f"FMQ_WEBHOOK_URL {why.format(4)}"]
@@ -145,7 +145,7 @@ def test_topics_of_a_listener_in_the_same_environment() -> None:
     [
         ('[[route]]\nhandler = "mine:store"\n', ["store"]),
         ('[[route]]\nqueues = ["a", "b"]\n', ["log a,b"]),
-        ('[[route]]\nqueues = ["a"]\ntopics = "x, y"\n', ["log x,y"]),
+        ('[[route]]\nqueues = ["#"]\ntopics = "x, y"\n', ["log x,y"]),
         ('[[route]]\nname = "ä b"\n', ["ä b"]),
     ],
 )
@@ -177,11 +177,41 @@ def test_names(text: str, names: list[str]) -> None:
         ),
         (
             '[[route]]\nhandler = "webhook"\n',
-            "fmq.toml:1: FMQ_WEBHOOK_URL is not set: expected https://host/path or http://host:8080/path",
+            "fmq.toml:1: webhook.url (FMQ_WEBHOOK_URL) is not set: expected https://host/path or http://host:8080/path",
         ),
         (
             '[[route]]\nhandler = "mine:Shop"\nshop.url = "x"\nshop.size = 3\n',
             "fmq.toml:4: unknown key size in [route.shop].",
+        ),
+        (
+            "[[route]]\nqueues = []\n",
+            "fmq.toml:2: queues=[]: it names nothing; expected the names of queues, such as sensors/+/temp,alerts/#",
+        ),
+        (
+            '[[route]]\nqueues = ["a", 3]\n',
+            "fmq.toml:2: queues=['a', 3]: 3 is not a text in quotes; expected the names of queues, such as sensors/+/temp,alerts/#",
+        ),
+        (
+            '[[route]]\nqueues = {a = "b"}\n',
+            "fmq.toml:2: queues={'a': 'b'}: it is a table; expected the names of queues, such as sensors/+/temp,alerts/#",
+        ),
+        (
+            '[[route]]\ntopics = ["a", ""]\n',
+            "fmq.toml:2: topics=['a', '']: it has an empty text; expected topic filters such as [\"alarms/+\"]",
+        ),
+        (
+            "[[route]]\ntopics = []\n",
+            'fmq.toml:2: topics=[]: it names nothing; expected topic filters such as ["alarms/+"]',
+        ),
+        (
+            '[[route]]\nhandler = ""\n',
+            (
+                "fmq.toml:2: handler='': expected package.module:function, or one of exec, file, log, mqtt, queue, sql, webhook"
+            ),
+        ),
+        (
+            f'[[route]]\nname = "{"x" * 300}"\n',
+            f"fmq.toml:2: name='{'x' * 199}… (302 characters): expected a short text such as fire",
         ),
         ('[[route]]\nhandler = "mine:no"\n', "fmq.toml:1: the handler 'mine:no' does not exist: mine has no 'no'"),
         (
@@ -222,14 +252,14 @@ def test_mistakes_of_all_routes_are_reported_together() -> None:
     [
         ('queues = ["a"]', 'queues = ["b"]', True),
         ('queues = ["a"]', "", True),  # the rest
-        ('queues = ["a"]\ntopics = ["x/+"]', 'queues = ["a"]', True),
-        ('queues = ["a"]\ntopics = ["x/+"]', 'queues = ["a"]\ntopics = ["x/#"]', True),
+        ('queues = ["#"]\ntopics = ["x/+"]', 'queues = ["#"]', True),
+        ('queues = ["#"]\ntopics = ["x/+"]', 'queues = ["#"]\ntopics = ["x/#"]', True),
         ('topics = ["x"]', "", True),
         ('queues = ["a", "b"]', 'queues = ["b", "c"]', False),
         ("", 'queues = ["a"]', False),
         ("", 'topics = ["x"]', False),
-        ('queues = ["a"]\ntopics = ["x/#"]', 'queues = ["a"]\ntopics = ["x/+"]', False),
-        ('queues = ["a"]\ntopics = ["y", "x/+"]', 'queues = ["a"]\ntopics = ["x/1", "x/2"]', False),
+        ('queues = ["#"]\ntopics = ["x/#"]', 'queues = ["#"]\ntopics = ["x/+"]', False),
+        ('queues = ["#"]\ntopics = ["y", "x/+"]', 'queues = ["#"]\ntopics = ["x/1", "x/2"]', False),
         ('queues = ["a"]\ntopics = ["#"]', 'queues = ["a"]', False),
         ('queues = ["a"]', 'queues = ["$share/g/a"]', False),
     ],
@@ -241,8 +271,41 @@ def test_a_route_that_gets_nothing(first: str, second: str, *, reached: bool) ->
         assert len(routes(text)) == 2
     else:
         (told,) = problems(text)
-        assert "the route two gets no message of" in told
+        assert "the route two gets no message" in told
         assert "since the route one (fmq.toml:1) has them" in told
+
+
+@pytest.mark.parametrize(
+    ("queues", "topics", "told"),
+    [
+        (["alarms/+"], ["alarms/fire", "alarms/+"], []),
+        (["alarms/+"], ["+/fire", "#"], []),
+        (["a/+/c", "b"], ["a/b/#", "b/#"], []),
+        (["$share/g/alarms/+"], ["alarms/fire"], []),
+        (["$quarantine"], ["alarms/fire"], []),
+        (
+            ["alarms/+"],
+            ["sensors/#", "alarms/fire"],
+            ["fmq.toml:3: topics: sensors/# is in none of the queues: expected topics within the queues"],
+        ),
+        (
+            ["alarms/+", "sensors/#"],
+            ["alarms/fire"],
+            [
+                "fmq.toml:3: topics: none of them matches a message of the queue sensors/#: expected topics within the queues"
+            ],
+        ),
+        (["alarms/+"], ["alarms/+/x"], ["fmq.toml:3: topics: none of them matches a message of the queue alarms/+: "]),
+    ],
+)
+def test_topics_that_match_nothing(queues: list[str], topics: list[str], told: list[str]) -> None:
+    """Of a queue, are refused, unless other things than a listener fill it."""
+    text = f'[[route]]\nqueues = {queues}\ntopics = {topics}\nname = "r"\n'
+    if not told:
+        assert len(routes(text)) == 1
+        return
+    assert told[0] in "\n".join(problems(text))
+    assert len(routes(f'[listener]\ntopics = "other"\n{text}')) == 1
 
 
 def test_a_handler_that_does_not_fit_its_route() -> None:

@@ -1,6 +1,7 @@
 """What a processor with several routes shows of them."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -9,6 +10,7 @@ from fmq.finding import Finding
 from fmq_processor.doctor import check_handler
 from fmq_processor.route_handlers import Handlers
 from fmq_processor.routes import load_routes
+from fmq_processor.standing import Standing
 
 FILE = """
 [[route]]
@@ -44,6 +46,16 @@ def test_two_routes_with_the_same_handler(environ: dict[str, str]) -> None:
     again = handlers.again(routes[0])
     assert again is not handlers.first(routes[0])
     assert generate_latest(registry).decode() == text
+
+
+def test_a_misspelt_queue(environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    """Is a warning at the start if the store has one that resembles it. A queue that is served by another route is not meant."""
+    routes = load_routes({}, environ)[1]
+    standing = Standing(routes, Handlers(routes, CollectorRegistry()), cast("Any", None), {})
+    standing.log_misspelt(["b", "A", "quite/different"])
+    standing.log_misspelt(["a", "b"])
+    standing.log_misspelt([])
+    assert caplog.messages == ["The store has no queue 'a' yet. Did you mean 'A'?"]
 
 
 def test_one_route(environ: dict[str, str]) -> None:

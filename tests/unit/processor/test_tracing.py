@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def _traced(
 ) -> Callable[..., Any]:
     metrics = metrics or ProcessorMetrics(CollectorRegistry())
     handler = Handler("test", handle, is_async=is_async, is_batch=is_batch)
-    return traced(handler, spans.tracer, metrics.handle_seconds).handle
+    return traced(handler, spans.tracer, partial(metrics.timed, metrics.handle_seconds, "main")).handle
 
 
 def _message(number: int = 1, *, properties: Properties = NO_PROPERTIES) -> Message:
@@ -183,4 +184,4 @@ def test_the_histogram_names_a_span_for_its_time(spans: Spans) -> None:
     span = _one(spans)
     assert span.context is not None
     assert [one.labels for one in found] == [{"trace_id": f"{TRACE:032x}", "span_id": f"{span.context.span_id:016x}"}]
-    assert registry.get_sample_value("fmq_handle_seconds_count", {"queue": "sensors/#"}) == 0
+    assert registry.get_sample_value("fmq_handle_seconds_count", {"route": "main"}) == 0

@@ -129,7 +129,7 @@ class Ingest:
             self._short_connections = 0 if stable else self._short_connections + 1
             delay = 0.0 if stable else self._broker_backoff.delay(self._short_connections, self._rng)
             doubtful = not lost.explained and self._short_connections >= _MANY_SHORT
-            hint = " (does another client use this client id?)" if doubtful else ""
+            hint = " (does another client use this client id? FMQ_CLIENT_ID sets another one)" if doubtful else ""
             _log.warning("Connection to the broker lost: %s%s; next attempt in %.1f s", lost, hint, delay)
             self._pause(delay)
 
@@ -138,8 +138,7 @@ class Ingest:
 
     def _take(self, batch: Batch) -> None:
         received = Counter(map(_queue_of, batch.messages))
-        for name, count in received.items():
-            self._metrics.received.labels(name).inc(count)
+        self._metrics.received.inc(received.total())
         messages, _, _, again = admitted = self._admission.admit(batch)
         duplicates = Counter(map(_queue_of, again))
         if messages:
@@ -161,9 +160,9 @@ class Ingest:
         now = self._clock.wall()
         for name, count in received.items():
             self._metrics.stored.labels(name).inc(count - duplicates[name])
-            self._metrics.duplicate.labels(name).inc(duplicates[name])
             if count > duplicates[name]:
                 self._metrics.last_stored.labels(name).set(now)
+        self._metrics.duplicate.inc(duplicates.total())
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
         self._metrics.unroutable.inc(len(batch.unroutable))
         self._metrics.quarantined.inc(len(batch.quarantined))

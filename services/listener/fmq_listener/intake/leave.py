@@ -15,7 +15,6 @@ from fmq.service.http.health import Heartbeat
 from fmq.service.lifecycle import Shutdown
 from fmq.service.retrying import retrying
 from fmq.store.backends import backend_of
-from fmq.store.overview import all_stats
 from fmq.store.roles import Statistics
 from fmq_listener.intake.ingest import Ingest
 from fmq_listener.mqtt.connection import forget_session
@@ -87,7 +86,7 @@ def _await_handled(store: Statistics, heartbeat: Heartbeat, shutdown: Shutdown) 
     while True:
         heartbeat.beat()
         try:
-            stats = all_stats(store)
+            stats = store.all_stats()
             waiting = sum(one.pending + one.claimed for one in stats)
             if not waiting:
                 return

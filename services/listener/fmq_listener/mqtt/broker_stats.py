@@ -16,7 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fmq.errors import SettingsError
 from fmq.service.lifecycle import Shutdown
 from fmq.service.threads import SupervisedThread
-from fmq_listener.mqtt.connection import PLAIN, explain_refusal, new_client, refresh
+from fmq_listener.mqtt.connection import PLAIN, new_client, refresh
+from fmq_listener.mqtt.refusals import explain_refusal
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class BrokerStats:
             client.subscribe([(topic, 0) for topic in TOPICS])
         elif not self._refused:
             self._refused = True
-            _log.warning("The broker refused its statistics: %s", explain_refusal(reason))
+            _log.warning("The broker refused its statistics: %s", explain_refusal(reason, self._client.said))
 
     def _on_disconnect(
         self,

@@ -12,13 +12,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq.service.broker import CONNECT_SECONDS, make_client, tls_context
+from fmq.mqtt.reasons import HearingClient
+from fmq.service.broker import CONNECT_SECONDS, give_access, make_client, tls_context
+from fmq_listener.mqtt.refusals import explain_refusal
 from fmq_listener.mqtt.wire import WireClient, use_tls
 from fmq_listener.settings import ListenerSettings
 
 _log = logging.getLogger(__name__)
 _C = TypeVar("_C", bound=Client)
-NO_MQTT_5 = "; if it knows no MQTT 5, set FMQ_MQTT_VERSION=3.1.1"
+_HTTPS_PORT = 443
 
 
 def make_listening_client(settings: ListenerSettings, client_id: str, *, clean: bool = False) -> WireClient:
@@ -47,14 +49,13 @@ def new_client(
     return client
 
 
-PLAIN = partial(Client, CallbackAPIVersion.VERSION2)
+PLAIN = partial(HearingClient, CallbackAPIVersion.VERSION2)
 """Makes a client of paho's for ``new_client``."""
 
 
 def refresh(client: Client, settings: ListenerSettings) -> None:
     """Let the next connection use secrets and certificates as their files hold them now. Raises SettingsError."""
-    if settings.username is not None:
-        client.username_pw_set(settings.username, settings.password)
+    give_access(client, settings.broker, settings.access_to(settings.broker))
     if settings.broker.tls:
         use_tls(client, tls_context(settings))
 
@@ -91,7 +92,7 @@ def forget_session(settings: ListenerSettings, client_id: str) -> None:
     client.connect(settings.broker.host, settings.broker.port, settings.keepalive_seconds)
     loop_until(client, lambda: bool(answers))
     if not answers or answers[0].is_failure:
-        raise ConnectionError(explain_refusal(answers[0]) if answers else "it did not answer")
+        raise ConnectionError(explain_refusal(answers[0], client.said) if answers else "it did not answer")
     client.disconnect()
 
 
@@ -102,13 +103,12 @@ def loop_until(client: Client, condition: Callable[[], bool], seconds: float = C
         pass
 
 
-def explain_refusal(reason: ReasonCode) -> str:
-    """Why the broker refused the connection, in words."""
-    hints = {
-        "Bad user name or password": "; set FMQ_BROKER_USERNAME and FMQ_BROKER_PASSWORD",
-        "Not authorized": "; the broker expects another user name or password (FMQ_BROKER_USERNAME, FMQ_BROKER_PASSWORD) or client certificate",
-        "Unsupported protocol version": "; set FMQ_MQTT_VERSION to the other one",
-        "Client identifier not valid": "; set another FMQ_CLIENT_ID",
-    }
-    name = reason.getName()
-    return f"the broker refused the connection: {name}{hints.get(name, '')}"
+def hint_of_silence(settings: ListenerSettings) -> str:
+    """Which settings may help if the broker does not answer CONNECT."""
+    hints = []
+    if settings.mqtt_version == "5":
+        hints.append("; if it knows no MQTT 5, set FMQ_MQTT_VERSION=3.1.1")
+    broker = settings.broker
+    if broker.tls and not broker.websocket and (settings.tls_alpn or broker.port == _HTTPS_PORT):
+        hints.append("; if it expects another application protocol (ALPN) on this port, set FMQ_TLS_ALPN")
+    return "".join(hints)

@@ -47,12 +47,13 @@ class Greeting:
             _log.warning("The broker keeps messages for an absent listener for only %d s", granted)
         largest = self._limit("MaximumPacketSize", LARGEST_PACKET)
         if first and settings.mqtt_version == "5" and largest > settings.max_packet_bytes:
-            # It discards them as if they had been delivered (MQTT 5, section 3.1.2.11.4).
-            _log.warning(
-                "The broker takes messages of up to %d bytes from publishers, and drops those above FMQ_MAX_PACKET_BYTES=%s "
-                "for this listener without an error. Set a lower limit at the broker (Mosquitto: max_packet_size)",
-                largest,
+            # It discards them as if they had been delivered (MQTT 5, section 3.1.2.11.4). No warning: so does every broker with
+            # its usual settings, and nothing is wrong until somebody publishes such a message.
+            _log.info(
+                "Messages above FMQ_MAX_PACKET_BYTES=%s never reach this listener: the broker takes them from publishers, up to %s, and "
+                "drops them without an error. Set its limit to the same to make publishers notice (Mosquitto: max_packet_size)",
                 show(settings.max_packet_bytes, "bytes"),
+                "any size" if largest == LARGEST_PACKET else show(largest, "bytes"),
             )
 
     def _limit(self, name: str, default: int | None = None) -> Any:  # noqa: ANN401 - paho sets attributes

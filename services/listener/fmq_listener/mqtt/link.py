@@ -9,10 +9,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.clock import Clock
+from fmq.mqtt.reasons import explain_auth
 from fmq.service.broker import explain_end
+from fmq.service.certificates import peer_expiry
 from fmq.service.lifecycle import Shutdown
 from fmq.service.tls import failure_of
 from fmq_listener.mqtt import sockets
+from fmq_listener.mqtt.refusals import explain_disconnect
 from fmq_listener.mqtt.wire import WireClient
 
 _TAKEN_OVER = 142
@@ -34,11 +37,13 @@ class Link:
         self._generation = 0
         self._leaving = False
         self._tls_failure: ssl.SSLError | None = None
+        self.certificate_ends: float | None = None
+        """Unix time at which the broker's certificate expires, as of the last handshake. None without TLS."""
         self.ended = ""
         self.explained = False
         # With a callback for it, paho leaves every write to loop_write: PUBACKs of a batch go out together.
         client.on_socket_register_write = lambda *_: None
-        client.on_socket_open = lambda _client, _userdata, sock: sockets.send_at_once(sock)
+        client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
         client.on_disconnect = self._on_disconnect
 
@@ -107,9 +112,14 @@ class Link:
         if reason.value == _TAKEN_OVER:
             self.ended = f"another client has connected with the same client id {self._client_id}: set FMQ_CLIENT_ID"
         else:
-            given = reason.getName() if flags.is_disconnect_packet_from_server else None
-            self.ended = explain_end(reason=given, tls_failure=failure)
-            self.explained = given is not None or failure is not None
+            said = self._client.said
+            given = explain_disconnect(reason, said) if flags.is_disconnect_packet_from_server else None
+            self.ended = explain_auth(said) if said.asks else explain_end(reason=given, tls_failure=failure)
+            self.explained = said.asks or given is not None or failure is not None
+
+    def _on_socket_open(self, _client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401 - as below
+        sockets.send_at_once(sock)
+        self.certificate_ends = peer_expiry(sock)
 
     def _on_socket_close(self, _client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401 - one of paho's three kinds
         self._tls_failure = failure_of(sock)

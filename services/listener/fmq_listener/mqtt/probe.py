@@ -11,6 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from fmq.mqtt.reasons import NOTHING
 from fmq.service.tls import failure_of
 from fmq_listener.mqtt.connection import PLAIN, loop_until, new_client
 from fmq_listener.settings import ListenerSettings
@@ -21,7 +22,7 @@ _QOS = 1
 class Probe:
     """Connects as the listener would, asks, and leaves no session behind.
 
-    ``refusal`` is the reason code of a CONNACK that refuses, ``limits`` the properties of one that does not.
+    ``said`` is what the answer to CONNECT says besides numbers, ``limits`` the properties of a CONNACK that accepts.
     """
 
     def __init__(self, settings: ListenerSettings) -> None:
@@ -29,6 +30,7 @@ class Probe:
         self._v5 = settings.mqtt_version == "5"
         self._answer: ReasonCode | None = None
         self._failure: ssl.SSLError | None = None
+        self.said = NOTHING
         self._granted: dict[int, ReasonCode] = {}
         self._received: dict[str, bytes] = {}
         self.limits: Properties | None = None
@@ -62,6 +64,7 @@ class Probe:
         else:
             self._client.connect(broker.host, broker.port)
         loop_until(self._client, lambda: self._answer is not None)
+        self.said = self._client.said
         if self._answer is None and self._failure is not None:
             raise self._failure
         return self._answer

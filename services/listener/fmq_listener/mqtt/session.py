@@ -4,7 +4,7 @@ Everything happens in the thread that calls: paho runs without a thread of its o
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from paho.mqtt.client import Client, ConnectFlags
 from paho.mqtt.properties import Properties
@@ -13,15 +13,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError, SettingsError
 from fmq.service.broker import explain_error
+from fmq.service.certificates import expiries
 from fmq.service.lifecycle import Shutdown
 from fmq.service.resolving import Resolver
 from fmq.store.roles import Store
 from fmq_listener.filters import Router, identifiers
-from fmq_listener.mqtt.connection import NO_MQTT_5, explain_refusal, make_listening_client, open_connection
+from fmq_listener.mqtt.connection import hint_of_silence, make_listening_client, open_connection
 from fmq_listener.mqtt.departure import Departure
 from fmq_listener.mqtt.greeting import Greeting
 from fmq_listener.mqtt.link import Link
 from fmq_listener.mqtt.packets.batch import Batch
+from fmq_listener.mqtt.refusals import explain_refusal
 from fmq_listener.mqtt.subscriptions.ledger import Ledger
 from fmq_listener.mqtt.subscriptions.requests import Subscriptions
 from fmq_listener.settings import ListenerSettings
@@ -98,6 +100,12 @@ class Session:
             return "not connected"
         return self._subscriptions.problem
 
+    def certificates(self) -> Mapping[str, float]:
+        """Unix time at which each certificate of the connection expires: of the broker as it last showed it, and of the files."""
+        files = expiries(client=self._settings.tls_cert_file, ca=self._settings.tls_ca_file)
+        brokers = self._link.certificate_ends
+        return files if brokers is None else {**files, "broker": brokers}
+
     def holds(self, name: str) -> bool:
         """Whether the connection stands and the filter of this queue is granted at QoS 1."""
         return self._connack is not None and self._client.is_connected() and self._subscriptions.held(name)
@@ -168,14 +176,15 @@ class Session:
         self._link.close(seconds)
 
     def _await_connack(self) -> Greeting:
-        hint = NO_MQTT_5 if self._settings.mqtt_version == "5" else ""
+        silence = hint_of_silence(self._settings)
         end = self._clock.steady() + _CONNACK_SECONDS
         while self._connack is None:
             if self._client.socket() is None:
+                hint = "" if self._client.said.asks else silence
                 raise ConnectionFailed(f"the broker did not answer CONNECT: {self._link.ended}{hint}")
             if self._clock.steady() > end or self._shutdown.requested:
                 self._link.abort()
-                raise ConnectionFailed(f"the broker did not answer CONNECT in time{hint}")
+                raise ConnectionFailed(f"the broker did not answer CONNECT in time{silence}")
             self._link.flush()
             self._link.wait(1.0)
             self._client.loop_read()
@@ -183,7 +192,7 @@ class Session:
         if reason.is_failure:
             self._link.abort()
             self._connack = None
-            raise ConnectionFailed(explain_refusal(reason))
+            raise ConnectionFailed(explain_refusal(reason, self._client.said))
         return Greeting(session_present=flags.session_present, properties=properties)
 
     def _begin(self, greeting: Greeting) -> None:

@@ -14,6 +14,7 @@ from paho.mqtt.client import CONNACK, PUBACK, PUBREL, Client, time_func
 from paho.mqtt.enums import MQTTErrorCode
 
 from fmq.clock import SYSTEM_CLOCK, Clock
+from fmq.mqtt.reasons import NOTHING, HearingClient
 from fmq_listener.filters import Router
 from fmq_listener.mqtt.packets.answers import numbers_only, one_code
 from fmq_listener.mqtt.packets.batch import Batch
@@ -43,8 +44,10 @@ PRIVATE = (
 """What of paho's own is used here."""
 
 
-class WireClient(Client):
+class WireClient(HearingClient):
     """Reads into a batch. Its limits hold for what is decoded, so one read's worth of bytes may be held in addition."""
+
+    hears_itself = True
 
     def __init__(self, *arguments: Any, clock: Clock = SYSTEM_CLOCK, marking: bool = False, **more: Any) -> None:  # noqa: ANN401 - paho's own
         super().__init__(*arguments, **more)
@@ -69,6 +72,7 @@ class WireClient(Client):
     def begin(self, generation: int) -> None:
         """Forget what is left of the last connection."""
         self._decoder.start()
+        self.said = NOTHING
         self._batch = Batch(generation)
         self._taken = self._pings = self._pongs = self._received_at_pong = 0
 
@@ -190,6 +194,7 @@ class WireClient(Client):
         if first & 0xF0 == CONNACK and len(body) > 1 and not body[0] & 1:
             self._exactly_once.forget()
         if self._protocol == 5:
+            self.hear(first, body)
             body = numbers_only(first, body)
         body = one_code(first, body, v5=self._protocol == 5)
         packet = self._in_packet

@@ -42,8 +42,8 @@ class Accounting:
         ``on_parked`` receives the name of each route that messages were set aside for.
         """
         self._metrics = metrics
+        self._route = route
         self._outcomes = {kind: metrics.route_processed.labels(route, kind) for kind in COUNTED}
-        self._handle_seconds = metrics.route_handle_seconds.labels(route)
         self.summary = summary
         self._limit = limit
         self._clock = clock
@@ -63,21 +63,21 @@ class Accounting:
                 if not claim.message.retry_count:
                     waited[queue].append(max(0.0, began_at - claim.message.received_at))
         for queue, seconds in handled.items():
-            observe_many(seconds, self._metrics.handle_seconds.labels(queue), self._handle_seconds)
+            observe_many(seconds, self._metrics.timed(self._metrics.handle_seconds, self._route, queue))
         for queue, seconds in waited.items():
-            observe_many(seconds, self._metrics.wait_seconds.labels(queue))
+            observe_many(seconds, self._metrics.timed(self._metrics.wait_seconds, self._route, queue))
 
     def timed_out(self, job: Job) -> None:
         """Count the messages of a call that timed out."""
-        self._metrics.timeouts.labels(job.claims[0].message.queue).inc(len(job.claims))
+        self._metrics.timeouts.labels(self._route).inc(len(job.claims))
 
     def committed(self, commit: Committed) -> None:
         """Count and log what a commit settled."""
         self._metrics.settle_seconds.observe(commit.seconds)
-        for queue, count in Counter(claim.message.queue for claim in commit.stale).items():
-            self._metrics.stale_settlements.labels(queue).inc(count)
+        if commit.stale:
+            self._metrics.stale_settlements.labels(self._route).inc(len(commit.stale))
         done: dict[str, list[float]] = defaultdict(list)
-        parked: Counter[tuple[str, str]] = Counter()
+        parked: Counter[str] = Counter()
         for verdict in commit.effective:
             claim, settlement, kind, _ = verdict
             if kind is _DONE:
@@ -86,15 +86,15 @@ class Accounting:
             elif kind in FAILED:
                 self._failed(verdict)
             elif kind is Kind.PARKED:
-                parked[claim.message.queue, _route(settlement)] += 1
+                parked[_route(settlement)] += 1
             elif kind is Kind.POSTPONED:
                 self._on_delay(_delay(settlement))
             elif kind is not Kind.GIVEN_BACK:
                 self._count(claim.message.queue, kind)
         self._done(done)
-        for (queue, route), count in parked.items():
+        for route, count in parked.items():
             if route == NOBODY:
-                self._metrics.unrouted.labels(queue).inc(count)
+                self._metrics.unrouted.inc(count)
             else:
                 self._metrics.route_parked.labels(route).inc(count)
                 self._on_parked(route)
@@ -105,26 +105,29 @@ class Accounting:
         self.summary.count(kind, count)
 
     def _done(self, received: dict[str, list[float]]) -> None:
-        now = self._clock.wall()
+        now, metrics = self._clock.wall(), self._metrics
         for queue, times in received.items():
             self._count(queue, Kind.DONE, len(times))
-            observe_many([max(0.0, now - at) for at in times], self._metrics.time_in_system_seconds.labels(queue))
-            self._metrics.last_done.labels(queue).set(now)
+            observe_many(
+                [max(0.0, now - at) for at in times],
+                metrics.timed(metrics.time_in_system_seconds, self._route, queue),
+                metrics.queue_seconds.labels(queue),
+            )
+            metrics.last_done.labels(queue).set(now)
             self._limit.done(queue, len(times))
 
     def _failed(self, verdict: Verdict) -> None:
         claim, settlement, kind, reason = verdict
         message, metrics = claim.message, self._metrics
-        metrics.failures.labels(message.queue).inc()
         self._count(message.queue, kind)
         known = {"queue": message.queue, "message_id": message.id, "topic": shorten(message.topic)}
         match settlement:
             case Dead(cause=cause):
-                metrics.dead_lettered.labels(message.queue, cause).inc()
+                metrics.dead_lettered.labels(self._route, cause).inc()
                 self._log_dead(claim, reason, known)
                 return
             case RetryLater(cause=cause):
-                metrics.retries.labels(message.queue, cause).inc()
+                metrics.retries.labels(self._route, cause).inc()
         delay = _delay(settlement)
         self._on_delay(delay)
         text = "Attempt %d of message %d failed; next attempt in %.1f s: %s"

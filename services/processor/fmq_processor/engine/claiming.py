@@ -48,6 +48,11 @@ class Claiming:
         return self._queues.served
 
     @property
+    def missing(self) -> Sequence[str]:
+        """The queues that are wanted and do not exist."""
+        return self._queues.missing
+
+    @property
     def found_nothing(self) -> bool:
         """Whether the last look at all queues found nothing to claim. Says nothing while the circuit is open."""
         return self._queues.found_nothing and not self.is_rate_limited

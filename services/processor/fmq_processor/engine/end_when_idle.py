@@ -14,8 +14,10 @@ from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import shorten
 from fmq.service.metrics import ProcessorMetrics
-from fmq.store.roles import Operating, Statistics
-from fmq_processor.engine.worker import Worker
+from fmq.store.roles import Operating, Parking, Statistics
+from fmq_processor.engine.lane import Lane
+from fmq_processor.engine.supervisor import Supervisor
+from fmq_processor.routing.parking import NOBODY
 
 EXIT_LEFT = 8
 """The exit code of a drain that left due messages, or in which messages died."""
@@ -24,20 +26,20 @@ _LOOK_SECONDS = 0.5
 _HANDLED = frozenset({"done", "skipped", "expired"})
 
 
-class Readable(Statistics, Operating, Protocol):
+class Readable(Statistics, Operating, Parking, Protocol):
     """What a drain reads of the store."""
 
 
 class EndWhenIdle:
     """Requests the shutdown when the workers hold nothing and find nothing to claim.
 
-    An open circuit breaker or a retry that is due later ends it too, unless it is over within ``patience`` seconds after the
-    last message was handled. So a target that is down can't keep it running.
+    An open circuit breaker, a handler that can't be set up again or a retry that is due later ends it too, unless it is over
+    within ``patience`` seconds after the last message was handled. So a target that is down can't keep it running.
     """
 
     def __init__(
         self,
-        workers: Sequence[Worker],
+        supervisor: Supervisor,
         *,
         store: Readable,
         metrics: ProcessorMetrics,
@@ -46,7 +48,7 @@ class EndWhenIdle:
         patience: float = 0.0,
     ) -> None:
         """``store`` is for the thread that calls ``after_turn`` and ``report``."""
-        self._workers = workers
+        self._supervisor = supervisor
         self._store = store
         self._metrics = metrics
         self._shutdown = shutdown
@@ -67,10 +69,11 @@ class EndWhenIdle:
             self._shutdown.request()
 
     def report(self) -> bool:
-        """Log what is left. Returns whether every due message was handled and none died. Raises QueueError."""
+        """Log what is left. Returns whether all queues exist, every due message was handled and none died. Raises QueueError."""
         died = int(_total(self._metrics.dead_lettered) - self._died_before)
-        down = {name for worker in self._workers if _probe_at(worker) is not None for name in worker.claiming.served}
-        left = [self._is_left(name, is_down=name in down) for name in self._served()]
+        left = [self._is_left(name, down=self._down(name)) for name in self._served()]
+        missing = {name for lane in self._supervisor.lanes for name in lane.worker.claiming.missing}
+        left += [self._is_missing(name) for name in sorted(missing)]
         if died:
             _log.error("%s moved to dead letters; fmq dead list shows them", counted(died, "message"))
         if not self._is_over:
@@ -81,15 +84,16 @@ class EndWhenIdle:
 
     def _is_idle(self) -> bool:
         """Whether two looks in a row have found nothing: a worker may have given messages to another one after its first look."""
-        if any(worker.holds for worker in self._workers):
+        lanes = self._supervisor.lanes
+        if self._supervisor.holds or self._supervisor.neighbours.is_releasing:
             self._is_second_look = False
             return False
-        if not all(worker.claiming.found_nothing or _probe_at(worker) is not None for worker in self._workers):
+        if not all(lane.worker.claiming.found_nothing or _next_try(lane) is not None for lane in lanes):
             return False
         if not self._is_second_look:
             self._is_second_look = True
-            for worker in self._workers:
-                worker.claiming.look_again()
+            for lane in lanes:
+                lane.worker.claiming.look_again()
             return False
         handled = _total(self._metrics.processed, _HANDLED)
         if handled != self._handled:
@@ -101,8 +105,8 @@ class EndWhenIdle:
         now, end = self._clock.steady(), self._handled_at + self._patience
         if now >= end:
             return False
-        probes = [at for worker in self._workers if (at := _probe_at(worker)) is not None]
-        if probes and min(probes) <= end:
+        tries = [at for lane in self._supervisor.lanes if (at := _next_try(lane)) is not None]
+        if tries and min(tries) <= end:
             return True
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
@@ -122,8 +126,27 @@ class EndWhenIdle:
             return _LOOK_SECONDS  # the workers wait for the store as well
         return waiting[number].due_in if number in waiting else math.inf
 
-    def _is_left(self, name: str, *, is_down: bool) -> bool:
-        """Log what is left in a queue. Returns whether any of it is due."""
+    def _down(self, name: str) -> str:
+        """Why a queue that is served gets no further, if it doesn't."""
+        for lane in self._supervisor.lanes:
+            if name in lane.worker.claiming.served:
+                if lane.setup_at is not None:
+                    return "the handler can't be set up again"
+                if lane.worker.claiming.probe_at is not None:
+                    return "the handler's target is down"
+        return ""
+
+    def _is_missing(self, name: str) -> bool:
+        """Log that a queue does not exist, with the nearest names. Returns whether that is still so."""
+        try:
+            self._store.stats(name)
+        except UnknownQueue as error:
+            _log.error("%s", shorten(str(error)))
+            return True
+        return False
+
+    def _is_left(self, name: str, *, down: str) -> bool:
+        """Log what is left in a queue. Returns whether any of it is due, or waits for a route."""
         try:
             stats = self._store.stats(name)
             due = stats.pending - self._store.retrying(name, most=stats.pending + 1)
@@ -137,23 +160,27 @@ class EndWhenIdle:
                 due_text, reason = counted(due, "message"), stats.paused.reason
                 _log.error("Queue %s: %s due, but the queue is paused: %s", queue, due_text, reason)
             return due > 0
-        if stats.pending and is_down:
-            text = "Queue %s: %s left, since the handler's target is down"
-            _log.error(text, queue, counted(stats.pending, "message"))
+        if stats.pending and down:
+            _log.error("Queue %s: %s left, since %s", queue, counted(stats.pending, "message"), down)
             return True
         seconds = self._next_due(name)
         if stats.pending and seconds < math.inf:
             at = datetime.fromtimestamp(self._clock.wall() + seconds, UTC).isoformat(timespec="seconds")
             text = "Queue %s: %s waiting for later; the next one is due in %.1f s, at %s"
             _log.info(text, queue, counted(stats.pending, "message"), seconds, at)
-        return False
+        parked = self._store.parked(name, most=stats.pending) if stats.pending else {}
+        for route, count in parked.items():
+            why = "that no route takes" if route == NOBODY else f"set aside for the route {shorten(route)}"
+            _log.error("Queue %s: %s left %s", queue, counted(count, "message"), why)
+        return bool(parked)
 
     def _served(self) -> Sequence[str]:
-        return list(dict.fromkeys(name for worker in self._workers for name in worker.claiming.served))
+        return list(dict.fromkeys(name for lane in self._supervisor.lanes for name in lane.worker.claiming.served))
 
 
-def _probe_at(worker: Worker) -> float | None:
-    return worker.claiming.probe_at
+def _next_try(lane: Lane) -> float | None:
+    """When a route that gets no further tries again, in steady seconds. None: it does not have to."""
+    return lane.setup_at if lane.setup_at is not None else lane.worker.claiming.probe_at
 
 
 def _total(counter: Counter, outcomes: Container[str] | None = None) -> float:

@@ -2,20 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import Gauge
-
 from fmq.message import Claim
 from fmq_processor.job import Job
 
 
 class InHand:
-    """The jobs of claimed messages, and the count of all messages that are claimed and not settled.
+    """The jobs of claimed messages, and the count of all messages that are claimed and not settled."""
 
-    It alone changes the gauge fmq_in_progress.
-    """
-
-    def __init__(self, in_progress: Gauge) -> None:
-        self._in_progress = in_progress
+    def __init__(self) -> None:
         self._jobs: set[Job] = set()
         self.messages = 0
         """Messages that are claimed and not settled, those that wait for their commit included."""
@@ -23,7 +17,8 @@ class InHand:
         """The memory of the messages of all jobs."""
         self.suspect: Job | None = None
         """A job that must run alone. It waits until nothing else is in hand."""
-        self.suspect_runs = False
+        self.suspect_began: float | None = None
+        """When the suspect started, in steady seconds."""
 
     def __len__(self) -> int:
         """The number of jobs."""
@@ -41,14 +36,12 @@ class InHand:
         return [claim for job in self._jobs for claim in job.claims]
 
     def claimed(self, claims: Sequence[Claim]) -> None:
-        """Count messages of one queue that have just been claimed."""
+        """Count messages that have just been claimed."""
         self.messages += len(claims)
-        self._in_progress.labels(claims[0].message.queue).inc(len(claims))
 
-    def gone(self, queue: str, count: int) -> None:
-        """Count messages of ``queue`` that are settled, or that are left to their leases."""
+    def gone(self, count: int) -> None:
+        """Count messages that are settled, or that are left to their leases."""
         self.messages -= count
-        self._in_progress.labels(queue).dec(count)
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Take jobs whose messages were claimed."""
@@ -65,9 +58,9 @@ class InHand:
         self._jobs.remove(job)
         self.bytes -= job.size
         if job is self.suspect:
-            self.suspect, self.suspect_runs = None, False
+            self.suspect, self.suspect_began = None, None
         return True
 
     def waiting_suspect(self) -> Job | None:
         """The suspect that has not started."""
-        return None if self.suspect_runs else self.suspect
+        return self.suspect if self.suspect_began is None else None

@@ -62,6 +62,8 @@ class Lane:
         """Whether the handler is set up, so that messages may be claimed for it."""
         self.is_starting = False
         """Whether the first set-up goes on."""
+        self.setup_at: float | None = None
+        """When the handler is set up again, in steady seconds, if the set-up of a replaced handler has failed."""
 
     @property
     def abandoned(self) -> int:
@@ -90,9 +92,13 @@ class Lane:
         return self._context.run(self.worker.take_over, claims)
 
     @property
-    def runs_suspect(self) -> bool:
+    def suspect_began(self) -> float | None:
         """See Taker."""
-        return self.worker.runs_suspect
+        return self.worker.suspect_began
+
+    def make_way(self) -> None:
+        """See Taker."""
+        self._context.run(self.worker.make_way)
 
     def look_now(self) -> None:
         """See Taker."""
@@ -185,11 +191,11 @@ class Lane:
                 delay = backoff.delay(failures, self._rng)
                 _log.error("Route %s is set up again in %.1f s: %s", self.name, delay, error)
                 self._retire()
-                due = self._clock.steady() + delay
-                while self._clock.steady() < due:
+                self.setup_at = self._clock.steady() + delay
+                while self._clock.steady() < self.setup_at:
                     yield
             else:
-                self.is_ready = True
+                self.is_ready, self.setup_at = True, None
                 _log.info("Route %s has a new handler", self.name)
 
     def _tearing_down(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
 _FIRST_DEPTH, _LAST_DEPTH = 16, 1_000
 _MANY = 16
+"""The number of queues beyond which the store is first asked which of them have messages."""
 SHORTEST_SLEEP = 0.01
 """Seconds after which an idle worker looks again if FMQ_SLEEP is 0."""
 
@@ -83,6 +84,11 @@ class Queues:
     def due_in(self) -> float:
         """Seconds until the next look, if nothing happens before; 0 or less: now."""
         return self._look_at - self._clock.steady()
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The queues that are wanted and do not exist, as of the last look."""
+        return sorted(self._missing)
 
     def due(self) -> bool:
         """Whether there may be something to claim."""

@@ -1,6 +1,5 @@
 """From the end of a call to its commit: the judge decides, the outbox commits, the accounting counts."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fmq.message import Claim
@@ -55,6 +54,10 @@ class Settling:
         """Settle messages that were never tried."""
         self._outbox.add(map(given_back, claims))
 
+    def postpone(self, claims: Sequence[Claim], delay: float) -> None:
+        """Settle messages that were never tried, to be claimed again after ``delay`` seconds."""
+        self._outbox.add((claim, GiveBack(delay), Kind.POSTPONED, "") for claim in claims)
+
     def set_aside(self, claims: Sequence[Claim], settlement: GiveBack) -> None:
         """Settle messages of another route, or of none, that were never tried."""
         self._outbox.add((claim, settlement, Kind.PARKED, "") for claim in claims)
@@ -77,8 +80,7 @@ class Settling:
         commit = self._outbox.commit()
         if commit is None:
             return False
-        for queue, count in Counter([verdict[0].message.queue for verdict in commit.verdicts]).items():
-            self._in_hand.gone(queue, count)
+        self._in_hand.gone(len(commit.verdicts))
         self._accounting.committed(commit)
         if self._on_not_handled:
             self._on_not_handled(sum([verdict[2] in NOT_HANDLED for verdict in commit.verdicts]))

@@ -8,6 +8,7 @@ from fmq.errors import FmqError, StoreRefused
 from fmq.service.http.health import Heartbeat
 from fmq.service.lifecycle import Shutdown
 from fmq_processor.engine.lane import Lane
+from fmq_processor.routing.neighbours import Neighbours
 from fmq_processor.runners.protocol import Bell, Trouble
 
 _log = logging.getLogger(__name__)
@@ -24,8 +25,18 @@ class Supervisor:
     ``grace`` is the time in seconds for running calls after the shutdown was requested.
     """
 
-    def __init__(self, lanes: Sequence[Lane], *, bell: Bell, heartbeat: Heartbeat, clock: Clock, grace: float) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        *,
+        neighbours: Neighbours,
+        bell: Bell,
+        heartbeat: Heartbeat,
+        clock: Clock,
+        grace: float,
+    ) -> None:
         self.lanes = lanes
+        self.neighbours = neighbours
         self._bell = bell
         self._heartbeat = heartbeat
         self._clock = clock
@@ -90,6 +101,9 @@ class Supervisor:
     def turn(self) -> None:
         """Give each lane its turn, then wait until one of them has something to do. Takes a few milliseconds."""
         self._heartbeat.beat()
+        if self.neighbours.step():
+            for lane in self.lanes:
+                lane.look_now()
         for lane in self.lanes:
             lane.step()
         tick = min([lane.tick for lane in self.lanes])

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """It failed, but not through its own fault, so the attempt does not count."""
     DEAD = "dead"
     POSTPONED = "postponed"
-    """Not tried: decoded values of other messages take the memory."""
+    """Not tried: decoded values of other messages take the memory, or a suspect of another route runs."""
     PARKED = "parked"
     """Not tried: it belongs to another route, which has no room, or to none."""
     GIVEN_BACK = "given back"

@@ -15,14 +15,15 @@ from fmq_processor.engine.limits import Limits
 from fmq_processor.engine.settling import Settling
 from fmq_processor.job import Finished, Job
 from fmq_processor.routing.exchange import Exchange
+from fmq_processor.routing.suspects import DELAY_SECONDS, Suspects
 from fmq_processor.runners.protocol import Runner, Trouble
 
 _log = logging.getLogger(__name__)
 _IDLE_TICK = 0.05
+"""Seconds. Where the store has an alarm, messages end the wait."""
 _SHORTEST_TICK = 0.01
+"""Seconds until the next look if one is due, so that a rate limit is kept finely."""
 _BUSY_TICK = 0.02
-_SUSPECT_PATIENCE = 5.0
-"""Seconds for which a suspect waits for one of another route. What kills a worker mostly does so at once; what hangs takes longer."""
 
 
 class Worker:
@@ -54,7 +55,7 @@ class Worker:
         self._clock = clock
         self._exchange = exchange
         self._number = number
-        self._suspect_since = 0.0
+        self._suspects = Suspects(exchange, number, clock)
 
     @property
     def holds(self) -> int:
@@ -104,9 +105,17 @@ class Worker:
         return count
 
     @property
-    def runs_suspect(self) -> bool:
+    def suspect_began(self) -> float | None:
         """See Taker."""
-        return self._in_hand.suspect is not None and self._in_hand.suspect_runs
+        return self._in_hand.suspect_began
+
+    def make_way(self) -> None:
+        """See Taker."""
+        self._collect()
+        if suspect := self._in_hand.waiting_suspect():
+            self._in_hand.drop(suspect)
+            self._postpone(suspect.claims)
+        self._settle()
 
     def look_now(self) -> None:
         """See Taker."""
@@ -153,7 +162,7 @@ class Worker:
             if trouble.culprit is not None:
                 self._settling.give_back(job.claims)
             else:
-                self._in_hand.gone(job.claims[0].message.queue, len(job.claims))
+                self._in_hand.gone(len(job.claims))
 
     def _collect(self) -> None:
         """Take what has finished, and what has timed out."""
@@ -195,7 +204,7 @@ class Worker:
         if self._in_hand.suspect:
             self._start_suspect()
             return
-        if self.runner.waiting():
+        if self.runner.waiting() or self._suspects.must_step_back():
             return
         room = self._limits.capacity - self._in_hand.messages
         for claims in self._claiming.take(room, self._limits.most_bytes - self._in_hand.bytes):
@@ -221,19 +230,24 @@ class Worker:
         return max(0, min(room, self._limits.batch) if self._limits.is_batch else room)
 
     def _start_suspect(self) -> None:
-        """Start the suspect once nothing else is in hand. It waits a little for one of another route, which may kill both."""
+        """Start the suspect once nothing else is in hand."""
         suspect = self._in_hand.waiting_suspect()
-        if not suspect or len(self._in_hand) > 1 or self._settling:
-            return
-        waited = self._clock.steady() - self._suspect_since
-        if waited >= _SUSPECT_PATIENCE or not self._exchange.runs_suspect(self._number):
-            self._in_hand.suspect_runs = True
+        if suspect and len(self._in_hand) == 1 and not self._settling:
+            self._in_hand.suspect_began = self._suspects.begin()
             self.runner.submit([suspect])
+
+    def _postpone(self, claims: Sequence[Claim]) -> None:
+        self._claiming.not_tried(claims)
+        self._settling.postpone(claims, DELAY_SECONDS)
 
     def _hand_out(self, claims: Sequence[Claim]) -> None:
         self._in_hand.claimed(claims)
         usable = self._settling.without_settled(claims)
         if not usable:
+            return
+        if usable[0].suspect and self._suspects.refuse():
+            self._postpone(usable)
+            self._settle()
             return
         self._claiming.begin_probe(usable[0])
         if not self._in_hand:
@@ -242,7 +256,6 @@ class Worker:
         self._in_hand.add(jobs)
         if usable[0].suspect:
             self._in_hand.suspect = jobs[0]
-            self._suspect_since = self._clock.steady()
         else:
             self.runner.submit(jobs)
 
@@ -252,7 +265,7 @@ class Worker:
         for job in self._take_back():
             still = [claim for claim in job.claims if (claim.message.queue, claim.message.id) in kept]
             self._settling.give_back(still)
-            self._in_hand.gone(job.claims[0].message.queue, len(job.claims) - len(still))
+            self._in_hand.gone(len(job.claims) - len(still))
             lost += len(job.claims) - len(still)
         if lost:
             _log.warning("Leases ran out before their turn: left %d messages to other processors", lost)

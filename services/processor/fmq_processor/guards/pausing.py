@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from fmq.clock import Clock
 from fmq.errors import UnknownQueue
 from fmq.service.log import shorten
-from fmq.service.metrics import ProcessorMetrics
 from fmq.store.roles import Operating
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
 from fmq_processor.guards.store_gate import Gate
@@ -27,16 +26,16 @@ class Pausing:
         gate: Gate,
         limit: DeadLetterLimit,
         clock: Clock,
-        metrics: ProcessorMetrics,
+        on_paused: Callable[[], None] = lambda: None,
         served: Callable[[], Sequence[str]],
         resume_after: float = 0.0,
     ) -> None:
-        """``served`` returns the queues that this processor serves."""
+        """``served`` returns the queues that this processor serves. ``on_paused`` is called for each pause."""
         self._store = store
         self._gate = gate
         self._limit = limit
         self._clock = clock
-        self._metrics = metrics
+        self._on_paused = on_paused
         self._served = served
         self._resume_after = resume_after
         self._wanted: dict[str, str] = {}
@@ -80,7 +79,7 @@ class Pausing:
         del self._wanted[name]
         self._paused.add(name)
         if is_new:
-            self._metrics.dead_letter_pauses.labels(name).inc()
+            self._on_paused()
             _log.error("Paused queue %s: %s; resume it with fmq resume", shorten(name), reason)
         return True
 

@@ -41,6 +41,8 @@ def _explain(error: JMESPathError) -> str:
     what = str(error).partition("\n")[0].partition(": ")[2].rstrip(":") or "it can't be parsed"
     at = getattr(error, "lex_position", None)
     hint = " (equal is ==)" if getattr(error, "token_value", None) == "=" else ""
+    if getattr(error, "token_type", None) == "NUMBER":
+        hint = f" (numbers are in backticks: `{error.token_value}`)"  # type: ignore[attr-defined]  # of a ParseError
     return f"{what}{hint}" if at is None else f"{what} at character {at + 1}{hint}"
 
 
@@ -62,7 +64,8 @@ class Filter:
         self.needs_body = _BODY in asked
         unknown = sorted(asked - set(FIELDS) - {_BODY})
         if unknown:
-            raise ValueError(f"unknown field {unknown[0]!r}; fields are {', '.join((_BODY, *FIELDS))}")
+            hint = f"text is in single quotes: '{unknown[0]}'; " if f'"{unknown[0]}"' in expression else ""
+            raise ValueError(f"unknown field {unknown[0]!r}; {hint}fields are {', '.join((_BODY, *FIELDS))}")
         no_functions = sorted(set(_functions(tree)) - set(_Functions.FUNCTION_TABLE))
         if no_functions:
             raise ValueError(f"unknown function {no_functions[0]!r}")

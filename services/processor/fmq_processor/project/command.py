@@ -28,4 +28,4 @@ def init(folder: Path, name: str | None) -> None:
     for path in sorted(texts):
         say(str(folder / path))
     say("")
-    say(f"Next: {'' if folder == Path() else f'cd {folder} && '}pytest, then read README.md")
+    say(f"Next: read {folder / 'README.md'}, which says how to install, test and run it")

@@ -4,9 +4,11 @@ import keyword
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 import fmq
@@ -16,19 +18,29 @@ _SUFFIX = ".txt"
 """Of templates: their text is not code of fmq."""
 _PACKAGE = "package"
 """The folder of templates that becomes the project's package."""
+_ANOTHER = "Choose another one, such as --name plant"
 _TAKEN = {*sys.stdlib_module_names, "fmq", "tests", "wheels"}
 
 
 def package_name(text: str) -> str:
     """The name of a package made of the name of a folder. Raises SettingsError if Python can't import it."""
-    name = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise SettingsError(f"Invalid project name {text!r}: expected letters and digits, such as --name plant")
-    if name in _TAKEN or name.startswith("fmq_"):
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()  # ü becomes u
+    name = re.sub(r"[^0-9a-z]+", "_", ascii_only.lower()).strip("_")
+    if not name.isidentifier():
         raise SettingsError(
-            f"Invalid project name {text!r}: Python has a module {name}. Choose another one with --name"
+            f"Invalid project name {text!r}: expected letters and digits, a letter first, such as --name plant"
         )
+    if keyword.iskeyword(name):
+        raise SettingsError(f"Invalid project name {text!r}: {name} is a word of Python itself. {_ANOTHER}")
+    if name in _TAKEN or name.startswith("fmq_") or _is_installed(name):
+        raise SettingsError(f"Invalid project name {text!r}: there is a Python module {name} already. {_ANOTHER}")
     return name
+
+
+def _is_installed(name: str) -> bool:
+    """Whether an import of ``name`` finds a module. A folder without code of Python does not count."""
+    found = find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def make_files(package: str) -> dict[PurePosixPath, str]:

@@ -1,7 +1,8 @@
 """Passes claimed messages to the routes that they belong to.
 
 A route claims from a queue before it knows whose messages these are. Another route takes its own at once if it has room. Otherwise
-they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0031).
+they are set aside for it in the store, so that nobody claims them again before it does (docs/adr/0031). So are messages that belong
+to a route of another processor.
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import Protocol
 from fmq.clock import Clock
 from fmq.message import Claim
 from fmq.service.log import Seldom, shorten
+from fmq_processor.routing.neighbours import Neighbours
 from fmq_processor.routing.owners import Owners
 from fmq_processor.routing.parking import NOBODY, Parking
 
@@ -31,8 +33,12 @@ class Taker(Protocol):
         ...
 
     @property
-    def runs_suspect(self) -> bool:
-        """Whether it handles a message that may have killed its worker."""
+    def suspect_began(self) -> float | None:
+        """When it began to handle a message that may have killed its worker, in steady seconds. None: it does not."""
+        ...
+
+    def make_way(self) -> None:
+        """Settle what has ended, and give back a suspect that waits: one of another route starts, and may end the process."""
         ...
 
 
@@ -47,15 +53,16 @@ class Sorted:
 class Exchange:
     """Knows all routes. ``takers`` are given once all are made, in the order of ``owners``."""
 
-    def __init__(self, owners: Owners, clock: Clock) -> None:
+    def __init__(self, owners: Owners, clock: Clock, neighbours: Neighbours) -> None:
         self._owners = owners
+        self._neighbours = neighbours
         self._parking = Parking(clock)
         self._seldom = Seldom(_WARN_SECONDS, clock=clock)
         self.takers: Sequence[Taker] = ()
 
     def is_shared(self, queue: str) -> bool:
         """Whether a claim from ``queue`` may return messages of other routes."""
-        return self._owners.is_shared(queue)
+        return self._owners.is_shared(queue) or self._neighbours.is_shared(queue)
 
     def sort(self, route: int, claims: Sequence[Claim], most: int) -> Sorted:
         """Give claims of a shared queue to their routes. Returns up to ``most`` of ``route`` itself, and those to set aside."""
@@ -69,7 +76,7 @@ class Exchange:
             elif owner is not None:
                 others[owner].append(claim)
             else:
-                found.aside[NOBODY].append(claim)
+                found.aside[self._neighbours.route_for(queue, claim.message.topic) or NOBODY].append(claim)
         if len(found.own) > most:
             found.aside[self._owners.name(route)] = found.own[most:]
             del found.own[most:]
@@ -81,9 +88,24 @@ class Exchange:
             self._warn(found.aside[NOBODY][0])
         return found
 
-    def runs_suspect(self, route: int) -> bool:
-        """Whether a route other than ``route`` handles a suspect, which might end the process."""
-        return any(taker.runs_suspect for number, taker in enumerate(self.takers) if number != route)
+    def suspect_began(self, route: int) -> float | None:
+        """When a route other than ``route`` began to handle a suspect, which might end the process; the last one of several."""
+        if len(self.takers) == 1:
+            return None
+        return max(
+            (
+                at
+                for number, taker in enumerate(self.takers)
+                if number != route and (at := taker.suspect_began) is not None
+            ),
+            default=None,
+        )
+
+    def make_way(self, route: int) -> None:
+        """Note that ``route`` starts a suspect now."""
+        for number, taker in enumerate(self.takers):
+            if number != route:
+                taker.make_way()
 
     def delay(self, route: str, count: int) -> float:
         """For how many seconds to set ``count`` messages aside for ``route``."""

@@ -24,6 +24,7 @@ class Owners:
         self._filters = [[topic.split("/") for topic in one.topics] for one in claimants]
         self._by_queue: dict[str, Sequence[int]] = {}
         self._known: dict[tuple[str, str], int | None] = {}
+        self.names = frozenset(one.name for one in claimants)
 
     def name(self, owner: int) -> str:
         """The name of the route with the number ``owner``."""

@@ -23,6 +23,8 @@ from fmq_processor.runners.protocol import SPARE_HUNG, Bell, Trouble, take_all
 
 _log = logging.getLogger(__name__)
 _RING_SECONDS = 0.001
+_RING_SECONDS_WITH_WORK = 0.005
+"""A ring costs a commit, and nobody waits for it while there is more to start."""
 _STALL_SECONDS = 0.25
 """A turn of the loop that takes longer than this is not charged to the other calls."""
 
@@ -182,12 +184,15 @@ class LoopRunner:
         self.finished.append(Finished(job, result, began, time.perf_counter()))
         self._tasks.pop(job, None)
         self._cancelled.pop(job, None)
-        self._start_jobs()
-        if not self._tasks:
+        ran_dry = False
+        if self._waiting:
+            self._start_jobs()
+            ran_dry = not self._waiting
+        if ran_dry or not self._tasks:
             self.bell.ring()
         elif not self._ringing:
             self._ringing = True
-            self._loop.call_later(_RING_SECONDS, self._ring)
+            self._loop.call_later(_RING_SECONDS_WITH_WORK if self._waiting else _RING_SECONDS, self._ring)
 
     def _ring(self) -> None:
         self._ringing = False

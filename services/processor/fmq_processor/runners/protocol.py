@@ -18,6 +18,7 @@ SPARE_HUNG = 4
 
 
 _DEAF_SECONDS = 0.002
+"""How long an alarm is not heard after it went off."""
 
 
 class Bell:

@@ -13,6 +13,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fmq.cli.common.json_output import print_shape
+from fmq.cli.common.numbers import Count
 from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.shapes import LogShape, TryShape
@@ -51,8 +52,13 @@ _SETTINGS = {
 @click.argument("handler", required=False)
 @click.option("--payload", metavar="TEXT|@FILE|-", help="The payload: text, the contents of a file, or standard input.")
 @click.option("--topic", default=None, help="The topic. Default: test, or the queue.")
-@click.option("--queue", type=QUEUE, default=None, help="The queue. Default: that of the topic.")
-@click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="The QoS.")
+@click.option(
+    "--queue",
+    type=QUEUE,
+    default=None,
+    help="The queue. Default: that of the topic.",
+)
+@click.option("--qos", type=Count(0, 2), default=1, show_default=True, help="The QoS.")
 @click.option("--retain", is_flag=True, help="Set the retain flag.")
 @click.option("--content-type", default=None, help="The MQTT 5 content type.")
 @click.option("--user", "pairs", metavar="NAME=VALUE", multiple=True, help="An MQTT 5 user property. May be repeated.")
@@ -92,12 +98,16 @@ def try_(
     elif payload is None:
         raise click.UsageError("Give --payload TEXT, --payload @FILE or --payload - (or --message with --queue)")
     else:
+        if topic and {"+", "#"} & set(topic.split("/")):
+            raise click.BadParameter(
+                f"{topic!r}: the topic of a message has no wildcards; --queue takes a filter", param_hint="--topic"
+            )
         topic = topic or queue or "test"
         queue = queue or _queue_of(routes, topic)
         properties: dict[str, Any] = {"content_type": content_type, "user": dict(map(_pair, pairs))}
         given = message(_read(payload), topic=topic, queue=queue, qos=qos, retain=retain, **properties)
         store = UUID(int=0)
-    choice = _route_of(routes, given).choice
+    choice = (routes[0] if handler else _route_of(routes, given)).choice
     with redirect_stdout(sys.stderr):  # what the handler prints does not mix with the outcome
         (result,), hangs = run_messages(choice.make(CollectorRegistry()), choice.processor, [given], store=store)
     shape = _shape(result)
@@ -147,8 +157,8 @@ def _queue_of(routes: Sequence[Route], topic: str) -> str:
 
 
 def _route_of(routes: Sequence[Route], given: Message) -> Route:
-    """The route that has a message. A single route has all."""
-    if len(routes) == 1:
+    """The route that has a message. The only one of a file without routes has all."""
+    if [route.choice.where for route in routes] == [""]:
         return routes[0]
     owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
     number = owners.owner(given.queue, given.topic)

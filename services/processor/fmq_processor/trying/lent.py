@@ -1,13 +1,17 @@
 """Lends messages that no store holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fmq.message import Claim, Message
 from fmq.outcome import GiveBack, Outcome, Settlement
+from fmq.store.records import Service
 
 
 class Lent:
-    """Lends each message until it is settled, and keeps the outcomes. Implements fmq.store.roles.Lending."""
+    """Lends each message until it is settled, and keeps the outcomes. Implements fmq.store.roles.Lending.
+
+    Nothing is set aside in it, and nobody else uses it.
+    """
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._left = list(messages)
@@ -51,6 +55,15 @@ class Lent:
 
     def alarm(self) -> int | None:
         return None
+
+    def parked(self, name: str, *, most: int = 0) -> Mapping[str, int]:  # noqa: ARG002 - as the role has it
+        return {}
+
+    def release(self, name: str, *, but: Sequence[str] = (), limit: int = 0) -> int:  # noqa: ARG002 - as above
+        return 0
+
+    def services(self) -> Sequence[Service]:
+        return ()
 
     def wait(self, timeout: float) -> bool:  # noqa: ARG002 - as above
         return bool(self._left)

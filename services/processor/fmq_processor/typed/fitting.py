@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from fmq.errors import HandlerError
@@ -54,6 +54,11 @@ def fitting(name: str, wanted: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - a
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(wanted)
         adapter.rebuild(raise_errors=True)
+    except PydanticSchemaGenerationError as error:
+        raise HandlerError(
+            f"the handler {name!r} can't take payloads as {_called(wanted)}: pydantic does not know how to make one. If the parameter "
+            "takes what setup() made, give it the type that setup() says it returns"
+        ) from error
     except Exception as error:  # pydantic's own, and what a user's annotations raise
         why = plain(str(error).partition("\n")[0])
         raise HandlerError(f"the handler {name!r} can't take payloads as {_called(wanted)}: {why}") from error

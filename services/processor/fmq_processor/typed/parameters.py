@@ -24,6 +24,9 @@ class Takes(Enum):
     STATE = auto()
 
 
+_ONCE = {Takes.MESSAGE: "the message", Takes.VALUE: "the payload", Takes.STATE: "what setup() made"}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What a handler is called with: by position, and by name; ``value`` is the type of the payload."""
@@ -57,16 +60,18 @@ def parameters_of(name: str, handle: Callable[..., Any], state: State, *, is_bat
         return Parameters()
     asked = list(_asked(signature))
     if not asked or any(one.annotation is MISSING for one in asked[1:]) or _is_nameless(asked[0]):
-        _require_one_argument(name, signature)
+        _require_one_argument(name, signature, is_method=inspect.ismethod(handle))
         return Parameters()
     reader = _Reader(name, handle, state, is_batch=is_batch, is_alone=len(asked) == 1)
     found = [(one, reader.takes(one, is_first=one is asked[0])) for one in asked]
     given = [takes for _, takes in found]
-    for one in (Takes.MESSAGE, Takes.VALUE):
+    for one, what in _ONCE.items():
         if given.count(one) > 1:
-            what = "the message" if one is Takes.MESSAGE else "the payload"
             both = " and ".join(repr(parameter.name) for parameter, takes in found if takes is one)
-            raise HandlerError(f"the handler {name!r} can take {what} only once, but {both} both do: {state.hint}")
+            hint = "give it a type of its own, such as a dataclass" if one is Takes.STATE else state.hint
+            raise HandlerError(f"the handler {name!r} can take {what} only once, but {both} both do: {hint}")
+    if reader.value_name and Takes.STATE not in given and len(found) > 1:
+        _require_no_near_miss(name, reader, state)
     return Parameters(
         tuple(takes for one, takes in found if one.kind in _BY_POSITION),
         tuple((one.name, takes) for one, takes in found if one.kind is Parameter.KEYWORD_ONLY),
@@ -85,6 +90,8 @@ class _Reader:
         self._is_alone = is_alone
         self.value: Any = None
         """The type of the payload."""
+        self.value_name = ""
+        """The parameter that takes it."""
 
     def takes(self, parameter: Parameter, *, is_first: bool) -> Takes:
         """What one parameter takes."""
@@ -93,7 +100,7 @@ class _Reader:
             annotation = annotation_of(self._handle, parameter.name)
         except Unresolved as error:
             raise HandlerError(
-                f"{where} has a type that is not known at run time: {error}. Import it outside 'if TYPE_CHECKING:'"
+                f"{where} has a type that is not known at run time: {error}. Define or import it in the module, outside 'if TYPE_CHECKING:'"
             ) from error
         if not self._is_alone and self._state.is_of(annotation):
             return Takes.STATE
@@ -105,7 +112,7 @@ class _Reader:
             raise HandlerError(f"{where} is {_shown(annotation)}, which is not a type of payloads. {advice}")
         if not self._is_alone and self._state.unclear:
             raise HandlerError(f"{where} may take the payload or what setup() made: {self._state.unclear}")
-        self.value = one
+        self.value, self.value_name = one, parameter.name
         return Takes.VALUE
 
     def _item(self, annotation: Any, where: str) -> Any:  # noqa: ANN401 - any annotation
@@ -127,15 +134,27 @@ def _asked(signature: inspect.Signature) -> Iterator[Parameter]:
             yield one
 
 
+def _require_no_near_miss(name: str, reader: _Reader, state: State) -> None:
+    if state.is_nearly(reader.value):
+        raise HandlerError(
+            f"the handler {name!r}: no parameter takes what setup() made. If {reader.value_name!r} should, give it the same type as "
+            f"the result of setup(), which is {state.type_name}, and not {_shown(reader.value)}"
+        )
+
+
 def _is_nameless(first: Parameter) -> bool:
     """Whether only its name says what the first parameter takes."""
     return first.kind is Parameter.KEYWORD_ONLY and first.annotation is MISSING
 
 
-def _require_one_argument(name: str, signature: inspect.Signature) -> None:
+def _require_one_argument(name: str, signature: inspect.Signature, *, is_method: bool) -> None:
     try:
         signature.bind(object())
     except TypeError as error:
+        if is_method and not signature.parameters:
+            raise HandlerError(
+                f"the handler {name!r}: its method takes nothing but the object: expected handle(self, message)"
+            ) from None
         raise HandlerError(
             f"the handler {name!r} can't be called with one argument, the message (a batch handler: the list of messages): "
             f"{error}; its signature is {signature}. Parameters that take something else need a type"

@@ -1,10 +1,11 @@
 """What a handler's ``setup()`` made, from the first message to the last."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import wraps
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 from fmq.errors import HandlerError
 from fmq_processor.typed.annotations import MISSING, Unresolved, annotation_of, yielded_by
@@ -24,19 +25,42 @@ class State:
         self._setup = setup
         self._teardown = teardown
         self._generator: Any = None
-        self._yields = inspect.isgeneratorfunction(setup) or inspect.isasyncgenfunction(setup)
-        if inspect.isasyncgenfunction(setup) and not is_async:
+        plain = None if setup is None else inspect.unwrap(setup)  # contextlib.contextmanager hides that it yields
+        self._yields = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+        if inspect.isasyncgenfunction(plain) and not is_async:
             raise HandlerError(f"the handler {name!r} is not async, so its setup() can't be an async generator")
         if self._yields and teardown is not None:
             raise HandlerError(
                 f"the handler {name!r} has a teardown() and a setup() that yields: move the code of teardown() after the yield"
             )
         if setup is not None:
+            _require_call(name, "setup", setup)
             self._learn_type(setup)
+        if teardown is not None:
+            _require_call(name, "teardown", teardown, *([None] if _takes_value(teardown) else []))
 
     def is_of(self, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
         """Whether a parameter with this annotation takes the state."""
-        return self._type not in (MISSING, None, NoneType) and bool(annotation == self._type)
+        return self._has_type and bool(annotation == self._type)
+
+    def is_nearly(self, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+        """Whether a parameter with this annotation was probably meant to take the state: a related class, or a part."""
+        if (
+            not self._has_type or getattr(annotation, "__module__", "builtins") == "builtins"
+        ):  # such as dict: a usual payload
+            return False
+        if inspect.isclass(annotation) and inspect.isclass(self._type):
+            return issubclass(self._type, annotation) or issubclass(annotation, self._type)
+        return annotation in get_args(self._type) or self._type in get_args(annotation)
+
+    @property
+    def type_name(self) -> str:
+        """The type that ``setup()`` says it returns or yields, for people."""
+        return inspect.formatannotation(self._type)
+
+    @property
+    def _has_type(self) -> bool:
+        return self._type not in (MISSING, None, NoneType)
 
     @property
     def hint(self) -> str:
@@ -52,7 +76,7 @@ class State:
 
         @wraps(make)
         def set_up() -> Any:  # noqa: ANN401 - nothing, or a coroutine
-            made = make()
+            made = _as_generator(make()) if self._yields else make()
             if inspect.isgenerator(made):
                 self._generator = made
                 self.value = _first(made)
@@ -80,7 +104,7 @@ class State:
     def _finish(self) -> Any:  # noqa: ANN401 - nothing, or a coroutine
         if inspect.isasyncgen(self._generator):
             return _last_async(self._generator)
-        return _last(self._generator)
+        return None if self._generator is None else _last(self._generator)
 
     async def _keep(self, made: Any) -> None:  # noqa: ANN401 - something to await
         self.value = await made
@@ -96,6 +120,21 @@ class State:
             self.unclear = "annotate what setup() returns ('-> None' if nothing)"
 
 
+def _require_call(name: str, hook: str, function: Callable[..., Any], *arguments: object) -> None:
+    """Raise HandlerError unless ``function`` can be called with ``arguments``."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C don't say
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        takes = "no argument" if hook == "setup" else "at most one argument, what setup() made"
+        raise HandlerError(
+            f"the handler {name!r}: its {hook}() takes {takes}, but its signature is {signature}: {error}"
+        ) from None
+
+
 def _takes_value(teardown: Callable[..., Any]) -> bool:
     try:
         parameters = inspect.signature(teardown).parameters.values()
@@ -103,6 +142,27 @@ def _takes_value(teardown: Callable[..., Any]) -> bool:
         return False
     needed = [one for one in parameters if one.default is MISSING]
     return any(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in needed)
+
+
+def _as_generator(made: Any) -> Any:  # noqa: ANN401 - whatever a decorated generator function returns
+    """What ``contextlib.contextmanager`` or ``asynccontextmanager`` made of a generator, as a generator again."""
+    match made:
+        case AbstractContextManager():
+            return _within(made)
+        case AbstractAsyncContextManager():
+            return _within_async(made)
+        case _:
+            return made
+
+
+def _within(manager: AbstractContextManager[Any]) -> Iterator[Any]:
+    with manager as value:
+        yield value
+
+
+async def _within_async(manager: AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
+    async with manager as value:
+        yield value
 
 
 def _first(generator: Generator[Any, Any, Any]) -> Any:  # noqa: ANN401 - what the user yields

@@ -5,6 +5,22 @@ from typing import Literal
 from fmq_web.answers.base import Answer
 
 
+class RouteView(Answer):
+    """A route of a processor, with its first 20 queues and topics."""
+
+    name: str
+    queues: list[str]
+    """Empty: all queues."""
+    topics: list[str]
+    """Empty: all messages of these queues."""
+    handler: str
+    circuit: str
+    """What the circuit breaker says of itself; empty while it is closed."""
+    rate: str
+    """The rate limit, and whether messages wait for it; empty if there is none."""
+    in_hand: int
+
+
 class ServiceView(Answer):
     """A listener or a processor, as it last reported itself."""
 
@@ -25,6 +41,8 @@ class ServiceView(Answer):
     circuit: str | None
     """What a processor's circuit breaker says of itself; empty while it is closed."""
     in_hand: int | None
+    routes: list[RouteView]
+    """Of a processor, the first 100. One without routes in its file has one, called main."""
     p50_seconds: float | None
     """The time in system over the last full minute."""
     p95_seconds: float | None

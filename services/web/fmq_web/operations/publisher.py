@@ -14,8 +14,8 @@ from fmq.errors import QueueError, SettingsError
 from fmq.mqtt.connection import Connection, Target
 from fmq.mqtt.packets import Packet, make_packet, publish_properties
 from fmq.outcome import Unavailable
-from fmq.service.broker import BrokerUrl
-from fmq.service.tls import TlsFiles
+from fmq.service.broker import tls_files
+from fmq.service.broker_url import BrokerUrl
 from fmq.store.roles import Store
 from fmq.text import plain
 from fmq_web.answers.messages import Publication
@@ -48,16 +48,12 @@ class Publisher:
 
     def __init__(self, settings: WebSettings, broker: BrokerUrl, *, ack_seconds: float = _ACK_SECONDS) -> None:
         """``ack_seconds`` is how long the broker may take to receive and acknowledge a message."""
-        tls = TlsFiles(
-            "FMQ_TLS", ca_file=settings.tls_ca_file, cert_file=settings.tls_cert_file, key_file=settings.tls_key_file
-        )
+        tls = tls_files(settings)
         if broker.tls:
             tls.context()
         self.broker = broker
         self._version = settings.mqtt_version
-        self._target = Target(
-            broker, self._version, lambda: (settings.username, settings.password), tls, ack_seconds=ack_seconds
-        )
+        self._target = Target(broker, self._version, lambda: settings.access_to(broker), tls, ack_seconds=ack_seconds)
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._connection: Connection | None = None

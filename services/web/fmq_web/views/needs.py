@@ -26,11 +26,11 @@ def queue_needs(
 ) -> list[Need]:
     """Those of one queue, the most severe first. ``stands_still`` and ``dies`` are those of fmq_web.views.minutes."""
     found: list[Need] = []
-    age = 0.0 if stats.oldest_pending_at is None else now - stats.oldest_pending_at
+    age = 0.0 if stats.oldest_due_at is None else now - stats.oldest_due_at
     if age > WAIT_SECONDS:
-        text = f"has kept its oldest message waiting for {duration(age)}"
+        text = f"has kept a due message waiting for {duration(age)}"
         found.append(Need(kind="waiting", severity="bad", text=text, runbook="FmqMessagesWaitTooLong"))
-    if stands_still and not stats.paused:
+    if stands_still and not stats.paused and stats.oldest_due_at is not None:
         text = "has messages waiting, and no attempt has ended for 10 min"
         found.append(Need(kind="no_progress", severity="bad", text=text, runbook="FmqNoProgress"))
     if stats.paused:
@@ -61,7 +61,7 @@ def store_needs(sizes: StoreStats, known: Sequence[ServiceView], *, now: float, 
     for one in known:
         if one.away and not _is_replaced(one, known, now):
             text = f"{_called(one)} has not reported for {duration(one.unseen_seconds)}"
-            found.append(Need(kind="away", severity="bad", text=text, runbook="FmqAbsent"))
+            found.append(Need(kind="away", severity="bad", text=text, runbook="FmqTargetDown"))
         elif one.connected is False and not one.away:
             text = f"{_called(one)} is not connected to its broker"
             found.append(Need(kind="away", severity="bad", text=text, runbook="FmqListenerDisconnected"))

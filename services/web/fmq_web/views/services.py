@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from fmq.service.reporting.routes import AWAY_SECONDS, RouteState, routes_of
 from fmq.store.records import Service
 from fmq.store.roles import Statistics
-from fmq_web.answers.activity import Services, ServiceView
+from fmq_web.answers.activity import RouteView, Services, ServiceView
 
-AWAY_SECONDS = 30.0
 _LONGEST_TEXT = 1_000
 _MOST_QUEUES = 10_000
+_MOST_ROUTES, _MOST_FILTERS, _ROUTE_TEXT = 100, 20, 200
 _IMPOSSIBLE = 2**53
 """No count or duration is that large; JSON knows numbers that no float can hold."""
 
@@ -48,9 +49,22 @@ def _view(one: Service) -> ServiceView:
         connected=connected if isinstance(connected, bool) else None,
         handler=_text(state.get("handler")),
         circuit="" if circuit == "closed" else circuit,
+        routes=[_route(one) for one in routes_of(state)[:_MOST_ROUTES]],
         in_hand=held if isinstance(held, int) and 0 <= held < _IMPOSSIBLE else None,
         p50_seconds=_slowest(state, "p50"),
         p95_seconds=_slowest(state, "p95"),
+    )
+
+
+def _route(one: RouteState) -> RouteView:
+    return RouteView(
+        name=one.name[:_ROUTE_TEXT],
+        queues=[name[:_ROUTE_TEXT] for name in one.queues[:_MOST_FILTERS]],
+        topics=[topic[:_ROUTE_TEXT] for topic in one.topics[:_MOST_FILTERS]],
+        handler=one.handler[:_ROUTE_TEXT],
+        circuit="" if one.circuit == "closed" else one.circuit[:_ROUTE_TEXT],
+        rate=one.rate[:_ROUTE_TEXT],
+        in_hand=one.in_hand,
     )
 
 

@@ -1,16 +1,27 @@
 """Makes and prints what commands print with --json."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from fmq.cli.common.shapes import MessageShape, NextRetry, PageShape, Paused, QueueShape, Rates, StoreShape
+from fmq.cli.common.shapes import (
+    MessageShape,
+    NextRetry,
+    PageShape,
+    Paused,
+    QueueShape,
+    Rates,
+    RouteShape,
+    SetAsideShape,
+    StoreShape,
+)
 from fmq.message import DeadLetter, Message, QueueStats, StoreStats, Waiting
 from fmq.message_json import message_fields
+from fmq.service.reporting.routes import RouteState
 
 
 def time_of(at: float | None) -> str | None:
@@ -24,9 +35,16 @@ def time_of(at: float | None) -> str | None:
 
 
 def queue_shape(
-    stats: QueueStats, retry: tuple[int, Waiting] | None = None, rates: tuple[float, float] | None = None
+    stats: QueueStats,
+    retry: tuple[int, Waiting] | None = None,
+    aside: Mapping[str, int] | None = None,
+    rates: tuple[float, float] | None = None,
 ) -> QueueShape:
-    """The shape of a queue's counters; ``retry`` is the message that is tried next, ``rates`` are those in and out."""
+    """The shape of a queue's counters.
+
+    ``retry`` is the message that is tried next, ``aside`` counts messages by the route that they wait for, ``rates`` are those in and
+    out.
+    """
     return QueueShape(
         queue=stats.name,
         pending=stats.pending,
@@ -40,7 +58,22 @@ def queue_shape(
         oldest_pending_at=time_of(stats.oldest_pending_at),
         paused=Paused(time_of(stats.paused.since), stats.paused.reason) if stats.paused else None,
         next_retry=NextRetry(retry[0], retry[1].due_in, retry[1].reason) if retry else None,
+        set_aside=[SetAsideShape(route or None, count) for route, count in (aside or {}).items()],
         rates=Rates(*rates) if rates else None,
+    )
+
+
+def route_shape(processor: str, route: RouteState) -> RouteShape:
+    """The shape of a route of the service ``processor``."""
+    return RouteShape(
+        processor=processor,
+        route=route.name,
+        queues=list(route.queues),
+        topics=list(route.topics),
+        handler=route.handler,
+        circuit=route.circuit,
+        rate=route.rate or None,
+        in_progress=route.in_hand,
     )
 
 

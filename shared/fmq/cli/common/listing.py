@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from fmq.cli.common.numbers import Count
 from fmq.message import MessageId
 from fmq.store.roles import Operating
 from fmq.store.selection import Selection
@@ -42,7 +43,7 @@ def listing_options(*, sort: Sort, limit: int) -> Callable[[Callable[..., Any]],
                 "--limit",
                 default=limit,
                 show_default=True,
-                type=click.IntRange(1),
+                type=Count(1),
                 help="Maximum number of messages to show.",
             ),
             click.option(

@@ -9,27 +9,34 @@ from click.shell_completion import CompletionItem
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.errors import FmqError
+from fmq.quantities import hint, parse
 from fmq.service.environment import load
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
 from fmq.store.options import Durability
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,9})?")
+
+
+def _seconds(text: str) -> float | None:
+    """A span of time in seconds; None if ``text`` is not one."""
+    text = text.strip()
+    return float(text) if _NUMBER.fullmatch(text) else parse(text, "seconds")
 
 
 class Span(click.ParamType[float]):
-    """A length of time in seconds: ``90``, ``90s``, ``15m``, ``2h``, ``3d``, ``1w``."""
+    """A length of time in seconds: ``90``, ``500ms``, ``90s``, ``15m``, ``2h``, ``3d``, ``1w``."""
 
     name = "SPAN"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
             return float(value)
-        found = _SPAN.fullmatch(str(value).strip())
-        if found is None:
-            self.fail(f"{value!r}: expected one like 90, 90s, 15m, 2h, 3d or 1w", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        seconds = _seconds(str(value))
+        if seconds is None:
+            advice = hint(str(value), "seconds")
+            self.fail(f"{value!r}: expected one like 90, 90s, 15m, 2h, 3d or 1w{advice and '.'}{advice}", param, ctx)
+        return seconds
 
 
 class Moment(click.ParamType[float]):
@@ -41,12 +48,14 @@ class Moment(click.ParamType[float]):
         if isinstance(value, int | float):
             return float(value)
         text = str(value).strip()
-        if _SPAN.fullmatch(text):
-            return SYSTEM_CLOCK.wall() - SPAN.convert(text, param, ctx)
+        if (ago := _seconds(text)) is not None:
+            return SYSTEM_CLOCK.wall() - ago
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(f"{text!r}: expected one like 2h (ago), 2026-11-24 or 2026-11-24T08:30:00Z", param, ctx)
+            advice = hint(text, "seconds")
+            expected = "expected one like 2h (ago), 2026-11-24 or 2026-11-24T08:30:00Z"
+            self.fail(f"{text!r}: {expected}{advice and '.'}{advice}", param, ctx)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
@@ -69,4 +78,22 @@ class QueueName(click.ParamType[str]):
             return []  # no error message while somebody types
 
 
-SPAN, MOMENT, QUEUE = Span(), Moment(), QueueName()
+class Port(click.ParamType[int]):
+    """The port of a service that runs."""
+
+    name = "PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).strip()
+        if text == "0":
+            self.fail(
+                "0 means any free port; the first line of the service's log has its number (http_port)",
+                param,
+                ctx,
+            )
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+            self.fail(f"{text!r}: expected a port from 1 to 65535, such as 9464", param, ctx)
+        return int(text)
+
+
+SPAN, MOMENT, QUEUE, PORT = Span(), Moment(), QueueName(), Port()

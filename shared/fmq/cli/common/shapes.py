@@ -30,6 +30,14 @@ class NextRetry:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAsideShape:
+    """Messages that wait for a route of a processor (null: no route takes them), each counted up to 10,000."""
+
+    route: str | None
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Messages per second since the last look."""
 
@@ -56,6 +64,7 @@ class QueueShape:
     oldest_pending_at: Time | None
     paused: Paused | None
     next_retry: NextRetry | None
+    set_aside: list[SetAsideShape]
     rates: Rates | None
 
 
@@ -69,11 +78,26 @@ class StoreShape:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteShape:
+    """A route of a processor that is at work. No ``queues`` or ``topics``: all. ``rate`` is the rate limit, null if there is none."""
+
+    processor: str
+    route: str
+    queues: list[str]
+    topics: list[str]
+    handler: str
+    circuit: str
+    rate: str | None
+    in_progress: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatusShape:
     """`fmq status`. With --watch, one per line."""
 
     at: Time | None
     queues: list[QueueShape]
+    routes: list[RouteShape]
     store: StoreShape
     command: Literal["status"] = "status"
 
@@ -214,6 +238,16 @@ class ConfigShape:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthShape:
+    """`fmq health`: each check with ``ok`` or what is wrong, and what else the service says of itself."""
+
+    status: Literal["ok", "failing"]
+    checks: dict[str, str]
+    notes: dict[str, str]
+    command: Literal["health"] = "health"
+
+
+@dataclass(frozen=True, slots=True)
 class LogShape:
     """A line that a handler logged."""
 
@@ -235,5 +269,15 @@ class TryShape:
     command: Literal["try"] = "try"
 
 
-SHAPES = (StatusShape, PageShape, LetterShape, SummaryShape, CheckShape, DoctorShape, ConfigShape, TryShape)
+SHAPES = (
+    StatusShape,
+    PageShape,
+    LetterShape,
+    SummaryShape,
+    CheckShape,
+    DoctorShape,
+    ConfigShape,
+    HealthShape,
+    TryShape,
+)
 """What a command prints is one of these; its field ``command`` says which."""

@@ -1,6 +1,7 @@
 """`fmq import`: stores the messages of a file, each once."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -128,7 +129,8 @@ def _require_right(file: BinaryIO, reading: _Reading) -> None:
                 require_storable(Incoming(message.queue, message.topic, b"", message.received_at))
         except ValueError as error:
             if len(wrong) < _WRONG_SHOWN:
-                wrong.append(f"Line {number} is not an exported message: {error}")
+                why = "it is not JSON" if isinstance(error, json.JSONDecodeError) else error
+                wrong.append(f"Line {number} is not an exported message: {why}")
             else:
                 more += 1
     try:

@@ -8,6 +8,7 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
+from fmq.cli.common.numbers import Rate
 from fmq.cli.common.output import counted, progress_bar, say
 from fmq.cli.common.parameters import SPAN
 from fmq.cli.common.stopping import Stop, stoppable
@@ -21,7 +22,6 @@ from fmq.store.backends import backend_of, open_store, same_store
 from fmq.store.moving.handover import Handover, require_different, require_no_listener
 from fmq.store.moving.mover import Mover, on_its_way, take_back
 from fmq.store.options import Durability
-from fmq.store.overview import all_stats
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, walk
@@ -40,7 +40,7 @@ _LOOK_SECONDS = 0.5
 @click.option(
     "--prepare", is_flag=True, help="Stop before the first message, when the listener can start on the new store."
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Maximum number of messages per second.")
+@click.option("--rate", type=Rate(), help="Maximum number of messages per second.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -155,7 +155,7 @@ def _plan(source: Store, target: Store | None, names: Sequence[str], *, done: bo
     except FmqError as error:
         say(f"First: {error}")
     rows = []
-    for one in (stats for stats in all_stats(source) if stats.name in names):
+    for one in (stats for stats in source.all_stats() if stats.name in names):
         order = "in order: paused in both stores while its messages move" if source.ordered(one.name) else "-"
         rows.append((one.name, one.pending, one.claimed, one.dead, one.done if done else 0, order))
     print_table(("QUEUE", "PENDING", "CLAIMED", "DEAD", "DONE", "DELIVERY"), rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmq.service.config.file import ConfigFile, ConfigFileError, read_config
 from fmq.service.config.places import ROUTE, Place
+from fmq.service.config.queues import unfilled
 from fmq.service.config.strangers import schema
 from fmq.text import without_password
 
@@ -30,7 +31,7 @@ def log_config(path: str | None) -> None:
         return  # it was read a moment ago
     if file.name:
         _log.info("Read settings from %s", file.name)
-    for remark in exposed(file):
+    for remark in (*exposed(file), *unfilled(file)):
         _log.warning("%s", remark)
 
 

@@ -19,6 +19,8 @@ _DEEPEST = 20
 """Tables and lists within each other."""
 _LARGEST = 1024 * 1024
 _POSITION = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
+_SECOND_TABLE = "this table is there already: expected each table once"
+_MANY_DIGITS = re.compile(r"[0-9_]{4300}")
 _EXPECTED = {
     "Invalid value": 'expected text in quotes ("…"), a number, true, false, or a list in brackets ([…])',
     "Invalid statement": "expected key = value, or the name of a table in brackets ([broker])",
@@ -148,12 +150,17 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
         raise too_deep from None
     except ValueError as error:
         found = _POSITION.match(str(error))
-        if found is None:
-            raise ConfigFileError(f"{name}: {error}") from None
+        if found is None:  # tomllib refuses such a number without its position
+            many = next((line for line, one in enumerate(text.split("\n"), start=1) if _MANY_DIGITS.search(one)), None)
+            raise ConfigFileError(
+                f"{name}:{many}: a number has too many digits" if many else f"{name}: {error}"
+            ) from None
         what, line, column = found.groups()
         last = text.rstrip("\n").count("\n") + 1
         at = f"{line}:{column}" if line else str(last)
-        raise ConfigFileError(f"{name}:{at}: {_EXPECTED.get(what, what)}") from None
+        is_table = what.startswith("Cannot declare")  # its text goes on with a tuple
+        why = _SECOND_TABLE if is_table else _EXPECTED.get(what, what)
+        raise ConfigFileError(f"{name}:{at}: {why}") from None
     if _is_too_deep(tables):
         raise too_deep
     return tables

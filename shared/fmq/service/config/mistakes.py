@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fmq.service.settings import PREFIX, SettingsModel, expected_value, show, variable
+from pydantic.fields import FieldInfo
+
+from fmq.quantities import hint
+from fmq.service.log import shorten
+from fmq.service.settings import PREFIX, SettingsModel, detail, expected_value, is_list, show, variable
 from fmq.text import plain
 
 _BOM = "\ufeff"
@@ -34,6 +38,29 @@ def broken_value(value: str, *, is_secret: bool) -> str | None:
     return None
 
 
+def wrong_kind(field: FieldInfo, called: str, value: object) -> str | None:
+    """What is wrong with a value of ``field`` that the setting ``called`` has: a table, or a list with something else than text.
+
+    ``value`` is as the file, a variable or a flag gives it.
+    """
+    why = "it is a table" if isinstance(value, dict) else _wrong_list(field, value) if is_list(field) else None
+    return f"{called}={_shown(field, value)}: {why}; expected {expected_value(field)}" if why else None
+
+
+def _wrong_list(field: FieldInfo, value: object) -> str | None:
+    texts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    other = next((one for one in texts if not isinstance(one, str)), None)
+    if other is not None:
+        return f"{shorten(repr(other))} is not a text in quotes"
+    if detail(field, "never_empty") and not any(map(str.strip, texts)):
+        return "it names nothing"
+    return "it has an empty text" if not isinstance(value, str) and not all(map(str.strip, texts)) else None
+
+
+def _shown(field: FieldInfo, value: object) -> str:
+    return shorten(show(field, repr(value)))
+
+
 def _named(character: str) -> str:
     """A character's usual name."""
     known = {"\r": "a carriage return", _BOM: "a byte order mark", '"': "a double quote", "'": "a single quote"}
@@ -51,8 +78,10 @@ def explain(
         return why
     field = model.model_fields[name]
     if error["type"] == "missing":
-        return f"{variable(name)} is not set: expected {expected_value(field)}"
+        return f"{called.get(name, variable(name))} is not set: expected {expected_value(field)}"
     given = values.get(name, field.default)
-    value = show(field, repr(",".join(map(str, given)) if isinstance(given, tuple) else given))
+    value = _shown(field, ",".join(map(str, given)) if isinstance(given, tuple) else given)
     ours = f"{why}; " if why != message else ""  # pydantic's own message adds nothing to what is expected
-    return f"{called.get(name, variable(name))}={value}: {ours}expected {expected_value(field)}"
+    unit = detail(field, "unit")
+    advice = hint(given, unit) if unit and isinstance(given, str) else ""
+    return f"{called.get(name, variable(name))}={value}: {ours}expected {expected_value(field)}{advice and '.'}{advice}"

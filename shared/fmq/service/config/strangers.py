@@ -21,9 +21,22 @@ VARIABLE, HANDLER = "x-fmq-variable", "x-fmq-handler"
 _ALIKE, _KEYS_ALIKE = 0.85, 0.7
 # What Kubernetes sets for a Service called fmq (kubernetes.io, "Environment variables" of Services).
 _OF_KUBERNETES = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?"
-_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD"
+_OF_COMPOSE = r"(LISTENER|PROCESSOR|WEB|POSTGRES)_(IMAGE|MEMORY)|(HANDLERS|WEB)_FOLDER|CONFIG_FILE|(BROKER|LISTENER)_PORT|STOP_GRACE_PERIOD|PROCESSORS|REVISION"
 # Of the tests, and what the handler exec sets for a command, which may be fmq.
 _OF_OTHERS = r"TEST_\w+|MESSAGE_\w+"
+_USUAL = {
+    "host": "url",
+    "port": "url",
+    "uri": "url",
+    "path": "url",
+    "file": "url",
+    "user": "username",
+    "pass": "password",
+    "retries": "max_retries",
+    "timeout": "handler_timeout",
+    "topics": "queues",
+}
+"""What other programs call a key."""
 _RENAMED = {variable("webhook_rate"): variable("rate_limit")}
 _NOT_OURS = re.compile(f"{PREFIX}({_OF_KUBERNETES}|{_OF_COMPOSE}|{_OF_OTHERS})")
 
@@ -66,7 +79,7 @@ def unknown_keys(file: ConfigFile, own: Collection[Place] | None) -> Iterator[st
 
 
 def _of_routes(file: ConfigFile, value: object, own: Collection[Place] | None) -> Iterator[str]:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
         yield f"{file.where((ROUTE,))}: expected [[{ROUTE}]], with two brackets, for each route"
         return
     for number in range(len(value)):
@@ -84,7 +97,11 @@ def _of_table(file: ConfigFile, place: Place, known: Any, own: Collection[Place]
         if key in keys and isinstance(value, dict):
             yield from _of_table(file, here, keys[key], ())
         elif key in keys:
-            yield f"{file.where(here)}: expected a table: [{'.'.join((*inside, key))}], or keys such as {key}.url"
+            near = _near(key, [one for one in keys if one != key and not keys[one].get(HANDLER)])
+            yield (
+                f"{file.where(here)}: expected a table: [{'.'.join((*inside, key))}], or keys such as "
+                f"{key}.{next(iter(keys[key]['properties']), 'url')}{near and '.'}{near}"
+            )
         elif isinstance(value, dict) and own is None:
             continue
         elif isinstance(value, dict) and any(one[0] == key for one in own or ()):
@@ -96,7 +113,7 @@ def _of_table(file: ConfigFile, place: Place, known: Any, own: Collection[Place]
             what = "table" if isinstance(value, dict) else "key"
             yield (
                 f"{file.where(here)}: unknown {what} {plain(key)} in {_bracketed(place)}."
-                f"{_elsewhere(key, inside) or _near(key, keys)}"
+                f"{_near(key.lower().removeprefix(PREFIX.lower()), keys, _ALIKE) or _of_handler(key, inside, within) or _elsewhere(key, inside) or _near(key, keys)}"
             )
 
 
@@ -105,13 +122,32 @@ def _bracketed(place: Place) -> str:
     return f"[[{name}]]" if place[0] == ROUTE and len(place) == 2 else f"[{name}]"
 
 
-def _near(name: str, known: Collection[str]) -> str:
-    meant = get_close_matches(name, known, n=1, cutoff=_KEYS_ALIKE)
+def _near(name: str, known: Collection[str], cutoff: float = _KEYS_ALIKE) -> str:
+    usual = _USUAL.get(name)
+    meant = [usual] if usual in known else get_close_matches(name, known, n=1, cutoff=cutoff)
     return f" Did you mean {meant[0]}?" if meant else ""
+
+
+def _of_handler(key: str, inside: tuple[str, ...], within: Mapping[str, Any]) -> str:
+    """The key of a handler in a route or in [processor] that was written as the name of its variable, or without the handler."""
+    if inside not in ((ROUTE,), (PROCESSOR,)):
+        return ""
+    name = f"{PREFIX}{key.upper().removeprefix(PREFIX)}"
+    for table, known in _tables():
+        for one, about in known["properties"].items():
+            if table[0] == PROCESSOR and len(table) > 1 and about.get(VARIABLE) == name:
+                return f" Did you mean {'.'.join((*table[1:], one))}?"
+    handler = schema()["properties"][PROCESSOR]["properties"].get(str(within.get("handler")), {})
+    return f" Did you mean {within['handler']}.{key}?" if key in handler.get("properties", ()) else ""
 
 
 def _meant_at_the_top(name: str, value: object) -> str:
     """What a table or key that is in no table was probably meant to be."""
+    handler = schema()["properties"][PROCESSOR]["properties"].get(name, {})
+    if handler.get(HANDLER):
+        return (
+            f" Did you mean [processor.{name}], or in a route keys such as {name}.{next(iter(handler['properties']))}?"
+        )
     near = get_close_matches(name, schema()["properties"], n=1, cutoff=_KEYS_ALIKE)
     if near and isinstance(value, dict | list):
         return f" Did you mean {_bracketed((near[0], 0)) if near[0] == ROUTE else f'[{near[0]}]'}?"

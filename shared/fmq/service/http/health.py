@@ -13,6 +13,7 @@ from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError, SettingsError
 from fmq.service.http.server import BoundedServer, Page
 from fmq.service.lifecycle import Shutdown
+from fmq.service.metrics import show_alive
 from fmq.service.settings import ServiceSettings
 from fmq.service.threads import SupervisedThread
 
@@ -88,6 +89,7 @@ class HealthServer:
             _log.warning("Port %d is taken; serving metrics on port %d", usual_port, self.port)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}"
+        show_alive(registry, lambda: not any(self._alive().values()))
         self._thread = SupervisedThread(
             lambda: self._server.serve_forever(poll_interval=0.05), name="http", shutdown=shutdown
         )
@@ -111,12 +113,15 @@ class HealthServer:
             case "/metrics":
                 return self._metrics(accept)
             case "/healthz":
-                turning = None if self._heartbeat.alive else f"no heartbeat for {self._heartbeat.age:.0f} s"
-                return _report({"loop": turning, "threads": self._shutdown.failure}, {})
+                return _report(self._alive(), {})
             case "/readyz":
                 return _report(self._ready(), self._notes())
             case _:
                 return Page(HTTPStatus.NOT_FOUND, b"available: /metrics, /healthz and /readyz\n")
+
+    def _alive(self) -> Checks:
+        turning = None if self._heartbeat.alive else f"no heartbeat for {self._heartbeat.age:.0f} s"
+        return {"loop": turning, "threads": self._shutdown.failure}
 
     def _metrics(self, accept: str) -> Page:
         try:

@@ -1,18 +1,18 @@
 """All roles of a store, in a PostgreSQL database."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from fmq.message import Claim, Incoming, Receipt, Terms
 from fmq.outcome import Settlement
 from fmq.store.keys import digest
 from fmq.store.options import NO_TERMS, Retention
-from fmq.store.overview import all_stats
 from fmq.store.postgres import registry
 from fmq.store.postgres.figures import FiguresPart
 from fmq.store.postgres.insertion import Insertion, receipt_lock
 from fmq.store.postgres.lending.claims import Claims
 from fmq.store.postgres.lending.delivery_order import DeliveryOrder
+from fmq.store.postgres.lending.parking import ParkingPart
 from fmq.store.postgres.lending.settlements import Settlements
 from fmq.store.postgres.moving.part import MovingPart
 from fmq.store.postgres.notes import NotesPart
@@ -33,7 +33,16 @@ _FORGET_RECEIPTS = b"DELETE FROM fmq_receipt WHERE session = %(session)s"
 
 
 class PostgresStore(
-    FiguresPart, MovingPart, OperatingPart, ReadingPart, WatchingPart, NotesPart, AuditPart, ServicesPart, HistoryPart
+    FiguresPart,
+    ParkingPart,
+    MovingPart,
+    OperatingPart,
+    ReadingPart,
+    WatchingPart,
+    NotesPart,
+    AuditPart,
+    ServicesPart,
+    HistoryPart,
 ):
     """One session with a store (fmq.store.roles says what each method promises)."""
 
@@ -99,10 +108,12 @@ class PostgresStore(
         return self._settlements.settle(settlements, worker=worker)
 
     def note_minute(self) -> bool:
-        return self._note_minute(lambda: all_stats(self))
+        return self._note_minute(self.all_stats)
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
-        return self._upkeep.step(self.names(), retention, limit)
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
+        return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
         self._session.close()

@@ -1,6 +1,6 @@
 """Retention, in short steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from fmq.errors import UnknownQueue
@@ -33,26 +33,38 @@ class Upkeep:
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
 
-    def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
+    def step(
+        self, names: Sequence[str], retention: Retention, limit: int, on_discarded: Callable[[str, int], None] | None
+    ) -> int:
         """See Upkeep.maintain. Of several services that maintain the store, one does; the others find nothing to do."""
-        numbers = []
+        numbers = {}
         for name in names:
             with suppress(UnknownQueue):
-                numbers.append(self._queues.number(name))
+                numbers[name] = self._queues.number(name)
         periods = ((_SWEEP_DONE, retention.done_seconds), (_SWEEP_DEAD, retention.dead_seconds))
 
+        dead: dict[str, int] = {}
+
         def work(ask: Ask) -> int:
+            dead.clear()
             if not ask(statement(TRY_LOCK, UPKEEP_LOCK), {})[0][0]:
                 return 0
             deleted = 0
-            for number in numbers:
+            for name, number in numbers.items():
                 for template, seconds in periods:
                     if seconds is not None:
                         values = self._queues.values({"seconds": seconds, "limit": limit})
-                        deleted += ask(statement(template, number), values)[0][0]
+                        count = ask(statement(template, number), values)[0][0]
+                        deleted += count
+                        if count and template is _SWEEP_DEAD:
+                            dead[name] = count
             return deleted + int(ask(_FORGET_KEYS, {"limit": limit})[0][0])
 
         try:
-            return self._queues.session.interactive(work)
+            deleted = self._queues.session.interactive(work)
         except UnknownQueue:  # deleted meanwhile
-            return self.step(names, retention, limit)
+            return self.step(names, retention, limit, on_discarded)
+        if on_discarded is not None:
+            for name, count in dead.items():
+                on_discarded(name, count)
+        return deleted

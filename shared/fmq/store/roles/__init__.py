@@ -21,7 +21,7 @@ from typing import Protocol, Self
 from fmq.store.roles.figures import Statistics
 from fmq.store.roles.moving import Moving
 from fmq.store.roles.operating import Audit, Operating
-from fmq.store.roles.serving import Identity, Intake, Lending, Notes, Pacing, Receipts, Upkeep
+from fmq.store.roles.serving import Identity, Intake, Lending, Notes, Pacing, Parking, Receipts, Upkeep
 
 __all__ = [
     "Audit",
@@ -32,6 +32,7 @@ __all__ = [
     "Notes",
     "Operating",
     "Pacing",
+    "Parking",
     "Receipts",
     "Statistics",
     "Store",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class Store(Intake, Lending, Statistics, Operating, Moving, Audit, Identity, Pacing, Upkeep, Protocol):
+class Store(Intake, Lending, Parking, Statistics, Operating, Moving, Audit, Identity, Pacing, Upkeep, Protocol):
     """All roles in one connection."""
 
     def close(self) -> None:

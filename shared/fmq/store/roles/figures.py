@@ -18,6 +18,10 @@ class Statistics(Protocol):
         """The counters of a queue."""
         ...
 
+    def all_stats(self) -> Sequence[QueueStats]:
+        """The counters of all queues, by name. Leaves out one that is deleted meanwhile."""
+        ...
+
     def store_stats(self) -> StoreStats:
         """The sizes of the whole store, as far as they are known."""
         ...

@@ -1,6 +1,6 @@
 """What listeners and processors do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -69,7 +69,8 @@ class Lending(Protocol):
         Together they hold at most ``most_bytes`` (``Message.held_bytes``); a larger message comes alone. Messages that do
         not fit are not read.
 
-        A message whose last lease ran out comes alone, with ``suspect`` set. With ``ordered``, only the oldest unsettled
+        A message whose last lease ran out comes alone, with ``suspect`` set: it may have killed its worker. That holds until
+        somebody has tried it: given back or set aside, it comes alone again. With ``ordered``, only the oldest unsettled
         message of a concrete topic is lent, and no other of that topic until it is settled, not even an older one that an
         operator has requeued meanwhile.
 
@@ -110,6 +111,18 @@ class Lending(Protocol):
 
         It is a hint, and may come for nothing. None: this store has none, so call ``wait`` often.
         """
+        ...
+
+
+class Parking(Protocol):
+    """Shows and ends the waits of messages that are set aside for a route of a processor, for processors and operators."""
+
+    def parked(self, name: str, *, most: int = 10_000) -> Mapping[str, int]:
+        """How many messages are set aside, by the route that they wait for (empty: for none), each counted up to ``most``."""
+        ...
+
+    def release(self, name: str, *, but: Sequence[str] = (), limit: int = 1_000) -> int:
+        """Make up to ``limit`` messages that are set aside due now, except those for the routes ``but``. Returns how many."""
         ...
 
 
@@ -168,9 +181,16 @@ class Upkeep(Protocol):
         """Delete the report of a service that has stopped."""
         ...
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
+    def names(self) -> Sequence[str]:
+        """See Lending."""
+        ...
+
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
         """Do one short step of upkeep: delete up to ``limit`` messages past retention, or release space.
 
-        Returns how many messages were deleted; 0 when nothing is left to do for now.
+        Returns how many messages were deleted; 0 when nothing is left to do for now. ``on_discarded`` receives each queue of which
+        dead letters were deleted, and how many.
         """
         ...

@@ -11,6 +11,14 @@ FIRST_KEPT, LAST_KEPT = 5, 15
 LAPSED = "the lease ran out before the worker settled the message"
 
 
+def worker_died(table: str, attempts: str, message_id: str) -> str:
+    """SQL: whether the last attempt at a message that waits ended with its worker's death. Not after an operator's requeue."""
+    return (
+        f"ifnull((SELECT attempt.cause = '{Cause.WORKER_DIED.value}' AND tried.retry_count > 0 FROM {attempts} AS attempt "
+        f"JOIN {table} AS tried ON tried.id = attempt.id WHERE attempt.id = {message_id} ORDER BY number DESC LIMIT 1), 0)"
+    )
+
+
 def note_attempt(database: Database, name: str, message_id: int, *, cause: Cause, reason: str, worker: str) -> None:
     """Record a failed attempt. Of many attempts, keep the first and the last ones. Within a write transaction."""
     table = database.attempts(name)

@@ -26,8 +26,12 @@ def store(
     """See Intake.put."""
     duplicates: Sequence[int] = ()
     with into.write():
-        if terms:
+        if any(asked.delay > 0 for asked in terms.values()):
             duplicates = _one_by_one(messages, terms, into)
+        elif terms:
+            duplicates = _known(messages, terms, into)
+            known = frozenset(duplicates)
+            _at_once([one for position, one in enumerate(messages) if position not in known], into)
         else:
             _at_once(messages, into)
         if receipt:
@@ -98,14 +102,37 @@ def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: 
     return duplicates
 
 
+def _known(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: Database) -> Sequence[int]:
+    """The positions of duplicates. The keys of the others are remembered from now on."""
+    now = into.now()
+    asked = [(position, messages[position].queue, one) for position, one in terms.items() if one.key is not None]
+    asked.sort()  # of two messages with one key, the one that came first is new
+    new: Counter[tuple[str, str]] = Counter()
+    for start in range(0, len(asked), _ROWS):
+        some = asked[start : start + _ROWS]
+        values = [value for _, queue, one in some for value in (queue, one.key, now + one.key_seconds)]
+        new.update(into.rows(_keys(len(some)), (*values, now)))
+    duplicates: list[int] = []
+    for position, queue, one in asked:
+        if new[queue, one.key or ""] > 0:
+            new[queue, one.key or ""] -= 1
+        else:
+            duplicates.append(position)
+    return duplicates
+
+
 def is_new(queue: str, asked: Terms, now: float, into: Database) -> bool:
     """Whether the key was not seen in its time; it is remembered from now on. Within a write transaction."""
-    return bool(
-        into.rows(
-            "INSERT INTO fmq_key (queue, key, expires_at) VALUES (?1, ?2, ?3) "
-            "ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?4 RETURNING 1",
-            (queue, asked.key, now + asked.key_seconds, now),
-        )
+    return bool(into.rows(_keys(1), (queue, asked.key, now + asked.key_seconds, now)))
+
+
+@lru_cache(maxsize=2 * _ROWS)
+def _keys(rows: int) -> str:
+    """Remembers keys; returns queue and key of those that were not seen in their time."""
+    values = ", ".join(f"(?{at + 1}, ?{at + 2}, ?{at + 3})" for at in range(0, rows * 3, 3))
+    return (
+        f"INSERT INTO fmq_key (queue, key, expires_at) VALUES {values} "
+        f"ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?{rows * 3 + 1} RETURNING queue, key"
     )
 
 

@@ -1,8 +1,7 @@
 """All roles of a store, in one SQLite file."""
 
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -13,22 +12,21 @@ from fmq.message import (
     Message,
     MessageId,
     Pause,
-    QueueStats,
     Receipt,
-    StoreStats,
     Terms,
     Waiting,
 )
 from fmq.outcome import Settlement
 from fmq.store.options import NO_TERMS, Retention
-from fmq.store.overview import all_stats
 from fmq.store.selection import Found, Selection, State
 from fmq.store.sqlite import insertion, registry
-from fmq.store.sqlite.codec import NUMBER, as_count, as_identity, as_pause
+from fmq.store.sqlite.codec import as_identity
 from fmq.store.sqlite.database import Database
+from fmq.store.sqlite.figures import FiguresPart
 from fmq.store.sqlite.file.wakeup import Alarm
 from fmq.store.sqlite.lending.claims import Claims
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
+from fmq.store.sqlite.lending.parking import ParkingPart
 from fmq.store.sqlite.lending.settlements import Settlements
 from fmq.store.sqlite.moving.part import MovingPart
 from fmq.store.sqlite.operations import Operations
@@ -41,7 +39,7 @@ from fmq.store.sqlite.upkeep import Upkeep
 _LOOK_SECONDS = 0.01
 
 
-class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
+class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart):
     """One connection to a store (fmq.store.roles says what each method promises)."""
 
     def __init__(self, database: Database) -> None:
@@ -142,77 +140,6 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
         seen, self._seen = self._seen, version
         return version != seen
 
-    def stats(self, name: str) -> QueueStats:
-        with self._database.read():
-            row = self._database.of_queue(
-                name,
-                "stored, pending, claimed, done, dead, handled, failed, died, paused_at, CAST(paused_reason AS BLOB)",
-            )
-            stored, pending, claimed, done, dead, handled, failed, died = map(as_count, row[:8])
-            return QueueStats(
-                name,
-                stored,
-                pending,
-                claimed,
-                done,
-                dead,
-                self._oldest_pending(name),
-                as_pause(*row[8:]),
-                handled=handled,
-                failed=failed,
-                died=died,
-            )
-
-    def _oldest_pending(self, name: str) -> float | None:
-        """When the oldest pending message was received: the first one that was never lent, or one that waits again."""
-        table, lent = self._database.table(name), self._database.lent(name)
-        found = self._database.rows(
-            f"SELECT (SELECT {NUMBER.format('received_at')} FROM {table} AS message "
-            "WHERE id > (SELECT head FROM fmq_queue WHERE name = ?) AND processed = 0 "
-            f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT 1), "
-            f"(SELECT {NUMBER.format('oldest')} FROM (SELECT min(received_at) AS oldest FROM {lent} WHERE token IS NULL))",
-            (name,),
-        )[0]
-        return min((at for at in found if at is not None), default=None)
-
-    def retrying(self, name: str, *, most: int = 10_000) -> int:
-        with self._database.read():
-            return int(
-                self._database.rows(
-                    f"SELECT count(*) FROM (SELECT parked FROM {self._database.lent(name)} WHERE due_at > ? AND token IS NULL "
-                    "ORDER BY due_at LIMIT ?) WHERE parked IS NULL",
-                    (self._database.now(), most),
-                )[0][0]
-            )
-
-    def last_received_at(self, name: str) -> float | None:
-        with self._database.read():
-            table = self._database.table(name)
-            rows = self._database.rows(
-                f"SELECT {NUMBER.format('received_at')} FROM {table} WHERE id = (SELECT max(id) FROM {table})"
-            )
-        return rows[0][0] if rows else None
-
-    def store_stats(self) -> StoreStats:
-        path = self._database.path
-        wal = path.with_name(path.name + "-wal")
-        with self._database.read():
-            self._database.require_files()
-            disk = os.statvfs(path.parent)
-            return StoreStats(
-                database_bytes=path.stat().st_size,
-                wal_bytes=wal.stat().st_size if wal.exists() else 0,
-                free_disk_bytes=disk.f_bavail * disk.f_frsize,
-            )
-
-    def server_state(self) -> None:
-        """There is no server."""
-
-    def probe(self) -> None:
-        # Really written, and more than a page: a full disk shows only when a file has to grow.
-        with self._database.write():
-            self._database.see_clocks()
-
     def dead_letters(
         self,
         name: str,
@@ -293,10 +220,12 @@ class SqliteStore(MovingPart, ReadingPart, AuditPart, ServicesPart, HistoryPart)
         return self._database.now()
 
     def note_minute(self) -> bool:
-        return self._note_minute(lambda: all_stats(self))
+        return self._note_minute(self.all_stats)
 
-    def maintain(self, retention: Retention, *, limit: int = 1_000) -> int:
-        return self._upkeep.step(self.names(), retention, limit)
+    def maintain(
+        self, retention: Retention, *, limit: int = 1_000, on_discarded: Callable[[str, int], None] | None = None
+    ) -> int:
+        return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
         if self._alarm:

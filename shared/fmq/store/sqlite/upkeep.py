@@ -2,7 +2,7 @@
 
 import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import apsw
@@ -39,14 +39,19 @@ class Upkeep:
         self._swept: dict[str, int] = {}
         self._last_name = ""
 
-    def step(self, names: Sequence[str], retention: Retention, limit: int) -> int:
+    def step(
+        self, names: Sequence[str], retention: Retention, limit: int, on_discarded: Callable[[str, int], None] | None
+    ) -> int:
         """See Upkeep.maintain."""
         self._database.see_if_set()
         deleted = self._forget_keys(limit)
         for name in self._next(names):
             with suppress(UnknownQueue):  # deleted meanwhile
                 self._mark(name, retention)
-                deleted += self._sweep(name, retention, limit)
+                done, dead = self._sweep(name, retention, limit)
+                deleted += done + dead
+                if dead and on_discarded is not None:
+                    on_discarded(name, dead)
         if not deleted:
             self._give_space_back()
         self._checkpoint()
@@ -81,8 +86,8 @@ class Upkeep:
                 (name, now),
             )
 
-    def _sweep(self, name: str, retention: Retention, limit: int) -> int:
-        """Delete up to ``limit`` rows past retention.
+    def _sweep(self, name: str, retention: Retention, limit: int) -> tuple[int, int]:
+        """Delete up to ``limit`` rows past retention. Returns how many were done, and how many were dead letters.
 
         Walks along the ids, one chunk at a time, without an index for which every settlement would pay. Takes the write lock
         only for a chunk with something to delete. Stops at the first mark within retention.
@@ -108,19 +113,21 @@ class Upkeep:
                 )[0]
             if past:
                 self._swept[name] = last
-                with self._database.write() as sql:
-                    sql.execute(
-                        f"DELETE FROM {table} WHERE id > :after AND id <= :last AND {_PAST}", {**values, "last": last}
+                with self._database.write():
+                    gone = self._database.rows(
+                        f"DELETE FROM {table} WHERE id > :after AND id <= :last AND {_PAST} RETURNING dead_at IS NOT NULL",
+                        {**values, "last": last},
                     )
-                    return sql.changes()
+                dead = sum(is_dead for (is_dead,) in gone)
+                return len(gone) - dead, dead
             if last is None:
                 # Nothing later can be past retention: start over, at once if this sweep left something out.
                 self._swept[name] = 0
                 if not after:
-                    return 0
+                    break
             else:
                 self._swept[name] = last
-        return 0
+        return 0, 0
 
     def _forget_keys(self, limit: int) -> int:
         """Delete up to ``limit`` expired keys."""

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from fmq.cli.main import fmq_command
 from fmq.message import Incoming
-from fmq.outcome import Dead
+from fmq.outcome import Dead, RetryLater
 from fmq.store.backends import open_store
 
 _AGE = 100.0
@@ -35,6 +35,13 @@ def check(url: str, *words: str) -> Result:
     if result.exception is not None:
         raise result.exception
     return result
+
+
+def test_a_planned_retry_is_not_old(url: str) -> None:
+    """Its age counts from when it is due."""
+    with open_store(url) as queue:
+        queue.settle([(claim, RetryLater(3_600)) for claim in queue.claim("a", 3, lease=60)])
+    assert check(url, "--queue", "a", "--max-age", "1s").return_value == 0
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ webhook.url = "https://host/token"
 [[route]]
 name = "fire"
 queues = ["c"]
-topics = ["c/+"]
+topics = ["c"]
 handler = "webhook"
 webhook.secrets = "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy"
 [[route]]
@@ -76,7 +76,7 @@ def test_where_each_value_comes_from() -> None:
     assert found["store"]["config"] == {"value": "fmq.toml", "origin": "working directory"}
     assert found.keys() == {"listener", "processor", "store", "web", "route fire", "route log"}
     fire = found["route fire"]
-    assert fire["topics"] == {"value": "c/+", "origin": "fmq.toml:14"}
+    assert fire["topics"] == {"value": "c", "origin": "fmq.toml:14"}
     assert fire["queues"] == {"value": "c", "origin": "fmq.toml:13"}
     assert fire["sleep"] == {"value": "250ms", "origin": "fmq.toml:9"}
     assert fire["webhook.url"] == {"value": "https://host/(hidden)", "origin": "fmq.toml:10"}

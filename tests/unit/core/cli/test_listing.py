@@ -134,7 +134,7 @@ def test_the_schema_refuses_other_shapes() -> None:
     schema = json.loads((_DOCS / "cli.schema.json").read_text(encoding="utf-8"))
     validator = validator_for(schema, validate_formats=True)
     store = {"database_bytes": 1, "wal_bytes": None, "free_disk_bytes": None}
-    right = {"command": "status", "at": "2026-11-29T11:35:47.021231Z", "queues": [], "store": store}
+    right = {"command": "status", "at": "2026-11-29T11:35:47.021231Z", "queues": [], "routes": [], "store": store}
     assert validator.is_valid(right)
     for wrong in ({**right, "more": 1}, {**right, "at": 1.5}, {**right, "at": "yesterday"}, {"command": "status"}):
         assert not validator.is_valid(wrong)

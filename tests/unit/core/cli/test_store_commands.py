@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fmq.cli.main import fmq_command
-from fmq.errors import FmqError, StoreUnavailable
+from fmq.errors import FmqError, StoreUnavailable, UnknownMessage, UnknownQueue
 from fmq.message import Incoming, Properties
-from fmq.outcome import Dead, Done, RetryLater
+from fmq.outcome import Dead, Done, GiveBack, RetryLater
 from fmq.store.backends import open_store
+from fmq.store.records import ServiceReport
 from support.counting import counted, counters
 
 _PROPERTIES = Properties(1, 60, "text/plain", "reply", b"\0\xff", (("a", "1"), ("a", "\ud800")))
@@ -51,6 +52,70 @@ def figures(path: Path) -> tuple[int, int, int, int]:
     assert counters(path) == found
     pending, claimed, done, dead = found["a/#"]
     return pending, claimed, done, dead
+
+
+class TestRoutes:
+    """What processors report of their routes, and messages that wait for one."""
+
+    def _set_aside(self, path: Path) -> None:
+        with open_store(f"sqlite:///{path}") as store:
+            claims = store.claim("a/#", 3, lease=60)
+            routes = zip(claims, ("fire", "fire", ""), strict=True)
+            store.settle([(claim, GiveBack(300, route)) for claim, route in routes])
+
+    def _report(self, path: Path, *routes: dict[str, object]) -> None:
+        with open_store(f"sqlite:///{path}") as store:
+            store.report(ServiceReport("processor host/7", "processor", "host", 7, "1", 0.0, {"routes": routes}))
+
+    def test_messages_that_wait_for_a_route(self, path: Path) -> None:
+        """Are counted with the route; `fmq release` has them delivered at once, which the audit shows."""
+        assert "set aside" not in run(path, "status").stdout
+        self._set_aside(path)
+        lines = run(path, "status").stdout.splitlines()
+        assert "a/#: 2 messages set aside for the route fire" in lines
+        assert "a/#: 1 message that no route takes. Add a route; `fmq release` offers them again at once" in lines
+        (queue,) = json.loads(run(path, "status", "--json").stdout)["queues"]
+        assert queue["set_aside"] == [{"route": None, "messages": 1}, {"route": "fire", "messages": 2}]
+        assert run(path, "release", "a/#").stdout == "Released 3 messages of a/#\n"
+        assert run(path, "release", "a/#").stdout == "Released 0 messages of a/#\n"
+        with open_store(f"sqlite:///{path}") as store:
+            assert [(one.kind, one.changed) for one in store.actions(limit=2)] == [("release", 0), ("release", 3)]
+            assert len(store.claim("a/#", 9, lease=60)) == 3
+        with pytest.raises(UnknownQueue, match="Did you mean 'a/#'"):
+            run(path, "release", "a#")
+
+    def test_routes_at_work(self, path: Path) -> None:
+        """With their circuits, limits and messages in progress, if there is more to say than the table of queues does."""
+        main = {
+            "name": "main",
+            "queues": [],
+            "topics": [],
+            "handler": "log",
+            "circuit": "closed",
+            "rate": "",
+            "in_hand": 3,
+        }
+        self._report(path, main)
+        assert "ROUTE" not in run(path, "status").stdout
+        fire = {**main, "name": "fire", "queues": ["a/#"], "topics": ["a/1"], "circuit": "open: down", "rate": "100/s"}
+        self._report(path, fire, main, {"odd": 1})
+        table = [line for line in run(path, "status").stdout.splitlines() if "processor host/7" in line]
+        assert [re.split(r" {2,}", line) for line in table] == [
+            ["fire", "a/#", "a/1", "log", "open: down", "100/s", "3", "processor host/7"],
+            ["main", "all", "all", "log", "closed", "-", "3", "processor host/7"],
+        ]
+        shown = json.loads(run(path, "status", "--json").stdout)["routes"]
+        assert shown[0] == {
+            "processor": "processor host/7",
+            "route": "fire",
+            "queues": ["a/#"],
+            "topics": ["a/1"],
+            "handler": "log",
+            "circuit": "open: down",
+            "rate": "100/s",
+            "in_progress": 3,
+        }
+        assert [one["rate"] for one in shown] == ["100/s", None]
 
 
 class TestDead:
@@ -98,6 +163,18 @@ class TestDead:
         assert figures(path) == (3, 1, 3, 4)
         assert "Purged 2 messages" in run(path, *words, stdin="y\n").stdout
         assert figures(path) == (3, 1, 3, 2)
+
+    @pytest.mark.parametrize("verb", ["requeue", "purge"])
+    def test_ids_of_no_dead_letter(self, path: Path, verb: str) -> None:
+        """Are named, and the others are changed; a dry run says the same."""
+        yes = ["--yes"] if verb == "purge" else []
+        for words in (["1"], ["1", "--dry-run"]):
+            with pytest.raises(UnknownMessage, match=r"a/# has no dead letter 1\. fmq dead list 'a/#' shows"):
+                run(path, "dead", verb, "a/#", *words, *yes)
+        assert figures(path) == (3, 1, 3, 4)
+        with pytest.raises(UnknownMessage, match="a/# has no dead letters 1, 999"):
+            run(path, "dead", verb, "a/#", "4", "1", "999", *yes)
+        assert figures(path) == (3 + (verb == "requeue"), 1, 3, 3)
 
     @pytest.mark.parametrize("words", [(), ("1", "--all"), ("--all", "--topic", "a/0"), ("1", "--reason", "x")])
     @pytest.mark.parametrize("verb", ["requeue", "purge"])

@@ -4,8 +4,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from fmq.errors import StoreRefused
+from fmq.message import Incoming
+from fmq.outcome import Dead
 from fmq.service.lifecycle import Shutdown
 from fmq.service.upkeep import Upkeep
 from fmq.store.backends import open_store
@@ -65,6 +68,31 @@ def test_it_reports_its_service_and_notes_minutes(path: Path) -> None:
                     wait_for(store.services, what="the report")
                     wait_for(lambda: len(store.history()) == minutes, what="the minute")  # noqa: B023
                 assert not store.services()
+
+
+def test_it_counts_the_dead_letters_that_it_deletes(path: Path) -> None:
+    """By queue, from 0; without a retention of dead letters there is nothing to count."""
+    registry = CollectorRegistry()
+
+    def count() -> float | None:
+        return registry.get_sample_value("fmq_discarded_total", {"queue": "q"})
+
+    with open_store(f"sqlite:///{path}") as store:
+        store.declare("q")
+        for retention in (Retention(), Retention(dead_seconds=0)):
+            with (
+                closing(Shutdown()) as shutdown,
+                open_store(f"sqlite:///{path}") as queue,
+                Upkeep(queue, retention, shutdown, registry=registry),
+            ):
+                if retention.dead_seconds is None:
+                    wait_for(store.history, what="a round of upkeep")
+                    assert count() is None
+                    continue
+                wait_for(lambda: count() == 0, what="the series")
+                store.put([Incoming("q", "t", b"", 0.0)] * 2)
+                store.settle([(claim, Dead("x")) for claim in store.claim("q", 9, lease=60)])
+                wait_for(lambda: count() == 2, what="the count")
 
 
 def test_a_service_whose_loop_stands_still_is_not_reported(path: Path) -> None:

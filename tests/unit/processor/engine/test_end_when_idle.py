@@ -10,9 +10,12 @@ import pytest
 
 from fmq import Message, Reject, Retry, Unavailable
 from fmq.message import Incoming, Terms
+from fmq.store.records import ServiceReport
 from fmq_processor.engine.end_when_idle import EndWhenIdle
-from fmq_processor.engine.worker import Worker
+from fmq_processor.engine.supervisor import Supervisor
 from support.workbench import QUEUE, BenchRoute, RoutesBench, messages_of
+
+REST = {"name": "rest", "queues": [QUEUE], "topics": ["water"]}
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +38,7 @@ class Draining(RoutesBench):
     ) -> None:
         super().__init__(folder, *(routes or [BenchRoute("main", handle, settings)]))
         self.drain = EndWhenIdle(
-            [lane.worker for lane in self.worker.lanes],
+            self.worker,
             store=self.queue,
             metrics=self.metrics,
             shutdown=self.shutdown,
@@ -70,10 +73,22 @@ def test_ends_once_everything_due_is_handled(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_an_empty_store_ends_at_once(tmp_path: Path) -> None:
-    """Also one without the queue that was asked for: a listener has not created it yet."""
-    with Draining(tmp_path, lambda _: None, topics=(QUEUE,)) as bench:
+    """There is nothing to do."""
+    with Draining(tmp_path, lambda _: None) as bench:
         bench.until_over()
         assert bench.drain.report()
+
+
+def test_a_queue_that_does_not_exist_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its name may be misspelt. The nearest names are logged; other queues are drained."""
+    with Draining(tmp_path, lambda _: None, topics=(QUEUE, "dstbd", "later")) as bench:
+        bench.put(b"x")
+        bench.until_over()
+        bench.put(b"x", queue="later")  # a listener has created it meanwhile
+        assert not bench.drain.report()
+        assert bench.stats().done == 1
+    lines = [record.getMessage() for record in caplog.records if "there is no queue" in record.getMessage()]
+    assert [("'dstbd'" in line, "Did you mean 'dstdb'?" in line) for line in lines] == [(True, True)]
 
 
 def test_retries_that_wait_for_later_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,28 +273,28 @@ def test_it_waits_for_what_is_in_hand(tmp_path: Path) -> None:
 
 
 class _Route:
-    """A worker that holds nothing, and whose looks the test decides."""
+    """A processor with one route, which holds nothing, and whose looks the test decides."""
+
+    holds = 0
+    probe_at = setup_at = None
+    served = ()
+    is_releasing = False
 
     def __init__(self) -> None:
-        self.holds = 0
         self.found_nothing = True
-        self.probe_at = None
-        self.served = ()
-
-    @property
-    def claiming(self) -> "_Route":
-        return self
+        self.worker = self.claiming = self.neighbours = self
+        self.lanes = [self]
 
     def look_again(self) -> None:
         self.found_nothing = False
 
 
 def test_each_route_looks_again_before_the_end(tmp_path: Path) -> None:
-    """Another one may have set messages aside for it after its last look."""
+    """Another one may have set messages aside for it after its last look. What is about to be released is waited for."""
     with Draining(tmp_path, lambda _: None) as bench:
         route = _Route()
         end = EndWhenIdle(
-            [cast("Worker", route)],
+            cast("Supervisor", route),
             store=bench.queue,
             metrics=bench.metrics,
             shutdown=bench.shutdown,
@@ -288,6 +303,60 @@ def test_each_route_looks_again_before_the_end(tmp_path: Path) -> None:
         end.after_turn()
         end.after_turn()
         assert not bench.shutdown.requested
+        route.found_nothing = route.is_releasing = True
+        end.after_turn()
+        assert not bench.shutdown.requested
+        route.is_releasing = False
+        end.after_turn()
+        assert not bench.shutdown.requested
         route.found_nothing = True
         end.after_turn()
         assert bench.shutdown.requested
+
+
+def test_messages_that_wait_for_a_route_are_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Those of no route, and those of another processor's route: a failure, though they are not due."""
+    route = BenchRoute("fire", lambda _: None, {"topics": (QUEUE,)}, topics=("fire/#",))
+    with Draining(tmp_path, routes=[route]) as bench:
+        bench.other.report(ServiceReport("p", "processor", "host", 7, "1", 0.0, {"routes": [REST]}))
+        for topic in ("fire/1", "water", "water", "air"):
+            bench.put(b"x", topic=topic)
+        bench.until_over()
+        assert bench.states() == (3, 0, 1, 0)
+        assert not bench.drain.report()
+    assert messages_of(caplog.records, "Queue dstdb: 2 messages left set aside for the route rest")
+    assert messages_of(caplog.records, "Queue dstdb: 1 message left that no route takes")
+
+
+def test_a_handler_that_can_not_be_set_up_again_is_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After it was replaced, since its calls hung. Its messages are left."""
+    go_on = threading.Event()
+    tries: list[int] = []
+
+    def setup() -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            raise OSError("no disk")
+
+    hangs = BenchRoute(
+        "hangs",
+        lambda _: go_on.wait(30),
+        {"topics": ("hangs",), "handler_timeout": 10, "circuit_failures": 0, "max_retries": 0},
+        setup=setup,
+    )
+    with Draining(tmp_path, routes=[hangs, BenchRoute("fine", lambda _: None, {"topics": (QUEUE,)})]) as bench:
+        bench.put(*[b"x"] * 8, queue="hangs")
+        bench.put(b"x")
+
+        def is_over() -> bool:
+            bench.clock.advance(1)
+            return bench.rounds(4)
+
+        bench.turn_until(is_over, what="the end of the drain")
+        go_on.set()
+        assert len(tries) > 1
+        assert not bench.drain.report()
+        assert bench.stats("hangs").pending
+    assert messages_of(caplog.records, "left, since the handler can't be set up again")

@@ -169,6 +169,39 @@ def test_a_route_whose_target_is_down_holds_up_no_other(tmp_path: Path) -> None:
         assert bench.stats().failed == 0
 
 
+def test_a_suspect_that_was_set_aside_is_handled_alone(tmp_path: Path) -> None:
+    """For whatever reason it was set aside: its worker died, so it must not take other messages with it."""
+    is_up = threading.Event()
+    held: dict[bytes, int] = {}
+
+    def fire(message: Message) -> None:
+        held[message.payload] = sum(lane.worker.holds for lane in bench.worker.lanes)
+
+    rest = Recorder()
+    routes = (
+        BenchRoute("fire", fire, {"topics": (QUEUE,)}, topics=("fire/#",), setup=is_up.wait),
+        BenchRoute("rest", rest, {"topics": (QUEUE,)}),
+    )
+    with RoutesBench(tmp_path, *routes) as bench:
+        bench.put(*_numbered(8), topic="fire/1")
+        bench.put(*_numbered(8), topic="water")
+        bench.borrow(16, lease=1)  # by a worker that dies
+        bench.clock.advance(2)
+        bench.turn_until(lambda: bench.stats().done == 8)
+        bench.turn_until(lambda: bench.of_route("fmq_route_parked_total", "fire") == 8)
+        bench.put(*[b"x"] * 8, topic="fire/1")
+        bench.put(b"x", topic="water")
+        is_up.set()
+
+        def all_done() -> bool:
+            bench.clock.advance(0.1)
+            return bench.stats().done == 25
+
+        bench.turn_until(all_done)
+        assert [held[number] for number in _numbered(8)] == [1] * 8
+        assert bench.stats().failed == 16
+
+
 def test_it_heals_after_a_change_of_routes(tmp_path: Path, held: Recorder) -> None:
     """A processor that knows nothing of the route gets what was set aside for it, after minutes at the latest."""
     with RoutesBench(tmp_path, *_routes(held, Recorder(), handler_timeout=0)) as bench:

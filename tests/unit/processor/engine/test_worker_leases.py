@@ -8,6 +8,8 @@ import pytest
 
 from fmq import Message
 from fmq.outcome import Cause
+from fmq.service.metrics import OUTCOMES
+from fmq_processor.routes import MAIN
 from support.counting import counted, counters
 from support.workbench import QUEUE, Workbench, messages_of
 
@@ -159,7 +161,10 @@ def test_a_waiting_suspect_is_given_back_at_the_shutdown(tmp_path: Path) -> None
         bench.shutdown.request()
         bench.worker.run(bench.shutdown)
         assert bench.states() == (2, 0, 0, 0)
-        assert sorted(claim.attempt for claim in bench.borrow(2)) == [2, 2]
+        assert [(claim.attempt, claim.suspect) for claim in [*bench.borrow(2), *bench.borrow(2)]] == [
+            (2, True),
+            (2, False),
+        ]
         assert bench.metric("fmq_retries_total", reason="stopped") == 1
         handle.go_on.set()
 
@@ -231,8 +236,14 @@ def test_the_metrics_start_at_zero(tmp_path: Path) -> None:
     with Workbench(tmp_path, lambda _: None) as bench:
         bench.put()
         bench.turn()
-        for name in ("fmq_failures_total", "fmq_stale_settlements_total"):
-            assert bench.registry.get_sample_value(name, {"queue": QUEUE}) == 0.0
+        for outcome in OUTCOMES:
+            for name, labels in (
+                ("fmq_processed_total", {"queue": QUEUE}),
+                ("fmq_route_processed_total", {"route": MAIN}),
+            ):
+                assert bench.registry.get_sample_value(name, {**labels, "outcome": outcome}) == 0.0
+        for name in ("fmq_stale_settlements_total", "fmq_timeouts_total", "fmq_handle_seconds_count"):
+            assert bench.registry.get_sample_value(name, {"route": MAIN}) == 0.0
         for name in ("fmq_retries_total", "fmq_dead_lettered_total"):
             for cause in Cause:
-                assert bench.registry.get_sample_value(name, {"queue": QUEUE, "reason": cause}) == 0.0
+                assert bench.registry.get_sample_value(name, {"route": MAIN, "reason": cause}) == 0.0

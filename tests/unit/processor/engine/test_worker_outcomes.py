@@ -75,7 +75,7 @@ def test_a_failed_message_comes_again_when_its_backoff_has_passed(tmp_path: Path
         bench.clock.advance(5.2)
         bench.turn_until(lambda: bench.states() == (0, 0, 2, 0))
         assert seen[2:] == [(b"bad", 1)]
-        assert bench.metric("fmq_retries_total") == bench.metric("fmq_failures_total") == 1
+        assert bench.metric("fmq_retries_total") == bench.metric("fmq_processed_total", outcome="retry") == 1
         assert bench.metric("fmq_retries_total", reason="returned_false") == 1
         assert bench.metric("fmq_wait_seconds_count") == 2
 

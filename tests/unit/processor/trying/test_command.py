@@ -141,12 +141,23 @@ def test_a_route_of_the_file_has_the_message(monkeypatch: pytest.MonkeyPatch) ->
     assert "routes: fire, " in getattr(error, "message", "")
 
 
+def test_the_only_route_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has only the messages that it would get in a processor. Without routes, the handler has every message."""
+    monkeypatch.delenv("FMQ_HANDLER")
+    Path("fmq.toml").write_text('[[route]]\nqueues = ["alarms/+"]\n')
+    assert try_("--topic", "alarms/water", "--payload", "x").return_value == 0
+    assert "No route takes" in getattr(try_("--topic", "elsewhere", "--payload", "x").exception, "message", "")
+    Path("fmq.toml").write_text('[processor]\nqueues = ["alarms/+"]\n')
+    assert try_("--topic", "elsewhere", "--payload", "x").return_value == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ([], "Give --payload TEXT"),
         (["--payload", "@missing"], "'missing' can't be read (No such file or directory)"),
         (["--payload", "x", "--user", "site"], "expected NAME=VALUE"),
+        (["--payload", "x", "--topic", "alarms/+"], "'alarms/+': the topic of a message has no wildcards"),
         (["--message", "1"], "--message needs --queue"),
         (["--message", "1", "--queue", "q", "--payload", "x"], "no --payload"),
         (["tried_module:nothing", "--payload", "x"], "has no 'nothing'"),

@@ -35,6 +35,7 @@ def store_reading(reading: Reading, message: fmq.Message) -> bool | None:
     ("payload", "outcome"),
     [
         ({"temperature": 1}, fmq.Done()),
+        (Reading(1), fmq.Done()),
         ({"temperature": "x"}, fmq.Dead("body.temperature: not a number", Cause.UNREADABLE)),
         ("{", fmq.Dead("not decoded as json: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)", Cause.UNREADABLE)),
         (b'{"temperature": 101}', fmq.RetryLater(60.0, "too hot", Cause.ASKED)),
@@ -72,6 +73,14 @@ def test_the_message_is_what_was_asked_for() -> None:
     assert seen[1].id != seen[0].id
     assert (second.retry_count, second.received_at, second.properties.response_topic) == (2, 5.0, "r")
     assert first.unique_id != second.unique_id
+
+
+def test_what_is_not_a_message_is_refused() -> None:
+    """In words, since it is easily forgotten to make one."""
+    with pytest.raises(TypeError, match=r"expected messages as fmq.testing.message\(\) makes them, not dict"):
+        run(store_reading, {"temperature": 1})  # type: ignore[arg-type]  # as somebody may write it
+    with pytest.raises(TypeError, match="not int"):
+        run_batch(store_reading, message({"temperature": 1}))  # type: ignore[arg-type]  # as above
 
 
 def test_the_last_attempt_ends_dead() -> None:

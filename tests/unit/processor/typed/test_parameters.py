@@ -136,7 +136,7 @@ def test_annotations_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         (
             "if TYPE_CHECKING:\n    from elsewhere import Order\ndef handle(order: Order): pass",
-            "its parameter 'order' has a type that is not known at run time: 'Order' can't be resolved (NameError: name 'Order' is not defined). Import it outside 'if TYPE_CHECKING:'",
+            "its parameter 'order' has a type that is not known at run time: 'Order' can't be resolved (NameError: name 'Order' is not defined). Define or import it in the module, outside 'if TYPE_CHECKING:'",
         ),
         ("def handle(order: list[Order]): pass", "'list[Order]' can't be resolved"),
         ("@dataclass\nclass Order:\n    item: Item\ndef handle(order: Order): pass", "can't take payloads as Order: "),

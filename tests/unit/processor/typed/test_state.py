@@ -1,6 +1,7 @@
 """What ``setup()`` made reaches the handler and ``teardown()``."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -107,12 +108,15 @@ def _run(handler: Handler) -> list[str]:
         (handle_async, setup_async, teardown_async),
         (handle_async, setup_yielding, None),
         (handle_async, setup_yielding_async, None),
+        (handle, contextmanager(setup_yielding), None),
+        (handle_async, contextmanager(setup_yielding), None),
+        (handle_async, asynccontextmanager(setup_yielding_async), None),
     ],
 )
 def test_what_setup_made_reaches_handler_and_teardown(
     handle: Callable[..., Any], setup: Callable[..., Any], teardown: Callable[..., Any] | None
 ) -> None:
-    """By its type, whether setup is plain or async, returns or yields."""
+    """By its type, whether setup is plain or async, returns or yields, also as a context manager."""
     assert _run(own(handle, setup=setup, teardown=teardown)) == ["opened", "20.5", "closed"]
 
 
@@ -168,6 +172,43 @@ def _unannotated_generator():  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
     yield Database()
 
 
+class Base:
+    """What a related class of the state is."""
+
+
+class Derived(Base):
+    """What setup() makes."""
+
+
+def _derived() -> Derived:
+    return Derived()
+
+
+def _managed() -> AbstractContextManager[Base]:
+    raise NotImplementedError
+
+
+def _maybe() -> Base | None:
+    return None
+
+
+def _dict() -> dict:  # type: ignore[type-arg]  # as users write it
+    return {}
+
+
+def _asking(url: str) -> Base:
+    raise NotImplementedError
+
+
+def _tear_two(base: Base, other: Base) -> None: ...
+
+
+def takes_base(message: fmq.Message, base: Base) -> None: ...
+
+
+def takes_dicts(payload: dict, state: dict) -> None: ...  # type: ignore[type-arg]  # as users write it
+
+
 @pytest.mark.parametrize(
     ("handle", "setup", "teardown", "told"),
     [
@@ -176,6 +217,14 @@ def _unannotated_generator():  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         (handle, _unresolvable, None, "the return type of setup() is not known at run time: 'Elsewhere' can't be resolved"),
         (handle, None, None, "'reading' and 'database' both do: a parameter takes what setup() made if it has the type"),
         (handle, setup_yielding, teardown, "move the code of teardown() after the yield"),
+        (handle, contextmanager(setup_yielding), teardown, "move the code of teardown() after the yield"),
+        (handle, asynccontextmanager(setup_yielding_async), None, "is not async, so its setup() can't be an async generator"),
+        (takes_dicts, _dict, None, "can take what setup() made only once, but 'payload' and 'state' both do"),
+        (takes_base, _derived, None, "If 'base' should, give it the same type as the result of setup(), which is"),
+        (takes_base, _managed, None, "no parameter takes what setup() made"),
+        (takes_base, _maybe, None, "no parameter takes what setup() made"),
+        (takes_base, _asking, None, "its setup() takes no argument, but its signature is (url: str)"),
+        (takes_base, None, _tear_two, "its teardown() takes at most one argument, what setup() made, but its signature is"),
         (handle, setup_yielding_async, None, "is not async, so its setup() can't be an async generator"),
     ],
 )  # fmt: skip

@@ -69,8 +69,10 @@ def test_a_report(filled: Filled) -> None:
     """Of 1 MiB and more."""
     long = "y\x01" * 500_000
     names = [f"queue {number}" for number in range(100_000)]
-    state = {"queues": names, "circuit": long, "handler": long}
+    route = {"name": long, "queues": names, "topics": names, "handler": long, "circuit": long, "rate": long}
+    state = {"queues": names, "circuit": long, "handler": long, "routes": [route] * 3}
     filled.store.report(ServiceReport("odd", "processor", long, 1, long, 5.0, state))
     [seen] = [one for one in services(filled.store).services if one.name == "odd"]
     assert len(seen.queues) == 10_000
+    assert len(seen.routes) == 3
     assert len(seen.model_dump_json()) < _LARGEST

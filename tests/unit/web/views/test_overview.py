@@ -3,11 +3,13 @@
 import pytest
 
 from fmq.message import Incoming
-from fmq.outcome import Cause, Dead, Done
+from fmq.outcome import Cause, Dead, Done, RetryLater
 from fmq.store.records import ServiceReport
 from fmq.store.roles import Store
+from fmq_web.answers.activity import RouteView
 from fmq_web.answers.queues import Need
 from fmq_web.views.overview import Rates, overview
+from fmq_web.views.services import services
 from support.backends import SqliteUnderTest
 from support.clock import FakeClock
 from support.filled import EMPTY, QUEUE, Filled, reports
@@ -141,6 +143,18 @@ class TestNeeds:
         handle(store, EMPTY)
         assert needs(store, clock, EMPTY) == []
 
+    def test_a_planned_retry(self, filled: Filled, clock: FakeClock) -> None:
+        """It needs nobody before its time, however long that takes."""
+        store = filled.store
+        minute(store, clock)
+        put(store, clock, EMPTY)
+        store.settle([(store.claim(EMPTY, 1, lease=60)[0], RetryLater(7_200))])
+        for _ in range(20):
+            minute(store, clock)
+        assert needs(store, clock, EMPTY) == []
+        clock.advance(7_200)
+        assert ("waiting", "bad", "FmqMessagesWaitTooLong") in needs(store, clock, EMPTY)
+
     def test_an_open_circuit(self, filled: Filled, clock: FakeClock) -> None:
         """Only for queues whose messages wait for it."""
         store = filled.store
@@ -151,6 +165,25 @@ class TestNeeds:
         assert needs(store, clock, EMPTY) == [("circuit", "ask", "FmqCircuitOpen")]
         handle(store, EMPTY)
         assert needs(store, clock, EMPTY) == []
+
+
+def test_routes_of_a_processor(filled: Filled, clock: FakeClock) -> None:
+    """With their limits; a closed circuit is not worth a word, and what can't be read is left out."""
+    route = {
+        "name": "fire",
+        "queues": [QUEUE],
+        "topics": ["a"],
+        "handler": "log",
+        "circuit": "closed",
+        "rate": "9/s",
+        "in_hand": 2,
+    }
+    odd = [{"name": 1}, "x", {**route, "queues": None}, {**route, "in_hand": -1, "circuit": "open: \ud800"}]
+    report = ServiceReport("processor a/2", "processor", "a", 2, "0.2.0", clock.wall(), {"routes": [route, *odd]})
+    filled.store.report(report)
+    [seen] = [one for one in services(filled.store).services if one.name == report.name]
+    first = RouteView(name="fire", queues=[QUEUE], topics=["a"], handler="log", circuit="", rate="9/s", in_hand=2)
+    assert seen.routes == [first, first.model_copy(update={"in_hand": 0, "circuit": "open: \\ud800"})]
 
 
 class TestWhole:
@@ -185,7 +218,7 @@ class TestWhole:
         listener, processor = reports(clock)
         filled.store.report(listener)
         assert self.whole(filled) == [
-            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqAbsent"),
+            ("away", "the processor on a (process 2) has not reported for 31 s", "FmqTargetDown"),
         ]
         assert overview(filled.store, clock).detail.endswith("A listener is at work, but no processor.")
         assert overview(filled.store, clock).summary.startswith(

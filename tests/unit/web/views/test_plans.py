@@ -67,6 +67,7 @@ VIEWS: Mapping[str, Callable[[Filled], object]] = {
     "payload": lambda one: payload.window(one.store, QUEUE, str(one.ids["done"])),
     "groups": lambda one: dead.groups(one.store, one.clock),
     "services": lambda one: services.services(one.store),
+    "metrics": lambda one: one.store.all_stats(),
     "activity": lambda one: activity.activity(one.store, []),
     **{f"messages {state}": partial(pages, state=state) for state in State},
 }

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from fmq_processor.handlers.file.metrics import FileMetrics
 from fmq_processor.handlers.file.settings import PLACEHOLDERS, FileSettings
 
 _log = logging.getLogger(__name__)
+_KEPT_PATHS = 10_000
 
 
 class FileHandler:
@@ -28,6 +30,7 @@ class FileHandler:
 
     def __init__(self, settings: FileSettings, registry: CollectorRegistry, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = str(Path(settings.file_path).absolute())
+        self._path_of = lru_cache(_KEPT_PATHS)(self._find_path)
         self._fixed_folder = settings.fixed_folder
         self._metrics = FileMetrics(registry)
         self._appender = Appender(
@@ -51,7 +54,7 @@ class FileHandler:
         """One append per file. A file that can't be written counts as a target that is down, for its messages."""
         by_path: dict[Path, list[int]] = defaultdict(list)
         for index, message in enumerate(messages):
-            by_path[self._path_of(message)].append(index)
+            by_path[self._path_of(message.queue, message.topic)].append(index)
         results: list[Unavailable | None] = [None] * len(messages)
         for path, indexes in by_path.items():
             problem = self._append(path, [messages[index] for index in indexes])
@@ -59,8 +62,9 @@ class FileHandler:
                 results[index] = problem
         return results
 
-    def _path_of(self, message: Message) -> Path:
-        names = {name: placeholders.file_name(getattr(message, name)) for name in PLACEHOLDERS}
+    def _find_path(self, *values: str) -> Path:
+        """The file of messages with these values of the placeholders."""
+        names = {name: placeholders.file_name(value) for name, value in zip(PLACEHOLDERS, values, strict=True)}
         return Path(placeholders.fill(self._path, names))
 
     def _append(self, path: Path, messages: Sequence[Message]) -> Unavailable | None:

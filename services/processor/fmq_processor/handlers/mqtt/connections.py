@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fmq.mqtt.connection import Connection, Target
-from fmq.service.tls import TlsFiles
+from fmq.service.tls import TlsFiles, TlsGreeting
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
 from fmq_processor.handlers.mqtt.settings import MqttSettings
 
@@ -24,14 +24,17 @@ class Connections:
             ca_file=settings.mqtt_tls_ca_file,
             cert_file=settings.mqtt_tls_cert_file,
             key_file=settings.mqtt_tls_key_file,
+            greeting=TlsGreeting(settings.mqtt_tls_server_name, settings.mqtt_tls_alpn),
         )
         if settings.broker.tls:
             tls.context()
+        self.certificates = tls.certificates
         self._target = Target(
             settings.broker,
             settings.mqtt_protocol,
-            lambda: (settings.username, settings.password),
+            lambda: settings.access,
             tls,
+            setting="FMQ_MQTT_URL",
             ack_seconds=settings.mqtt_ack_seconds,
             inflight=settings.mqtt_inflight,
             keepalive_seconds=settings.mqtt_keepalive_seconds,

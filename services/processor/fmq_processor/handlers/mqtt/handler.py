@@ -12,6 +12,7 @@ from fmq.message import Message
 from fmq.mqtt.connection import Connection
 from fmq.mqtt.packets import Packet
 from fmq.outcome import Reject, Retry, Unavailable, batch_handler
+from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.settings import HandlerSettings
 from fmq_processor.handlers.mqtt.connections import Connections
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
@@ -34,6 +35,7 @@ class MqttHandler:
         self._settings = settings
         self._metrics = MqttMetrics(registry)
         self._connections = Connections(settings, self._metrics)
+        registry.register(CertificateCollector(self._connections.certificates))
         self._patience = Patience(settings.mqtt_patience_seconds)
 
     def know_store(self, store: UUID) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, SecretStr, field_validator, model_validator
 
 from fmq.quantities import show
-from fmq.service.broker import BrokerUrl, parse_url
-from fmq.service.settings import HandlerSettings, setting
+from fmq.service.broker_url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
+from fmq.service.settings import HandlerSettings, Names, setting
+from fmq.service.tls import HOST_NAME, require_protocols
 from fmq_processor.handlers.mqtt.template import Template
 
 
@@ -30,11 +31,23 @@ class MqttSettings(HandlerSettings):
         about="User name at the target broker. Takes precedence over one in the URL.",
         expected="a user name",
         min_length=1,
+        has_secret_query=True,
     )
     mqtt_password: SecretStr | None = setting(
         None,
         about="Password at the target broker. Takes precedence over one in the URL.",
         expected="a password, together with a user name",
+    )
+    mqtt_query: Query = setting(
+        None,
+        about="Query that gives access: after the path of ws:// and wss://, as in a presigned URL, or after the user name "
+        "of mqtt:// and mqtts://, as custom authorizers of AWS IoT Core take it. Takes precedence over one in the URL.",
+        expected="a query such as name=value&name=value",
+    )
+    mqtt_headers: WebSocketHeaders = setting(
+        None,
+        about="Additional headers of the request that opens a WebSocket, such as those of a custom authorizer.",
+        expected='a JSON object of strings, such as {"Authorization": "Bearer …"}, with a broker at ws:// or wss://',
     )
     mqtt_protocol: Literal["5", "3.1.1"] = setting(
         "5",
@@ -106,6 +119,18 @@ class MqttSettings(HandlerSettings):
         about="Key of the client certificate (PEM, not encrypted).",
         expected="a PEM file, together with FMQ_MQTT_TLS_CERT_FILE",
     )
+    mqtt_tls_server_name: str | None = setting(
+        None,
+        about="Host name that TLS sends to the broker (SNI) and expects in its certificate, and that a WebSocket asks for. Default: the host of the URL.",
+        expected="a host name, such as broker.example.com",
+        pattern=HOST_NAME,
+    )
+    mqtt_tls_alpn: Annotated[Names, AfterValidator(require_protocols)] = setting(
+        (),
+        about="Application protocols that TLS offers to the broker (ALPN), separated by commas. AWS IoT Core on port 443: "
+        "x-amzn-mqtt-ca with a client certificate, mqtt with a custom authorizer.",
+        expected="names of 1 to 255 printable characters, such as x-amzn-mqtt-ca",
+    )
 
     @field_validator("mqtt_url")
     @classmethod
@@ -123,11 +148,16 @@ class MqttSettings(HandlerSettings):
     def _fits_together(self) -> Self:
         if (self.mqtt_tls_cert_file is None) != (self.mqtt_tls_key_file is None):
             raise ValueError("FMQ_MQTT_TLS_CERT_FILE and FMQ_MQTT_TLS_KEY_FILE belong together: set both or neither")
-        if not self.broker.tls and (self.mqtt_tls_ca_file or self.mqtt_tls_cert_file):
+        tls = (self.mqtt_tls_ca_file, self.mqtt_tls_cert_file, self.mqtt_tls_server_name, self.mqtt_tls_alpn)
+        if not self.broker.tls and any(tls):
             raise ValueError(
-                "FMQ_MQTT_TLS_… files need an encrypted connection: expected an FMQ_MQTT_URL that starts with mqtts:// or wss://"
+                "FMQ_MQTT_TLS_… settings need an encrypted connection: expected an FMQ_MQTT_URL that starts with mqtts:// or wss://"
             )
-        if self.password is not None and self.username is None:
+        if self.mqtt_headers is not None and not self.broker.websocket:
+            raise ValueError(
+                "FMQ_MQTT_HEADERS needs a WebSocket: expected an FMQ_MQTT_URL that starts with ws:// or wss://"
+            )
+        if self.password is not None and self.username is None and (self.broker.websocket or not self.mqtt_query):
             raise ValueError("FMQ_MQTT_PASSWORD needs a user name: set FMQ_MQTT_USERNAME too")
         return self
 
@@ -143,6 +173,18 @@ class MqttSettings(HandlerSettings):
     @property
     def broker(self) -> BrokerUrl:
         return parse_url(self.mqtt_url)
+
+    @property
+    def access(self) -> Access:
+        """What a connection shows the broker, with the secrets of this moment."""
+        return make_access(
+            self.broker,
+            username=self.username,
+            password=self.password,
+            query=self.mqtt_query,
+            headers=self.mqtt_headers,
+            server_name=self.mqtt_tls_server_name,
+        )
 
     @property
     def username(self) -> str | None:

@@ -26,6 +26,11 @@ def is_of_a_row(error: Exception) -> bool:
     return isinstance(error, IntegrityError | DataError)
 
 
+def is_of_a_statement(error: Exception) -> bool:
+    """Whether another statement may succeed with the same rows (class 42: syntax error or access rule violation)."""
+    return isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", "")).startswith("42")
+
+
 def refusal(error: Exception) -> Reject | Retry:
     """The outcome of the message whose row failed."""
     reason = f"the database rejected the row: {explain(error)}"

@@ -78,7 +78,7 @@ class SqlHandler:
                 results[position] = refused
         if rows:
             began = time.perf_counter()
-            written = write(self._engine, target.insert, rows)
+            written = write(self._engine, target, rows)
             self._metrics.write_seconds.observe(time.perf_counter() - began)
             for index, error in written.refused.items():
                 results[positions[index]] = refusal(error)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Insert, Inspector, MetaData, Table, inspect, types
+from sqlalchemy import Column, Connection, Dialect, Insert, Inspector, MetaData, Table, inspect, types
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import NoSuchTableError
 
 from fmq.errors import SettingsError
 from fmq.message import Message
 from fmq.outcome import Reject
+from fmq_processor.handlers.sql.arrays import Arrays, arrays_for
 from fmq_processor.handlers.sql.conversion import Convert, conversion
 from fmq_processor.handlers.sql.settings import Assignment, SqlSettings
 from fmq_processor.handlers.sql.sources import Fields
@@ -26,13 +27,18 @@ class TableUnfit(SettingsError):
 class Target:
     """A table, the statement that adds rows to it, and how a message becomes a row."""
 
-    def __init__(self, table: Table, settings: SqlSettings, *, dialect: str) -> None:
+    def __init__(self, table: Table, settings: SqlSettings, *, dialect: Dialect) -> None:
         self._key = frozenset(settings.sql_key)
         self._cells = [
-            (one, table.columns[one.column], conversion(table.columns[one.column].type, dialect=dialect))
+            (one, table.columns[one.column], conversion(table.columns[one.column].type, dialect=dialect.name))
             for one in settings.assignments
         ]
-        self.insert = _insert(table, settings, dialect=dialect)
+        self.insert = _insert(table, settings, dialect=dialect.name)
+        self.arrays: Arrays | None = None
+        """A faster statement for many rows, if there is one."""
+        if dialect.name == "postgresql":
+            names = [one.column for one in settings.assignments]
+            self.arrays = arrays_for(table, names, settings.sql_key, dialect=dialect)
 
     def row(self, message: Message, store: UUID) -> Row:
         """The row of a message. Raises Reject if it does not fit."""
@@ -73,7 +79,7 @@ def read_table(connection: Connection, settings: SqlSettings) -> Target:
     for column in table.columns:
         if isinstance(column.type, types.JSON):
             column.type.none_as_null = True  # no value is NULL, not the JSON word null
-    return Target(table, settings, dialect=connection.dialect.name)
+    return Target(table, settings, dialect=connection.dialect)
 
 
 def _problems(table: Table, settings: SqlSettings) -> Iterable[str]:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Insert
 
-from fmq_processor.handlers.sql.failure import ROW_ERRORS, is_of_a_row
-from fmq_processor.handlers.sql.table import Row
+from fmq_processor.handlers.sql.failure import ROW_ERRORS, is_of_a_row, is_of_a_statement
+from fmq_processor.handlers.sql.table import Row, Target
 
 
 class Written(NamedTuple):
@@ -16,11 +16,20 @@ class Written(NamedTuple):
     refused: dict[int, Exception]
 
 
-def write(engine: Engine, insert: Insert, rows: Sequence[Row]) -> Written:
+def write(engine: Engine, target: Target, rows: Sequence[Row]) -> Written:
     """Store ``rows`` in one transaction, except those that the database refuses.
 
     Raises every error that is not caused by a row. Then nothing is stored, or everything if the answer to the commit was lost.
     """
+    insert = target.insert
+    if target.arrays:
+        try:
+            with engine.begin() as connection:
+                parameters = target.arrays.parameters(rows)
+                return Written(connection.exec_driver_sql(target.arrays.statement, parameters).rowcount, {})
+        except ROW_ERRORS as error:
+            if not is_of_a_row(error) and not is_of_a_statement(error):
+                raise
     try:
         with engine.begin() as connection:
             return Written(_insert(connection, insert, rows), {})

@@ -1,159 +1,113 @@
 """Sends requests over persistent connections, and distinguishes an unreachable target from a bad answer."""
 
 import asyncio
-import io
 import ssl
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
-from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
 from yarl import URL
 
 from fmq.outcome import Reject, Retry, Unavailable
 from fmq.service.tls import TlsFiles, explain_tls, take_failure
+from fmq_processor.handlers.webhook.address import Address
+from fmq_processor.handlers.webhook.connection import Ended, NotHttp, Silent, one_line
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
 from fmq_processor.handlers.webhook.policy import Answer
+from fmq_processor.handlers.webhook.pool import Pool
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 
 _FOLLOWED = frozenset({301, 302, 307, 308})
-_MOST_READ = 64 * 1024  # of an answer's body; with more to come, its connection is closed
-_EXCERPT = 200
-_LARGE = 1024 * 1024
-"""A larger body goes to aiohttp as a file, so that it does not block the event loop."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a request has come."""
-
-    reused: bool = False
-    """It was sent on a connection that existed before."""
-    answer: Answer | None = None
-    """The status has arrived, but perhaps not the whole body."""
+_FAILURES = (OSError, Ended, NotHttp, Silent)  # TimeoutError is an OSError
 
 
 class Client:
     """One target. ``start`` and ``close`` belong to the event loop that ``send`` runs in."""
 
     def __init__(self, settings: WebhookSettings, tls: TlsFiles, metrics: WebhookMetrics) -> None:
+        self._method = settings.webhook_method
+        self._seconds = settings.webhook_timeout
+        self._redirects = settings.webhook_redirects
         self._settings = settings
         self._tls = tls
         self._metrics = metrics
-        self._url = URL(settings.webhook_url)
-        self._session: aiohttp.ClientSession
+        self.address = Address.of(URL(settings.webhook_url))
+        self._pool: Pool
 
     @property
     def target(self) -> str:
         """Scheme, host and port, the part of the URL that may be shown."""
-        return str(self._url.origin())
+        return self.address.shown
 
     async def start(self) -> None:
         """Make the pool of connections; none is opened yet."""
-        tracing = TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            # How many there are at once is the processor's business.
-            connector=TCPConnector(limit=0),
-            timeout=ClientTimeout(
-                total=None,  # send() sees to it, over all hops
-                sock_connect=self._settings.webhook_connect_timeout,
-                sock_read=self._settings.webhook_read_timeout,
-            ),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            trace_configs=[tracing],
+        self._pool = Pool(
+            connect_seconds=self._settings.webhook_connect_timeout, read_seconds=self._settings.webhook_read_timeout
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._pool.close()
 
-    async def send(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def send(self, body: bytes, headers: dict[str, str]) -> Answer:
         """One delivery. Raises Unavailable if the target was not reached, Retry without a proper answer."""
-        seconds, progress = self._settings.webhook_timeout, _Progress()
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._follow(body, headers, progress)
-        except TimeoutError:
-            if progress.answer is not None:
-                return progress.answer
-            raise Unavailable(reason=f"{self.target} did not answer within {seconds:g} s") from None
-
-    async def _follow(self, body: bytes, headers: Mapping[str, str], progress: _Progress) -> Answer:
-        url, secret = self._url, dict(self._settings.secret_headers)
-        for _ in range(self._settings.webhook_redirects):
-            answer = await self._send_to(url, body, {**headers, **secret}, progress)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        address, secret = self.address, self._settings.secret_headers
+        for _ in range(self._redirects):
+            answer = await self._send_to(address, body, {**headers, **dict(secret)}, deadline)
             if answer.status not in _FOLLOWED or answer.location is None:
                 return answer
-            url = _next(url, answer)
-            if url.origin() != self._url.origin():
-                secret = {}
-        return await self._send_to(url, body, {**headers, **secret}, progress)
+            address = _next(address.url, answer)
+            if address.shown != self.address.shown:
+                secret = ()
+        return await self._send_to(address, body, {**headers, **dict(secret)} if secret else headers, deadline)
 
-    async def _send_to(self, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress) -> Answer:
+    async def _send_to(self, address: Address, body: bytes, headers: dict[str, str], deadline: float) -> Answer:
+        # Connections are shared by requests with the same context: a new one after the files have changed.
+        context = self._tls.context() if address.url.scheme == "https" else None
+        head = address.head(self._method, headers, len(body))
         try:
-            return await self._request(url, body, headers, progress)
-        except aiohttp.ClientError as error:
-            if not progress.reused or not isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-                raise _explained(url, error, self._tls.context()) from None
-        # The target had closed a kept-alive connection just then. It says nothing of the message, and a second
-        # delivery does no harm: its id is the same.
-        try:
-            return await self._request(url, body, headers, progress)
-        except aiohttp.ClientError as error:
-            raise _explained(url, error, self._tls.context()) from None
+            try:
+                return await self._request(address, context, head, body, deadline)
+            except _Again:
+                return await self._request(address, context, head, body, deadline, is_new=True)
+        except _FAILURES as error:
+            if asyncio.get_running_loop().time() >= deadline and isinstance(error, TimeoutError):
+                raise Unavailable(reason=f"{self.target} did not answer within {self._seconds:g} s") from None
+            raise _explained(address.shown, error, context) from None
 
-    async def _request(self, url: URL, body: bytes, headers: Mapping[str, str], progress: _Progress) -> Answer:
-        progress.reused, progress.answer = False, None
+    async def _request(
+        self,
+        address: Address,
+        context: ssl.SSLContext | None,
+        head: bytes,
+        body: bytes,
+        deadline: float,
+        *,
+        is_new: bool = False,
+    ) -> Answer:
+        """Raises _Again if the target had just closed a connection that was kept."""
         began, status = time.perf_counter(), 0
+        connection = None if is_new else self._pool.idle(address, context)
+        is_kept = connection is not None
         try:
-            async with self._session.request(
-                self._settings.webhook_method,
-                url,
-                data=body if len(body) <= _LARGE else io.BytesIO(body),
-                headers=headers,
-                # Connections are shared by requests with the same context: a new one after the files have changed.
-                ssl=self._tls.context(),
-                allow_redirects=False,
-                trace_request_ctx=progress,
-            ) as response:
-                status = response.status
-                progress.answer = answer = Answer(
-                    status, response.headers.get("retry-after"), "", response.headers.get("location")
-                )
-                return answer._replace(excerpt=await _excerpt(response))
+            if connection is None:
+                connection = await self._pool.connect(address, context, deadline=deadline)
+            answer = await connection.exchange(head, body, deadline=deadline)
+            status = answer.status
+        except Ended as error:
+            if is_kept and error.nothing_came:
+                raise _Again from None
+            raise
         finally:
-            self._metrics.requests.labels(f"{status // 100}xx" if 100 <= status < 600 else "none").inc()
-            self._metrics.request_seconds.observe(time.perf_counter() - began)
+            self._metrics.answered(status, time.perf_counter() - began)
+        self._pool.take_back(connection, address, context)
+        return answer
 
 
-async def _note_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:  # noqa: ANN401 - as aiohttp calls it
-    context.trace_request_ctx.reused = True
+class _Again(Exception):
+    """It says nothing of the message, and a second delivery does no harm: its id is the same."""
 
 
-async def _excerpt(response: aiohttp.ClientResponse) -> str:
-    """The beginning of the body in one line. The status is known, so an incomplete body does no harm."""
-    data = b""
-    try:
-        while len(data) < _MOST_READ and (chunk := await response.content.read(_MOST_READ - len(data))):
-            data += chunk
-    except (aiohttp.ClientError, TimeoutError):
-        response.close()
-    if response.headers.get("content-encoding", "identity") != "identity":
-        return ""
-    return _one_line(data[: 8 * _EXCERPT].decode(errors="replace"))
-
-
-def _one_line(text: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _EXCERPT else f"{line[:_EXCERPT]}…"
-
-
-def _next(url: URL, answer: Answer) -> URL:
+def _next(url: URL, answer: Answer) -> Address:
     """The target of a redirect. Raises Reject if it must not be followed."""
     try:
         target = url.join(URL(answer.location or ""))
@@ -164,31 +118,26 @@ def _next(url: URL, answer: Answer) -> URL:
         raise Reject(f"HTTP {answer.status}: it redirects from {url.origin()} to {shown}, which is not followed")
     # A user that the redirect itself names is ignored, as browsers do.
     target = target.with_user(None)
-    return target.with_user(url.user).with_password(url.password) if target.origin() == url.origin() else target
+    if target.origin() == url.origin():
+        target = target.with_user(url.user).with_password(url.password)
+    return Address.of(target)
 
 
-def _explained(url: URL, error: aiohttp.ClientError, context: ssl.SSLContext) -> Retry:
-    target = url.origin()
-    tls = _tls_error(error, context)
+def _explained(target: str, error: Exception, context: ssl.SSLContext | None) -> Retry:
+    cause = error.cause if isinstance(error, Ended) else error
+    tls = cause if isinstance(cause, ssl.SSLError) else take_failure(context) if context is not None else None
     if tls is not None:
-        return Unavailable(reason=explain_tls(tls, str(target)))
+        return Unavailable(reason=explain_tls(tls, target))
     match error:
-        case aiohttp.ClientConnectorError():
-            return Unavailable(reason=f"{target} was not reached: {error.os_error.strerror or error.os_error}")
-        case aiohttp.ConnectionTimeoutError():
-            return Unavailable(reason=f"{target} was not reached: connecting took too long")
-        case aiohttp.ServerTimeoutError():
+        case Silent():
             return Unavailable(reason=f"{target} was silent for too long")
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+        case Ended():
             return Retry(reason=f"{target} closed the connection and gave no answer")
-        case aiohttp.ClientResponseError():
-            return Retry(reason=_one_line(f"{target} did not answer with HTTP: {error.message}"))
+        case NotHttp():
+            return Retry(reason=one_line(f"{target} did not answer with HTTP: {error}"))
+        case TimeoutError() if error.errno is None:
+            return Unavailable(reason=f"{target} was not reached: connecting took too long")
+        case OSError():
+            return Unavailable(reason=f"{target} was not reached: {error.strerror or error}")
         case _:
             return Retry(reason=f"{target} gave no proper answer: {type(error).__name__}")
-
-
-def _tls_error(error: aiohttp.ClientError, context: ssl.SSLContext) -> ssl.SSLError | None:
-    """The TLS failure, if any: asyncio reports a rejection after the handshake as a closed connection."""
-    late = take_failure(context)
-    known = (getattr(error, "certificate_error", None), getattr(error, "os_error", None), late)
-    return next((one for one in known if isinstance(one, ssl.SSLError)), None)

@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry
 import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.message import Message, unique_id
+from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.settings import HandlerSettings
 from fmq.service.tls import TlsFiles
 from fmq_processor.handlers.webhook import envelope
 from fmq_processor.handlers.webhook.client import Client
 from fmq_processor.handlers.webhook.cloudevents import Events
 from fmq_processor.handlers.webhook.metrics import WebhookMetrics
-from fmq_processor.handlers.webhook.policy import judge
+from fmq_processor.handlers.webhook.policy import is_good, judge
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 from fmq_processor.handlers.webhook.signature import sign, webhook_id
 
@@ -29,6 +30,7 @@ class WebhookHandler:
         self._clock = clock
         self._headers = {"user-agent": f"fmq/{fmq.__version__}", "accept-encoding": "identity"}
         self._more_headers = dict(settings.webhook_headers)
+        self._is_signed = settings.webhook_secrets is not None
         tls = TlsFiles(
             "FMQ_WEBHOOK",
             ca_file=settings.webhook_ca_file,
@@ -36,6 +38,7 @@ class WebhookHandler:
             key_file=settings.webhook_key_file,
         )
         tls.context()  # refuses wrong files at the start
+        registry.register(CertificateCollector(tls.certificates))
         self._client = Client(settings, tls, WebhookMetrics(registry))
         self._store: UUID
 
@@ -70,16 +73,17 @@ class WebhookHandler:
             "webhook-id": identity,
             "webhook-timestamp": str(int(now)),
         }
-        keys = self._settings.keys
-        if keys:
+        if self._is_signed:
+            keys = self._settings.keys
             headers["webhook-signature"] = sign(keys, identity=identity, timestamp=int(now), body=body)
         answer = await self._client.send(body, headers)
-        judge(
-            answer,
-            now=self._clock.wall(),
-            longest=self._settings.webhook_retry_after_maximum,
-            known=self._settings.known,
-        )
+        if not is_good(answer.status):
+            judge(
+                answer,
+                now=self._clock.wall(),
+                longest=self._settings.webhook_retry_after_maximum,
+                known=self._settings.known,
+            )
 
     async def teardown(self) -> None:
         """Close all connections."""

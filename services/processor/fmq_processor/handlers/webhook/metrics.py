@@ -22,5 +22,9 @@ class WebhookMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        for status in STATUSES:
-            self.requests.labels(status)
+        self._by_class = {status: self.requests.labels(status) for status in STATUSES}
+
+    def answered(self, status: int, seconds: float) -> None:
+        """Count a request that took so long. ``status`` 0: without an answer."""
+        self._by_class.get(f"{status // 100}xx", self._by_class["none"]).inc()
+        self.request_seconds.observe(seconds)

@@ -21,6 +21,11 @@ class Answer(NamedTuple):
     location: str | None = None
 
 
+def is_good(status: int) -> bool:
+    """Whether the message is done."""
+    return 200 <= status < 300
+
+
 def judge(answer: Answer, *, now: float, longest: float, known: bool = False) -> None:
     """Return if the message is done. ``now`` is in Unix seconds, ``longest`` limits Retry-After.
 
@@ -28,7 +33,7 @@ def judge(answer: Answer, *, now: float, longest: float, known: bool = False) ->
     Raises Unavailable (401, 429, 502, 503, 504), Retry (408, 425, other 5xx, 403 if ``known``) and Reject (all others).
     """
     status = answer.status
-    if 200 <= status < 300:
+    if is_good(status):
         return
     reason = f"HTTP {status}{_phrase(status)}" + (f": {answer.excerpt}" if answer.excerpt else "")
     if status in REDIRECTS:

@@ -2,52 +2,30 @@
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, SecretStr, ValidationInfo, field_validator
 
 from fmq.quantities import show
+from fmq.service import headers
+from fmq.service.headers import HEADERS_IN_A_FILE, Headers
 from fmq.service.settings import HandlerSettings, setting
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token: RFC 9110, section 5.6.2
-_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _OURS = re.compile(
     r"(?:webhook|fmq|ce)-.*|content-length|transfer-encoding|connection|expect|keep-alive|te|trailer|upgrade",
     re.IGNORECASE,
 )
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what every Standard Webhooks secret begins with
 _KEY_BYTES = range(24, 65)
-Headers = tuple[tuple[str, str], ...]
-_IN_A_FILE = WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}})
 
 
 def parse_headers(value: object) -> object:
     """Pairs of names (lower case) and values from a JSON object. Raises ValueError with the reason."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return ()
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        raise ValueError("it is not JSON") from None
-    if not isinstance(parsed, dict) or not all(isinstance(one, str) for one in parsed.values()):
-        raise ValueError("it is not a JSON object of strings")
-    for name, text in parsed.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a header")
-        if _OURS.fullmatch(name):
-            raise ValueError(f"the handler itself sets the header {name}")
-        if not _VALUE.fullmatch(text):
-            raise ValueError(f"the value of the header {name} is not printable ASCII")
-    if len({name.lower() for name in parsed}) < len(parsed):
-        raise ValueError("it has a header twice")
-    return tuple((name.lower(), text) for name, text in parsed.items())
+    return headers.parse_headers(value, ours=_OURS) if isinstance(value, str) else value
 
 
 def parse_secrets(text: str) -> tuple[bytes, ...]:
@@ -86,12 +64,12 @@ class WebhookSettings(HandlerSettings):
         "structured mode; cloudevents-binary: in binary mode.",
         expected="raw, json, cloudevents or cloudevents-binary",
     )
-    webhook_headers: Annotated[Headers, BeforeValidator(parse_headers), _IN_A_FILE] = setting(
+    webhook_headers: Annotated[Headers, BeforeValidator(parse_headers), HEADERS_IN_A_FILE] = setting(
         (),
         about="Additional headers of each request.",
         expected='a JSON object of strings, such as {"X-Tenant": "blue"}',
     )
-    webhook_secret_headers: Annotated[SecretStr | None, _IN_A_FILE] = setting(
+    webhook_secret_headers: Annotated[SecretStr | None, HEADERS_IN_A_FILE] = setting(
         None,
         about="Additional headers with secrets, such as Authorization.",
         expected='a JSON object of strings, such as {"Authorization": "Bearer …"}',

@@ -4,6 +4,12 @@ FIRST_KEPT, LAST_KEPT = 5, 15
 LAPSED = "the lease ran out before the worker settled the message"
 
 
+WORKER_DIED = """(failed > 0 AND coalesce((
+    SELECT cause = %(cause)s::text FROM fmq_attempt_{q} AS attempt WHERE attempt.id = due.id ORDER BY number DESC LIMIT 1
+), false))"""
+"""SQL: whether the last attempt at the message ``due`` ended with its worker's death. Not after an operator's requeue."""
+
+
 def note_attempts(source: str) -> str:
     """SQL that records a failed attempt at each message of ``source`` (id, cause, reason, worker), for a WITH clause.
 

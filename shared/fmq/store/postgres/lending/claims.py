@@ -20,7 +20,7 @@ from fmq.store.postgres.statements import statement
 
 _TOKEN_BITS = 62
 _NO_LIMIT = 2**62
-_ORDERED, _PAUSED, _EXPIRED, _FAILED, _TOPIC, _NOW, _STORED_AT = range(7)
+_ORDERED, _PAUSED, _SUSPECT, _FAILED, _TOPIC, _NOW, _STORED_AT = range(7)
 _MESSAGE = slice(7, None)
 _ID, _PROPERTIES = 7, 13
 
@@ -78,7 +78,7 @@ class Claims:
                 decode_message(name, row[_MESSAGE], row[_FAILED]),
                 token,
                 row[_NOW] + lease,
-                row[_EXPIRED],
+                row[_SUSPECT],
                 0.0 if row[_PROPERTIES] is None else row[_NOW] - row[_STORED_AT],
             )
             for row in rows

@@ -40,6 +40,10 @@ def path_of(url: str) -> Path:
         raise SettingsError(
             f"Invalid queue URL {url!r}: expected one like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )
+    if unquote(rest) == ":memory:":
+        raise SettingsError(
+            f"Invalid queue URL {url!r}: a database in memory is lost with its process; expected the path of a file"
+        )
     try:
         return Path(unquote(rest)).absolute()
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """Wakes processes that wait for messages, in other containers too: all that they need to share is the database's folder.
 
-SQLite tells nobody about a commit; a reader has to look. So whoever makes messages available opens the folder for a moment
-after the commit, which writes nothing, and the kernel reports it to those who wait (inotify(7)). It is only a hint: without
-inotify, or where each container has a kernel of its own, readers look from time to time, as they do anyway.
+SQLite tells no other process about a commit; a reader has to look. So a process that makes messages available opens the folder
+for a moment after its commit. This writes nothing, and the kernel reports it to those who wait (inotify(7)). It is only a hint:
+without inotify, or where each container has a kernel of its own, readers look from time to time, as they do anyway.
 """
 
 import ctypes

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Self
 
+from fmq.store.sqlite.attempts import worker_died
 from fmq.store.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS, MOST_AT_SIGHT, held_bytes
 
 
@@ -31,21 +32,22 @@ class Statements(NamedTuple):
     lend: str
 
     @classmethod
-    def of(cls, table: str, lent: str) -> Self:
+    def of(cls, table: str, lent: str, attempts: str) -> Self:
         unread = (
             f" FROM {table} AS message WHERE id > ? AND processed = 0 "
             f"AND NOT EXISTS (SELECT 1 FROM {lent} AS lent WHERE lent.id = message.id) ORDER BY id LIMIT ?"
         )
         size = f"ifnull((SELECT {held_bytes('message')} FROM {table} AS message WHERE message.id = lent.id), 0)"
+        suspect = f"token IS NOT NULL OR {worker_died(table, attempts, 'lent.id')}"
         return cls(
             any_due="SELECT ordered, paused_at IS NULL AND "
             f"(EXISTS (SELECT 1 FROM {table} WHERE id > head AND processed = 0) "
             f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now) "
             f"OR EXISTS (SELECT 1 FROM {lent} WHERE parked = :route)) FROM fmq_queue WHERE name = :name",
-            again=f"SELECT due_at, id, token IS NOT NULL, {size} FROM {lent} AS lent WHERE due_at <= ? "
+            again=f"SELECT due_at, id, token IS NOT NULL, {suspect}, {size} FROM {lent} AS lent WHERE due_at <= ? "
             "ORDER BY due_at, id LIMIT ?",
             # Before all that is due.
-            parked=f"SELECT -1.0, id, false, {size} FROM {lent} AS lent WHERE parked = ? ORDER BY id LIMIT ?",
+            parked=f"SELECT -1.0, id, false, {suspect}, {size} FROM {lent} AS lent WHERE parked = ? ORDER BY id LIMIT ?",
             unread=f"SELECT {MESSAGE_COLUMNS}{unread}",
             unread_at_sight=f"SELECT {_AT_SIGHT}{unread}",
             unread_as_bytes=f"SELECT {_ANY_AT_SIGHT}{unread}",

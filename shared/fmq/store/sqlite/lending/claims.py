@@ -29,24 +29,29 @@ _TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 1, 2, 3, 7, 8  # amon
 
 
 class _Again(NamedTuple):
-    """A message that was lent before and is due again. ``expired``: its lease ran out. ``size`` is in bytes of memory."""
+    """A message that was lent before and is due again. ``size`` is in bytes of memory.
+
+    ``expired``: its lease ran out. ``suspect``: this, or its last worker died and nobody has tried it since.
+    """
 
     due_at: float
     id: int
     expired: bool
+    suspect: bool
     size: int
 
 
 class _Chosen(NamedTuple):
-    """The messages of a claim: rows of new ones, ids of the others. ``suspect``: it is one whose lease ran out.
+    """The messages of a claim: rows of new ones, ids of the others. ``suspect``: it is one that may have killed its worker.
 
-    ``large`` holds the ids of rows that have a length in place of a long value.
+    ``expired``: the suspect's lease ran out just now, and its attempt is not counted yet. ``large`` holds the ids of rows that have a length in place of a long value.
     """
 
     fresh: list[tuple[Any, ...]]
     again: Sequence[int]
     head: int
     suspect: bool = False
+    expired: bool = False
     large: Collection[int] = ()
 
 
@@ -83,9 +88,9 @@ class Claims:
             )
             ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
             token = self._lend(name, ids, until=now + lease) if ids else 0
-            if chosen.suspect:
+            if chosen.expired:
                 self._note_lapse(name, ids[0])
-            count = 0 if chosen.suspect else len(ids)
+            count = 0 if chosen.expired else len(ids)
             if count or chosen.head != head:
                 store.rows(
                     "UPDATE fmq_queue SET head = ?1, pending = pending - ?2, claimed = claimed + ?2 WHERE name = ?3",
@@ -121,7 +126,9 @@ class Claims:
         bare = self._database.bare_table(name)
         known = self._known.get(bare)
         if known is None:
-            known = self._known[bare] = Statements.of(self._database.table(name), self._database.lent(name))
+            known = self._known[bare] = Statements.of(
+                self._database.table(name), self._database.lent(name), self._database.attempts(name)
+            )
         return known
 
     def _any_due(self, name: str, route: str | None, *, ordered: bool) -> bool:
@@ -190,9 +197,9 @@ class Claims:
         line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
         for one in line:
             if again and type(one) is _Again:
-                if one.expired:
+                if one.suspect:
                     if not fresh and not ids:
-                        return _Chosen([], [one.id], head, suspect=True)
+                        return _Chosen([], [one.id], head, suspect=True, expired=bool(one.expired))
                     continue  # the next claim begins with it
                 left -= one.size
                 if left < 0 and (fresh or ids):
@@ -223,8 +230,8 @@ class Claims:
     def _heads(
         self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None
     ) -> _Chosen:
-        ids, suspect = self._topics.heads(name, limit, now, most_bytes, route)
-        return _Chosen([], ids, self._past_settled(name, head), suspect)
+        ids, suspect, expired = self._topics.heads(name, limit, now, most_bytes, route)
+        return _Chosen([], ids, self._past_settled(name, head), suspect, expired)
 
     def _past_settled(self, name: str, head: int) -> int:
         """How far the head may go, so that nobody walks through what is settled: up to what was never lent."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fmq.store.sqlite.attempts import worker_died
 from fmq.store.sqlite.codec import held_bytes
 from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.schema.tables import claims_index, topic_index
@@ -16,8 +17,10 @@ class OrderedTopics:
 
     def heads(
         self, name: str, limit: int, now: float, most_bytes: int | None, route: str | None
-    ) -> tuple[Sequence[int], bool]:
-        """The ids to lend, and whether they are one suspect. Goes round the topics, starting after the last one.
+    ) -> tuple[Sequence[int], bool, bool]:
+        """The ids to lend, whether they are one suspect, and whether its lease ran out just now.
+
+        Goes round the topics, starting after the last one.
 
         What is set aside for ``route`` counts as due. Each topic is one step in the index, so that the cost grows with the topics that wait, not with the backlog.
         Within a write transaction.
@@ -26,20 +29,23 @@ class OrderedTopics:
         rows = self._due_heads(name, limit, now, route, above=after, upto=None)
         if len(rows) < limit and after is not None:
             rows += self._due_heads(name, limit - len(rows), now, route, above=None, upto=after)
-        suspects = [position for position, (_, _, expired, _) in enumerate(rows) if expired]
+        suspects = [position for position, (_, _, _, suspect, _) in enumerate(rows) if suspect]
         if suspects:
             # Alone if it is the first. Otherwise the messages before it; the next claim starts with it.
             rows = rows[: suspects[0] or 1]
         if rows:
             self._last_topic[name] = rows[-1][1]
-        return _within([(number, size) for number, _, _, size in rows], most_bytes), suspects[:1] == [0]
+        is_suspect = suspects[:1] == [0]
+        ids = _within([(number, size) for number, _, _, _, size in rows], most_bytes)
+        return ids, is_suspect, is_suspect and bool(rows[0][2])
 
     def _due_heads(
         self, name: str, limit: int, now: float, route: str | None, *, above: bytes | None, upto: bytes | None
-    ) -> list[tuple[int, bytes, bool, int]]:
+    ) -> list[tuple[int, bytes, bool, bool, int]]:
         bare = self._database.bare_table(name)
         table = f"{self._database.table(name)} INDEXED BY {topic_index(bare)}"
         lent = self._database.lent(name)
+        died = worker_died(self._database.table(name), self._database.attempts(name), "head.id")
         first = ">=" if above is None else ">"
         # Topics are compared as bytes: an INSERT from outside fmq may have written one that is not UTF-8.
         return self._database.rows(
@@ -55,7 +61,7 @@ class OrderedTopics:
                 JOIN {self._database.table(name)} AS message ON message.id = out.id
                 WHERE out.token IS NOT NULL AND out.due_at > :now
             )
-            SELECT head.id, CAST(head.topic AS BLOB), lent.token IS NOT NULL, {held_bytes("head")}
+            SELECT head.id, CAST(head.topic AS BLOB), lent.token IS NOT NULL, lent.token IS NOT NULL OR {died}, {held_bytes("head")}
             FROM waiting JOIN {self._database.table(name)} AS head ON head.id = (
                 SELECT min(id) FROM {table} WHERE processed = 0 AND topic = waiting.topic
             )

@@ -5,12 +5,22 @@ import time
 import click
 import pytest
 
-from fmq.cli.common.parameters import MOMENT, SPAN
+from fmq.cli.common.parameters import MOMENT, PORT, SPAN
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7_200), ("3d", 259_200), ("1w", 604_800), (5, 5), (2.5, 2.5)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("500ms", 0.5),
+        ("1.5m", 90),
+        ("2h", 7_200),
+        ("3d", 259_200),
+        ("1w", 604_800),
+        (5, 5),
+        (2.5, 2.5),
+    ],
 )
 def test_spans(text: object, seconds: float) -> None:
     """A number is seconds, and a letter behind it its unit."""
@@ -30,6 +40,29 @@ def test_spans(text: object, seconds: float) -> None:
 def test_moments(text: object, moment: float) -> None:
     """Dates are UTC unless they say otherwise."""
     assert MOMENT.convert(text, None, None) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("1h30m", "Did you mean 90m?"), ("5 min", "Did you mean 5m?"), ("1y", "Known units: ms, s, m, h, d, w.")],
+)
+def test_other_forms_are_named(text: str, hint: str) -> None:
+    """The error has the right form, or the units."""
+    for kind in (SPAN, MOMENT):
+        with pytest.raises(click.BadParameter) as caught:
+            kind.convert(text, None, None)
+        assert caught.value.message.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("0", "(http_port)"), ("-1", "from 1 to 65535"), ("x", "from 1 to 65535"), ("65536", "from 1")]
+)
+def test_ports(text: str, told: str) -> None:
+    """Of a service that runs: 0 is none, though a service may be given it."""
+    assert PORT.convert("9464", None, None) == 9464
+    with pytest.raises(click.BadParameter) as caught:
+        PORT.convert(text, None, None)
+    assert told in caught.value.message
 
 
 def test_ago() -> None:

@@ -1,5 +1,6 @@
 """The HTTP endpoints and the command that asks them."""
 
+import gzip
 import json
 import select
 import socket
@@ -30,6 +31,7 @@ class Service:
         self.notes: dict[str, str] = {}
         registry = CollectorRegistry()
         Counter("fmq_example", "An example.", registry=registry).inc(3)
+        self.example = Counter("fmq_labelled", "With a label.", ["name"], registry=registry)
         self.heartbeat = Heartbeat(limit=30, clock=self.clock)
         self.shutdown = Shutdown()
         self.server = HealthServer(
@@ -69,6 +71,35 @@ def service() -> Iterator[Service]:
     made.close()
 
 
+def test_metrics_are_packed_for_who_asks(service: Service) -> None:
+    """With gzip, if the page is long and the client wants it; the content is the same. HEAD has the headers of GET."""
+    for number in range(100):
+        service.example.labels(str(number)).inc()
+    plain = service.raw(b"GET /metrics HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")[2]
+    asked = b" /metrics HTTP/1.0\r\nAccept-Encoding: br, gzip;q=0.5\r\n\r\n"
+    head, _, body = service.raw(b"GET" + asked).partition(b"\r\n\r\n")
+    assert b"Content-Encoding: gzip\r\n" in head
+    assert b"Vary: Accept-Encoding\r\n" in head
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert len(body) < len(plain) / 5
+    assert gzip.decompress(body) == plain
+    assert service.raw(b"HEAD" + asked).startswith(b"HTTP/1.0 200 OK\r\n")
+    assert b"Content-Encoding: gzip" in service.raw(b"HEAD" + asked)
+    assert b"Content-Encoding" not in service.raw(asked.replace(b" /metrics", b"GET /healthz"))
+
+
+@pytest.mark.parametrize("header", ["gzip", "br,GZIP", "deflate, gzip ;q=1.0, *;q=0.5", "gzip;q=0.001"])
+def test_who_asks_for_gzip(header: str) -> None:
+    """As RFC 9110 reads the header."""
+    assert http_server.accepts_gzip(header)
+
+
+@pytest.mark.parametrize("header", ["", "identity", "gzip;q=0", "gzip; q=0.000", "xgzip", "br"])
+def test_who_does_not_ask_for_gzip(header: str) -> None:
+    """q=0 refuses it."""
+    assert not http_server.accepts_gzip(header)
+
+
 def test_metrics_in_both_formats(service: Service) -> None:
     """Prometheus' text format, and OpenMetrics for who asks for it; no _created series."""
     status, text, kind = service.get("/metrics?x=1")
@@ -80,12 +111,14 @@ def test_metrics_in_both_formats(service: Service) -> None:
 
 
 def test_alive_while_the_loop_turns(service: Service) -> None:
-    """/healthz follows the heartbeat and nothing else."""
+    """/healthz and fmq_alive follow the heartbeat and nothing else."""
     service.problems["broker"] = "away"
     assert service.get("/healthz")[0] == 200
+    assert "fmq_alive 1.0" in service.get("/metrics")[1]
     service.clock.advance(31)
     status, text, _ = service.get("/healthz")
     assert (status, json.loads(text)["status"]) == (503, "failing")
+    assert "fmq_alive 0.0" in service.get("/metrics")[1]
     service.heartbeat.beat()
     assert service.get("/healthz")[0] == 200
 
@@ -138,7 +171,13 @@ def test_the_command(service: Service) -> None:
     port = str(service.server.port)
     runner = CliRunner()
     assert runner.invoke(fmq_command, ["health", "--port", port]).exit_code == 0
+    result = runner.invoke(fmq_command, ["health", "--port", port, "--json"])
+    shown = {"command": "health", "status": "ok", "checks": {"loop": "ok", "threads": "ok"}, "notes": {}}
+    assert json.loads(result.stdout) == shown
     service.problems["database"] = "disk full"
+    result = runner.invoke(fmq_command, ["health", "--port", port, "--ready", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["checks"]["database"] == "disk full"
     result = runner.invoke(fmq_command, ["health", "--port", port, "--ready"])
     assert (result.exit_code, str(result.exception)) == (1, "unhealthy: database: disk full")
     service.server.close()

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from fmq.clock import SYSTEM_CLOCK
 from fmq.message import Incoming
-from fmq.service.reporting.collectors import StoreCollector
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.store.backends import open_store
 from fmq.store.options import StoreOptions
 from fmq.store.postgres import figures

@@ -12,7 +12,7 @@ from fmq.cli.main import fmq_command
 from fmq.errors import StoreRefused
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead, Done, RetryLater
-from fmq.service.reporting.collectors import StoreCollector
+from fmq.service.reporting.store_collector import StoreCollector
 from fmq.store.backends import open_store
 from fmq.store.moving.mover import Mover
 from fmq.store.options import Retention

@@ -13,7 +13,7 @@ import pytest
 
 from fmq.errors import NoStore, SettingsError, StoreDamaged, StoreRefused, StoreUnavailable
 from fmq.message import Incoming, Terms
-from fmq.outcome import Dead, Done, RetryLater
+from fmq.outcome import Dead, Done, GiveBack, RetryLater
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import Durability, Retention, StoreOptions
 from fmq.store.roles import Store
@@ -316,6 +316,22 @@ def test_the_cost_does_not_grow_with_what_is_delayed(path: Path) -> None:
             queue._database.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
             assert queue.claim("q", 10, lease=60) == []
             queue.stats("q")
+            steps.append(len(ticks))
+    assert steps[1] <= steps[0] * 1.2 + 5
+
+
+def test_the_cost_of_figures_does_not_grow_with_what_is_set_aside(path: Path) -> None:
+    """Or given back: 200 or 5,000 messages of three routes."""
+    steps = []
+    for more in (200, 4_800):
+        with opened(path) as queue:
+            put(queue, more)
+            claims = queue.claim("q", more, lease=60)
+            settlements = [GiveBack(300, name) for name in ("", "a", "b")] + [GiveBack()]
+            queue.settle([(claim, settlements[number % 4]) for number, claim in enumerate(claims)])
+            ticks: list[None] = []
+            queue._database.sql.set_progress_handler(partial(_tick, ticks), 20)  # type: ignore[attr-defined]
+            assert queue.stats("q").oldest_due_at is not None
             steps.append(len(ticks))
     assert steps[1] <= steps[0] * 1.2 + 5
 

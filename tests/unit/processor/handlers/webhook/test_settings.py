@@ -34,8 +34,8 @@ def settings(**given: str) -> WebhookSettings:
         ({"headers": '{"X": 1}'}, "not a JSON object of strings"),
         ({"headers": '{"X y": "1"}'}, "'X y' is not the name of a header"),
         ({"headers": '{"X": "a\\r\\nY: b"}'}, "not printable ASCII"),
-        ({"headers": '{"Webhook-Id": "1"}'}, "the handler itself sets"),
-        ({"headers": '{"Content-Length": "1"}'}, "the handler itself sets"),
+        ({"headers": '{"Webhook-Id": "1"}'}, "fmq itself sets"),
+        ({"headers": '{"Content-Length": "1"}'}, "fmq itself sets"),
         ({"headers": '{"X": "1", "x": "2"}'}, "twice"),
         ({"headers": '{"X": "1"}', "secret_headers": '{"x": "2"}'}, "FMQ_WEBHOOK_HEADERS also has the header x"),
         (

@@ -1,18 +1,16 @@
-# ruff: noqa: INP001 - a part of a script
 """Makes the JSON of Grafana's dashboards from panels of a few lines.
 
-What all panels share (datasource, units, legend, matchers on job and instance) is added here once. `{}` in an expression stands
-for these matchers.
+What all panels share (datasource, units, legend, matchers of the variables) is added here once.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA_VERSION = 39
 """Of Grafana 11: later ones read it too, and bring it up to date as they load it."""
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-_SCOPE = 'job=~"$job", instance=~"$instance"'
 _WIDTH = 24
 
 Json = dict[str, Any]
@@ -30,22 +28,33 @@ class Panel:
     width: int = 8
     height: int = 8
     stacked: bool = False
+    is_state: bool = False
+    """A value that holds until it changes: drawn as steps."""
     limits: dict[float, str] = field(default_factory=dict)
     custom: Json = field(default_factory=dict)
 
 
-def _filled(expression: str) -> str:
-    """The expression with the matchers that every selector has."""
-    return expression.replace("{}", "{" + _SCOPE + "}").replace("{,", "{" + _SCOPE + ", ")
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The matchers of every selector: ``{}`` in an expression stands for those of services, ``{Q}`` for those of queues too."""
+
+    services: str
+    queues: str
+
+    def fill(self, expression: str) -> str:
+        both = f"{self.services}, {self.queues}"
+        for mark, matchers in (("{}", self.services), ("{,", self.services), ("{Q}", both), ("{Q,", both)):
+            expression = expression.replace(mark, f"{{{matchers}{', ' if mark[-1] == ',' else '}'}")
+        return expression
 
 
-def _targets(panel: Panel) -> list[Json]:
+def _targets(panel: Panel, scope: Scope) -> list[Json]:
     instant = panel.kind in ("stat", "table")
     made = []
     for number, (legend, expression) in enumerate(panel.queries.items()):
         target = {
             "datasource": _DATASOURCE,
-            "expr": _filled(expression),
+            "expr": scope.fill(expression),
             "legendFormat": legend,
             "refId": chr(ord("A") + number),
             "instant": instant,
@@ -72,21 +81,26 @@ def _options(panel: Panel) -> tuple[Json, Json]:
         shown = {"calcs": ["lastNotNull"], "fields": "", "values": False}
         return {"reduceOptions": shown, "colorMode": "value", "graphMode": "none", "textMode": "auto"}, {}
     if panel.kind == "table":
-        return {"showHeader": True, "cellHeight": "sm"}, {}
+        return {"showHeader": True, "cellHeight": "sm", "footer": {"enablePagination": True}}, {}
     if panel.kind == "heatmap":
         return {"calculate": False, "color": {"scheme": "Oranges", "mode": "scheme"}, "yAxis": {"unit": panel.unit}}, {}
     lines = {
         "drawStyle": "line",
+        "lineInterpolation": "stepAfter" if panel.is_state else "linear",
         "lineWidth": 1,
         "fillOpacity": 30 if panel.stacked else 8,
         "showPoints": "never",
         "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
     }
     legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
-    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {"custom": lines, "min": 0}
+    return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}, {
+        "custom": lines,
+        "min": 0,
+        **({"max": 1} if panel.unit == "bool_yes_no" else {}),
+    }
 
 
-def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
+def _panel(panel: Panel, scope: Scope, number: int, x: int, y: int) -> Json:
     options, defaults = _options(panel)
     made: Json = {
         "id": number,
@@ -95,7 +109,7 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
         "description": panel.description,
         "datasource": _DATASOURCE,
         "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
-        "targets": _targets(panel),
+        "targets": _targets(panel, scope),
         "options": options,
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "thresholds": thresholds(panel), **defaults},
@@ -104,10 +118,11 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> Json:
     }
     fields = panel.custom.get("fieldConfig", {})
     made["fieldConfig"] |= fields
-    return made | {name: value for name, value in panel.custom.items() if name != "fieldConfig"}
+    made["options"] = made["options"] | panel.custom.get("options", {})
+    return made | {name: value for name, value in panel.custom.items() if name not in ("fieldConfig", "options")}
 
 
-def _placed(rows: dict[str, list[Panel]]) -> Iterator[Json]:
+def _placed(rows: dict[str, list[Panel]], scope: Scope) -> Iterator[Json]:
     number, y = 1, 0
     for title, panels in rows.items():
         yield {
@@ -122,13 +137,13 @@ def _placed(rows: dict[str, list[Panel]]) -> Iterator[Json]:
         for panel in panels:
             if x + panel.width > _WIDTH:
                 x, y, height = 0, y + height, 0
-            yield _panel(panel, number, x, y)
+            yield _panel(panel, scope, number, x, y)
             number, x, height = number + 1, x + panel.width, max(height, panel.height)
         y += height
 
 
-def variable(name: str, label: str, query: str, *, multi: bool) -> Json:
-    """A choice above the dashboard."""
+def variable(name: str, label: str, query: str, *, multi: bool = True, all_value: str = ".+") -> Json:
+    """A choice above the dashboard. ``all_value`` is the expression that All stands for."""
     made: Json = {
         "name": name,
         "label": label,
@@ -143,19 +158,45 @@ def variable(name: str, label: str, query: str, *, multi: bool) -> Json:
         "hide": 0,
     }
     if multi:
-        made |= {"allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
+        made |= {"allValue": all_value, "current": {"text": ["All"], "value": ["$__all"]}}
     return made
 
 
-def dashboard(uid: str, title: str, description: str, rows: dict[str, list[Panel]], more: list[Json]) -> Json:
-    """A dashboard of rows of panels. ``more`` are its variables beside data source, job and instance."""
-    datasource = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {"text": "Prometheus", "value": "fmq-prometheus"}, "hide": 0}  # fmt: skip
-    job = variable("job", "Job", "label_values(fmq_build_info, job)", multi=True)
-    instance = variable("instance", "Instance", 'label_values(fmq_build_info{job=~"$job"}, instance)', multi=True)
+def numbers(name: str, label: str, values: Sequence[int], usual: int) -> Json:
+    """A choice of numbers above the dashboard."""
+    options = [{"text": str(one), "value": str(one), "selected": one == usual} for one in values]
     return {
-        "uid": uid,
-        "title": title,
-        "description": description,
+        "name": name,
+        "label": label,
+        "type": "custom",
+        "query": ",".join(map(str, values)),
+        "options": options,
+        "current": {"text": str(usual), "value": str(usual)},
+        "multi": False,
+        "includeAll": False,
+        "hide": 0,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """A dashboard of rows of panels. ``variables`` are those after the data source."""
+
+    uid: str
+    title: str
+    description: str
+    rows: dict[str, list[Panel]]
+    variables: list[Json]
+    scope: Scope
+
+
+def document(made: Dashboard) -> Json:
+    """A dashboard as Grafana reads it."""
+    datasource = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": {"text": "Prometheus", "value": "fmq-prometheus"}, "hide": 0}  # fmt: skip
+    return {
+        "uid": made.uid,
+        "title": made.title,
+        "description": made.description,
         "tags": ["fmq"],
         "schemaVersion": SCHEMA_VERSION,
         "version": 1,
@@ -164,7 +205,7 @@ def dashboard(uid: str, title: str, description: str, rows: dict[str, list[Panel
         "timezone": "browser",
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
-        "templating": {"list": [datasource, job, instance, *more]},
+        "templating": {"list": [datasource, *made.variables]},
         "annotations": {"list": []},
         "links": [
             {
@@ -180,5 +221,10 @@ def dashboard(uid: str, title: str, description: str, rows: dict[str, list[Panel
                 "tooltip": "",
             }
         ],
-        "panels": list(_placed(rows)),
+        "panels": list(_placed(made.rows, made.scope)),
     }
+
+
+def text(made: Dashboard) -> str:
+    """A dashboard as it is kept in a file."""
+    return json.dumps(document(made), indent=2, ensure_ascii=False) + "\n"

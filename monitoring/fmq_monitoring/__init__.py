@@ -1,0 +1,1 @@
+"""Makes the alert rules and dashboards of fmq from one file of parameters."""
