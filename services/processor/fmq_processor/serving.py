@@ -1,5 +1,6 @@
 """A processor from its start to its end, and the order in which its parts start and stop."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -161,6 +162,9 @@ def _work(
     after_turn: Callable[[], None],
 ) -> bool:
     """Set the handlers up, work, tear them down. Returns whether everything succeeded."""
+    # What was loaded until now lasts. Without this, each full collection of garbage walks through all of it.
+    gc.collect()
+    gc.freeze()
     supervisor.start()
     trouble = supervisor.run(shutdown, reporter.ready, after_turn)
     shutdown.request()  # the rest has a limited time, whatever ended the work
