@@ -40,7 +40,7 @@ _TABLES = {
     PROCESSOR: "The processor: what counts for all its routes, and for a processor without routes.",
     "web": "The web page.",
 }
-_NAMES: Schema = {"type": "array", "items": {"type": "string"}}
+_NAMES: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
 _ROUTE: dict[str, Schema] = {
     "name": {
         "type": "string",
@@ -48,7 +48,10 @@ _ROUTE: dict[str, Schema] = {
         "minLength": 1,
     },
     "topics": _NAMES
-    | {"description": "Topic filters for messages within the queues. The first route that matches a message has it."},
+    | {
+        "minItems": 1,
+        "description": "Topic filters for messages within the queues. The first route that matches a message has it.",
+    },
 }
 
 
@@ -80,6 +83,7 @@ def schema() -> Schema:
     properties[PROCESSOR]["additionalProperties"] = {"type": "object"}
     properties[ROUTE] = {
         "type": "array",
+        "minItems": 1,
         "description": "Routes of the processor: which messages go to which handler. Each has what [processor] says, unless it says otherwise.",
         "items": _table("A route.", {**_ROUTE, **route, **handlers}) | {"additionalProperties": {"type": "object"}},
     }
@@ -129,13 +133,23 @@ def _property(name: str, field: FieldInfo, made: Schema, definitions: dict[str, 
     kind: Schema = dict(kinds[0]) if len(kinds) == 1 else {"anyOf": kinds}
     if "$ref" in kind:
         kind = dict(definitions[str(kind["$ref"]).rpartition("/")[2]])
-    for extra in ("title", "default", "description", "expected", "is_capability", "unit", "place", "of_process"):
+    for extra in (
+        "title",
+        "default",
+        "description",
+        "expected",
+        "is_capability",
+        "unit",
+        "place",
+        "of_process",
+        "never_empty",
+    ):
         kind.pop(extra, None)
     if kind.get("format") in ("path", "password"):
         del kind["format"], kind["type"]
         kind = {"type": "string", **({} if kind.get("writeOnly") else kind)}
     if kind.get("type") == "array":
-        kind = dict(_NAMES)
+        kind = {**_NAMES, **({"minItems": 1} if detail(field, "never_empty") else {})}
     if name == "handler":
         kind = {"anyOf": [{"enum": list(BUILTIN)}, {"type": "string", "pattern": "^[^:]+:[^:]+$"}]}
     unit: quantities.Unit | None = detail(field, "unit")

@@ -80,6 +80,17 @@ def test_a_backup_is_restored_once(folder: Path) -> None:
     assert _pending(folder) == 2
 
 
+def test_a_backup_can_be_restored_again(folder: Path) -> None:
+    """After a start of the pod without a backup to restore, the same one is restored another time."""
+    copy = _back_up(folder)
+    for _ in range(2):
+        _put(folder, b"more")
+        assert _run("restore", folder, RESTORE=f"{_POD}/{copy.name}").returncode == 0
+        assert _pending(folder) == 1
+        assert _run("restore", folder, RESTORE="").returncode == 0
+        assert _pending(folder) == 1
+
+
 def test_a_lost_volume_is_restored(folder: Path) -> None:
     """A new and empty volume gets the backup as its store."""
     copy = _back_up(folder)

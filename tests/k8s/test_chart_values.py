@@ -82,10 +82,12 @@ def test_secrets_are_refused_in_settings() -> None:
     models: tuple[type[SettingsModel], ...] = (ListenerSettings, ProcessorSettings, WebSettings, *SETTINGS.values())
     secrets = {variable(name) for model in models for name, one in model.model_fields.items() if is_secret(one)}
     assert len(secrets) > 4
-    done = template("prod", values={"settings": dict.fromkeys(secrets, "hidden")})
-    for name in secrets:
-        assert f"settings.{name} is a secret" in done.stderr
-    assert "hidden" not in done.stderr
+    settings = dict.fromkeys(secrets, "hidden")
+    for values in ({"settings": settings}, {"processors": [{"name": "processor", "settings": settings}]}):
+        done = template("prod", values=values)
+        for name in secrets:
+            assert f"settings.{name} is a secret" in done.stderr
+        assert "hidden" not in done.stderr
 
 
 def test_every_value_is_in_the_schema() -> None:

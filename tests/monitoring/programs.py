@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -44,6 +45,7 @@ def run(*command: str) -> str:
     return done.stdout + done.stderr
 
 
+@cache
 def groups(path: Path = RULES) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = yaml.safe_load(path.read_text("utf-8"))["groups"]
     return found

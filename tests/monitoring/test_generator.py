@@ -113,7 +113,7 @@ def test_severities_and_removed_alerts() -> None:
 
 
 def test_expected_services() -> None:
-    """Only what is expected is missed, and a store of the parameters also if nothing of it is seen."""
+    """Only what is expected is missed, and a store of the parameters also if none of its services is seen."""
     (absent,) = _alerts(_OWN, "FmqAbsent")
     assert absent["expr"].count('"processor"') == 2  # those of plant-a
     assert 'service="processor", cluster="plant-a"}) or vector(0)) < 2' in absent["expr"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fmq.cli.common.numbers import Rate
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
@@ -26,13 +27,13 @@ _SECONDS_WITHOUT_TERMINAL = 10.0
     "--rate",
     default=300.0,
     show_default=True,
-    type=click.FloatRange(0, 100_000, min_open=True),
+    type=Rate(100_000),
     help="Readings published a second.",
 )
 @click.option(
     "--for",
     "seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Rate(),
     help="Seconds to publish. Default: until Ctrl-C in a terminal, otherwise 10 s.",
 )
 @click.option(

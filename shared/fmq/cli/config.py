@@ -34,6 +34,8 @@ def config(
 
     Exit 2, after showing them, if a service would reject them.
     """
+    if [as_json, as_toml, schema].count(True) > 1:
+        raise click.UsageError("--json, --toml and --schema print different things: give one of them")
     if schema:
         click.echo(files(strangers.__package__).joinpath("fmq.schema.json").read_text(encoding="utf-8"), nl=False)
         return 0

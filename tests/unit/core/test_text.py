@@ -20,7 +20,7 @@ from fmq.service.environment import load
 from fmq.service.reporting.store_collector import StoreCollector
 from fmq.service.settings import Settings
 from fmq.store.backends import open_store
-from fmq.text import only_origin, plain, plain_lines, without_password
+from fmq.text import only_origin, plain, plain_lines, without_long_words, without_password
 from fmq_processor.handlers.webhook.settings import WebhookSettings
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\n[2026-01-01 00:00:00] forged\r\x00\x9b31m\u202e\u2066\u200f\ufeff\x7f"
@@ -51,6 +51,12 @@ def store(tmp_path: Path) -> str:
         queue.settle([(claim, Dead(HOSTILE))])
         queue.pause(HOSTILE, HOSTILE)
     return url
+
+
+def test_long_words() -> None:
+    """Are shortened, with their length; the rest of the text stays, so that what is expected can still be read."""
+    assert without_long_words(f"x='{'9' * 6000}': expected 1") == f"x='{'9' * 297}… (6,005 characters) expected 1"
+    assert without_long_words("a " * 1000) == "a " * 1000
 
 
 def test_escaping() -> None:

@@ -58,6 +58,14 @@ def test_a_misspelt_queue(environ: dict[str, str], caplog: pytest.LogCaptureFixt
     assert caplog.messages == ["The store has no queue 'a' yet. Did you mean 'A'?"]
 
 
+def test_several_queues_in_one_argument(environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    """A comma may belong to the name of a queue, so it is a warning if there are queues of the parts."""
+    Path("fmq.toml").unlink()
+    routes = load_routes({"topics": ("a,b",)}, environ, arguments={"topics": "TOPIC"})[1]
+    Standing(routes, Handlers(routes, CollectorRegistry()), cast("Any", None), {}).log_misspelt(["a"])
+    assert caplog.messages == ["The store has no queue 'a,b' yet. Several queues are given with --topics=a,b"]
+
+
 def test_one_route(environ: dict[str, str]) -> None:
     """Its handler's metrics have no label of a route, as ever."""
     routes = load_routes({}, environ)[1]

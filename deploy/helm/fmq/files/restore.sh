@@ -1,7 +1,12 @@
 # Puts the backup $RESTORE, such as fmq-0/20261129T020000Z.db, into the place of the pod's store, once. Pods with other names do nothing.
+# Once $RESTORE is empty again, the same backup can be restored another time.
 set -eu
-[ "${RESTORE%%/*}" = "$POD_NAME" ] || exit 0
 done_before=$DATA_FOLDER/.restored
+if [ -z "$RESTORE" ]; then
+  rm -f "$done_before"
+  exit 0
+fi
+[ "${RESTORE%%/*}" = "$POD_NAME" ] || exit 0
 if [ "$(cat "$done_before" 2>/dev/null)" = "$RESTORE" ]; then
   echo "$RESTORE was restored before"
   exit 0

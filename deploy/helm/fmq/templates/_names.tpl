@@ -166,12 +166,14 @@ number: {{ add 9470 .position }}
 {{- end -}}
 {{- range $name := tuple "FMQ_QUEUE_URL" "FMQ_BROKER_URL" "FMQ_BROKER_USERNAME" "FMQ_TOPICS" "FMQ_CONFIG" "FMQ_TLS_CA_FILE" "FMQ_HTTP_PORT" "FMQ_CLIENT_ID" "FMQ_BROKER_PASSWORD_FILE" -}}
 {{- if hasKey $v.settings $name -}}
-{{- $wrong = append $wrong (printf "settings.%s: the chart sets it from other values, which docs/helm.md lists" $name) -}}
+{{- $wrong = append $wrong (printf "settings.%s: the chart sets it from other values, which values.yaml lists" $name) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $_ := $v.settings -}}
+{{- range $one := append $v.processors (dict "settings" $v.settings) -}}
+{{- range $name, $_ := $one.settings -}}
 {{- if regexMatch "(PASSWORD|SECRETS?|HEADERS|QUERY|SQL_URL|TOKEN)$" $name -}}
 {{- $wrong = append $wrong (printf "settings.%s is a secret: expected %s_FILE, with a file of a Secret from pod.extraVolumes" $name $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if not $postgres -}}

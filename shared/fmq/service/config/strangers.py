@@ -52,9 +52,12 @@ def unknown_variables(environ: Mapping[str, str], own: Collection[str]) -> dict[
     """Variables that nobody reads, each with the setting that it resembles. ``own`` are those of the user's handlers."""
     known = {*_variables(), *own, variable("config")}
     return {
-        name: _RENAMED.get(name) or next(iter(get_close_matches(name, known, n=1, cutoff=_ALIKE)), None)
+        name: _RENAMED.get(name) or next(iter(get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE)), None)
         for name, value in sorted(environ.items())
-        if name.startswith(PREFIX) and value and name not in known and not _NOT_OURS.fullmatch(name)
+        if (name.startswith(PREFIX) or name.upper() in known)
+        and value
+        and name not in known
+        and not _NOT_OURS.fullmatch(name)
     }
 
 

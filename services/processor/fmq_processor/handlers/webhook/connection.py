@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         """Forget the answer before."""
         self._status = 0
         self._kept: dict[bytes, str] = {}
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes = self._unfinished_bytes = self._body_bytes = 0
         self._body = b""
         self._is_complete = self._has_come = False
 
@@ -125,8 +125,8 @@ class Connection(asyncio.Protocol):
                 return
             self.is_open = False  # what follows the answer is none
         if not self._status:
-            self._head_bytes += len(data)
-        if self._head_bytes > _MOST_HEAD:
+            self._unfinished_bytes += len(data)
+        if max(self._head_bytes, self._unfinished_bytes) > _MOST_HEAD:
             self._status = 0
             self._fail(NotHttp(f"its header has more than {_MOST_HEAD} bytes"))
         elif self._is_complete:
@@ -160,17 +160,19 @@ class Connection(asyncio.Protocol):
     def _watch(self) -> None:
         """Give up if a limit is reached; else look again when the next one may be."""
         if self._waiter is None or self._waiter.done():
-            self._timer = None
             return
         limit = min(self._deadline, self._active_at + self._read_seconds)
         now = self._loop.time()
         if now >= limit:
-            self._timer = None
             self._fail(TimeoutError() if now >= self._deadline else Silent())
-        elif self._timer is None or self._timer.when() > limit or self._timer.when() <= now:
+        elif self._timer is None or self._timer.when() > limit:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(limit, self._watch)
+            self._timer = self._loop.call_at(limit, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._watch()
 
     # What the parser calls.
 
@@ -195,7 +197,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if 100 <= self._status < 200 and self._status != _SWITCHING:
-            self._begin()  # the answer itself follows
+            self._status, self._kept = 0, {}  # the answer itself follows
         else:
             self._is_complete = True
             self.is_open = self.is_open and self._parser.should_keep_alive()

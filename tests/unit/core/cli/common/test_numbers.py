@@ -20,6 +20,7 @@ def test_valid(kind: Any, text: str, number: float) -> None:  # noqa: ANN401 - c
         (Count(1), "0", "'0': expected a whole number from 1"),
         (Count(0, 2), "x", "'x': expected a whole number from 0 to 2"),
         (Rate(), "0", "'0': expected a number above 0, such as 0.5 or 100"),
+        (Rate(1000), "1e9", "'1e9': expected a number above 0 and up to 1,000, such as 0.5 or 100"),
         (Rate(), "fast", "'fast': expected a number above 0, such as 0.5 or 100"),
     ],
 )

@@ -119,9 +119,18 @@ def test_variables() -> None:
         "FMQ_SHOP_URL": "x",
         "HOME": "/",
     }
-    environ = {**allowed, "FMQ_BATHC": "3", "FMQ_COLOUR": "red", "FMQ_TLS_CERT": "x", "FMQ_WEBHOOK_RATE": "5"}
+    environ = {
+        **allowed,
+        "FMQ_BATHC": "3",
+        "FMQ_COLOUR": "red",
+        "FMQ_TLS_CERT": "x",
+        "FMQ_WEBHOOK_RATE": "5",
+        "fmq_batch": "3",
+        "fmq_home": "x",
+    }
     assert unknown_variables(environ, {"FMQ_SHOP_URL"}) == {
         "FMQ_BATHC": "FMQ_BATCH",
+        "fmq_batch": "FMQ_BATCH",
         "FMQ_COLOUR": None,
         "FMQ_TLS_CERT": None,
         "FMQ_WEBHOOK_RATE": "FMQ_RATE_LIMIT",

@@ -20,18 +20,23 @@ from support.webhook import deliver, kind_and_reason, make_handler, message, out
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 1),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 1),
         (b"HTTP/1.1 200 OK\ncontent-length: 0\n\n", 1),
+        (
+            b"HTTP/1.1 200 OK\r\n" + b"x-more: and more\r\n" * 1_500 + b"content-length: 40000\r\n\r\n" + b"x" * 40_000,
+            1,
+        ),
         (b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n", 1),
         (b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", 2),
         (b"HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", 2),
     ],
 )
-@pytest.mark.parametrize("step", [1, 1_000])
+@pytest.mark.parametrize("step", [1, 20_000])
 def test_good_answers(answer: bytes, connections: int, step: int) -> None:
     """They are understood however they are cut, and the connection is kept where HTTP allows it."""
 
     async def respond(_: Request, connection: Connection) -> None:
-        for first in range(0, len(answer), step):
-            await connection.send(answer[first : first + step])
+        size = max(step, len(answer) // 100)
+        for first in range(0, len(answer), size):
+            await connection.send(answer[first : first + size])
             await asyncio.sleep(0)
 
     with Target(respond) as target:
@@ -74,6 +79,24 @@ def test_an_answer_without_a_request(surplus: bytes, at_once: bool) -> None:  # 
 
     with Target(respond) as target:
         asyncio.run(run(target))
+
+
+def test_an_end_after_an_interim_answer() -> None:
+    """The target has begun to answer, so the request is not sent again at once."""
+
+    async def respond(_: Request, connection: Connection) -> None:
+        if len(target.requests) == 1:
+            await connection.answer()
+        else:
+            await connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            await asyncio.sleep(0)
+            connection.writer.close()
+
+    with Target(respond) as target:
+        first, second = deliver(make_handler(target.url), message(number=1), message(number=2))
+    assert first is None
+    assert type(second) is Retry
+    assert len(target.requests) == 2
 
 
 def test_an_endless_header() -> None:
