@@ -19,12 +19,14 @@ from bench import (  # noqa: E402
     deep,
     drain,
     endtoend,
+    filters,
     footprint,
     latency,
     metrics,
     postgres,
     processing,
     programs,
+    ratios,
     report,
     routes,
     scale,
@@ -44,6 +46,7 @@ _PARTS: Mapping[str, Part] = {
     "routes": routes,
     "endtoend": endtoend,
     "latency": latency,
+    "filters": filters,
     "footprint": footprint,
     "deep": deep,
     "web": web,
@@ -61,6 +64,11 @@ def main() -> None:
         "--only", action="append", choices=[*_PARTS, *_ON_REQUEST], help="Only this part; writes no document."
     )
     parser.add_argument("--rounds", type=int, help="How many rounds; 5 by default, and 1 with --quick.")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="Keep the ratios in tests/bench/ratios.toml, for later runs to compare with.",
+    )
     arguments = parser.parse_args()
     rounds = arguments.rounds or (1 if arguments.quick else 5)
     every = {**_PARTS, **_ON_REQUEST}
@@ -77,6 +85,13 @@ def main() -> None:
     parts = list(chosen.values())
     facts = report.facts(broker=programs.broker_version(), rounds=rounds, load=load)
     sys.stdout.write(report.as_text(parts, results, facts))
+    if not arguments.quick:  # its figures are of other sizes
+        lines = list(ratios.moved(parts, results, ratios.read()))
+        sys.stdout.write(
+            "\n".join(["", "Moved by more than their noise", *(f"  {one}" for one in lines or ["none"]), ""])
+        )
+    if arguments.keep:
+        ratios.keep(parts, results)
     if not (arguments.quick or arguments.only):
         _write(parts, results, facts)
         sys.stderr.write(f"written to docs/benchmarks.md, after {time.monotonic() - began:.0f} s\n")

@@ -2,7 +2,10 @@
 
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
+
+import apsw
 
 from bench import programs
 from bench.measure import TOPIC, Figures, Goal, Round, Table
@@ -24,7 +27,7 @@ TABLES = (
         "deep-claims",
         "Claims from a deep backlog",
         f"100 at once, {_SLICES} times {_SHALLOW:,} messages, in turn from a backlog of 5,000,000 and from new databases that hold "
-        f"{_SHALLOW:,}.",
+        f"{_SHALLOW:,}. Checkpoints of the log come between the measurements: a new database would not live to see its first one.",
         _CLAIMS,
     ),
     Table(
@@ -37,7 +40,7 @@ TABLES = (
     ),
 )
 GOALS = (
-    Goal("claim rate at 5,000,000 backlog / at 1,000", *_CLAIMS, least=0.9),
+    Goal("claim rate at 5,000,000 backlog / at 1,000", *_CLAIMS, least=0.95),
     Goal("scrape at 5,000,000 pending / at 0", *_SCRAPE, most=1.2),
 )
 
@@ -57,11 +60,18 @@ def _claims(turn: Round, deep: Path) -> Figures:
     with open_store(f"sqlite:///{deep}", _STORE) as full:
         take(full, _SHALLOW, 100)
         for number in range(_SLICES):
-            with open_store(f"sqlite:///{turn.folder / f'{number}.db'}", _STORE) as small:
+            small_path = turn.folder / f"{number}.db"
+            with open_store(f"sqlite:///{small_path}", _STORE) as small:
                 fill(small, _SHALLOW)
                 for which, queue in turn.in_turn([(0, full), (1, small)]):
+                    _checkpoint(small_path if which else deep)
                     seconds[which] += _SHALLOW / take(queue, _SHALLOW, 100)
     return {name: _SLICES * _SHALLOW / spent for name, spent in zip(_CLAIMS, seconds, strict=True)}
+
+
+def _checkpoint(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as sql:
+        sql.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 def _scrapes(turn: Round) -> Figures:

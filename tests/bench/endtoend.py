@@ -11,7 +11,7 @@ from fmq.store.roles import Store
 from support.broker import Broker
 from support.processes import Processes
 
-_RATES = (20_000, 25_000, 30_000, 35_000, 40_000)
+_RATES = (20_000, 25_000, 30_000, 35_000, 40_000, 45_000, 50_000, 55_000, 60_000)
 _SECONDS = 10.0
 _WARM_UP = 1.5
 _BEHIND_SECONDS = 0.25
@@ -28,7 +28,7 @@ TABLES = (
         (_ROW,),
     ),
 )
-GOALS = (Goal("end to end, publisher and broker included", _ROW, least=25_000, unit=" msg/s"),)
+GOALS = (Goal("end to end, publisher and broker included", _ROW, least=40_000, unit=" msg/s"),)
 
 
 def measure(turn: Round) -> Figures:

@@ -35,7 +35,7 @@ TABLES = (
 )
 GOALS = (
     Goal(f"listener memory, backlog {_BACKLOGS[-1]:,}", _MOST, most=60.0, unit=" MiB"),
-    Goal(f"the same / at {_BACKLOGS[1]:,}", _MOST, _MIDDLE, most=1.05),
+    Goal(f"listener memory, backlog {_BACKLOGS[-1]:,} / {_BACKLOGS[1]:,}", _MOST, _MIDDLE, most=1.05),
 )
 
 

@@ -40,13 +40,14 @@ class Publisher:
         assert head[0] == 0x20, "no CONNACK"
         assert answer[1] == 0, f"refused: {answer[1]}"
 
-    def send(self, payloads: Sequence[bytes], properties: bytes = b"") -> None:
-        """Send these; ``properties`` are encoded, without their length."""
-        topic = struct.pack(">H", len(TOPIC)) + TOPIC.encode()
+    def send(self, payloads: Sequence[bytes], properties: bytes = b"", topics: int = 0) -> None:
+        """Send these; ``properties`` are encoded, without their length. With ``topics``, to this number of topics below TOPIC in turn."""
         section = bytes((len(properties),)) + properties if self._v5 else b""
         out = bytearray()
         for payload in payloads:
             self._number = self._number % 65_535 + 1
+            name = f"{TOPIC}/{self._number % topics}" if topics else TOPIC
+            topic = struct.pack(">H", len(name)) + name.encode()
             body = topic + struct.pack(">H", self._number) + section + payload
             out += b"\x32" + _length(len(body)) + body
         self._socket.sendall(out)
@@ -87,12 +88,12 @@ def user_property(name: str, value: str) -> bytes:
     return b"\x26" + b"".join(struct.pack(">H", len(text)) + text.encode() for text in (name, value))
 
 
-def publish(port: int, payloads: Iterable[bytes], *, properties: bytes = b"") -> None:
+def publish(port: int, payloads: Iterable[bytes], *, properties: bytes = b"", topics: int = 0) -> None:
     """Publish all of these and wait for the broker's acknowledgement; with properties in MQTT 5."""
     waiting = iter(payloads)
     with Publisher(port, v5=bool(properties)) as publisher:
         while some := list(islice(waiting, 500)):
-            publisher.send(some, properties)
+            publisher.send(some, properties, topics)
         publisher.finish()
 
 

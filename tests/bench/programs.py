@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import paho_drain
+from bench import bare_drain, paho_drain
 from bench.measure import DEADLINE, TESTS, TOPIC
 from support.broker import MOSQUITTO, Broker, version
 from support.processes import FmqProcess, Processes
@@ -58,12 +58,14 @@ def process(processes: Processes, handler: str, **settings: object) -> FmqProces
     return processes.start("process", **{**environ, **settings})
 
 
-def mosquitto_sub(at: Broker, client_id: str, version: str, *, inflight: int = 10_000, count: int = 0) -> float:
+def mosquitto_sub(
+    at: Broker, client_id: str, version: str, *, inflight: int = 10_000, count: int = 0, topic: str = TOPIC
+) -> float:
     """Seconds for ``count`` messages of the session, written to /dev/null; with none it only makes the session."""
     limit = ("-D", "connect", "receive-maximum", str(inflight))
     versioned = ("-V", "5", "-x", "3600", *limit) if version == "5" else ("-V", "311")
     until: Sequence[str] = ("-C", str(count)) if count else ("-E",)
-    command = (_MOSQUITTO_SUB, "-p", str(at.port), "-i", client_id, "-c", "-q", "1", "-t", TOPIC, *versioned, *until)
+    command = (_MOSQUITTO_SUB, "-p", str(at.port), "-i", client_id, "-c", "-q", "1", "-t", topic, *versioned, *until)
     began = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=DEADLINE)
     return time.perf_counter() - began
@@ -73,6 +75,16 @@ def paho(at: Broker, client_id: str, version: str, *, count: int = 0, database: 
     """Seconds for ``count`` messages of the session, dropped or committed; with none it only makes the session."""
     where = [str(database)] if database else []
     command = [sys.executable, paho_drain.__file__, str(at.port), client_id, version, str(count), *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE)
+    return float(done.stdout or 0)
+
+
+def bare(
+    at: Broker, client_id: str, *, inflight: int, count: int = 0, topic: str = TOPIC, file: Path | None = None
+) -> float:
+    """Seconds for ``count`` messages of the session, stepped over, and synced to ``file``; with none it only makes the session."""
+    where = [str(file)] if file else []
+    command = [sys.executable, bare_drain.__file__, str(at.port), client_id, topic, str(inflight), str(count), *where]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE)
     return float(done.stdout or 0)
 

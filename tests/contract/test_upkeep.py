@@ -55,6 +55,14 @@ class TestMaintain:
             steps.append(deleted)
         assert steps == [10, 10, 5]
 
+    def test_many_queues(self, queue: Store, clock: FakeClock) -> None:
+        """A step may leave some of many queues to the next ones, but none to none."""
+        for number in range(20):
+            queue.declare(f"q{number}")
+            fill(queue, clock, "a", name=f"q{number}")
+            queue.settle([(queue.claim(f"q{number}", 1, lease=60)[0], Done())])
+        assert sum(queue.maintain(Retention(done_seconds=0)) for _ in range(2)) == 20
+
     def test_kept_forever(self, queue: Store, clock: FakeClock) -> None:
         """None means never."""
         fill(queue, clock, "a")

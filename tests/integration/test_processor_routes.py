@@ -1,6 +1,7 @@
 """`fmq process` with four routes of a configuration file, one of which hangs and one of which fails."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def _fill(store: Store, at: float) -> None:
             store.put([Incoming(name, topic, b"x", at)] * COUNT)
 
 
+def _reported(store: Store) -> Mapping[str, object]:
+    """What the only processor says of itself, every ten seconds."""
+    (service,) = store.services()
+    return service.report.state
+
+
 def test_four_routes(folder: Path) -> None:
     """Two work as if they were alone; circuits, counts and replaced handlers are those of each route; all end together."""
     database = folder / "queue.db"
@@ -95,9 +102,9 @@ def test_four_routes(folder: Path) -> None:
         ready = json.loads(process.get("readyz"))
         assert ready["notes"]["circuit of route fails"].startswith("open: ")
         assert ready["notes"]["circuit of route alarms"] == "closed"
-        (service,) = [one.report.state for one in store.services()]
-        assert service["queues"] == ["alarms/+", "sensors/#"]
-        assert str(service["circuit"]).startswith("fails: open: ")
+        wait_for(lambda: _reported(store)["circuit"] != "closed", what="a report since the circuit opened")
+        assert _reported(store)["queues"] == ["alarms/+", "sensors/#"]
+        assert str(_reported(store)["circuit"]).startswith("fails: open: ")
         store.put([Incoming("alarms/+", "alarms/door", b"x", 1_800_000_000.0)])
         wait_for(lambda: store.stats("alarms/+").done == COUNT + 1, what="another alarm")
         assert process.terminate() == 0

@@ -91,7 +91,7 @@ def make_supervisor(
     rng = rng or random.Random()
     gate = Gate(clock=clock, rng=rng, failures=metrics.store_failures, commit=commit or CommitWatch(clock, heartbeat))
     metrics.store_writable.set_function(lambda: gate.is_well)
-    bell = Bell()
+    bell = Bell(store.alarm())
     owners = Owners([Claimant(route.name, route.settings.queues, route.topics) for route in routes])
     neighbours = Neighbours(store=store, gate=gate, clock=clock, own=owners, name=name)
     exchange = Exchange(owners, clock, neighbours)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fmq.certificates import expiries
 from fmq.errors import SettingsError
-from fmq.service.certificates import expiries
 
 _log = logging.getLogger(__name__)
 HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$"

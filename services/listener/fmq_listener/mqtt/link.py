@@ -8,10 +8,10 @@ from paho.mqtt.client import Client, DisconnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from fmq.certificates import peer_expiry
 from fmq.clock import Clock
 from fmq.mqtt.reasons import explain_auth
 from fmq.service.broker import explain_end
-from fmq.service.certificates import peer_expiry
 from fmq.service.lifecycle import Shutdown
 from fmq.service.tls import failure_of
 from fmq_listener.mqtt import sockets

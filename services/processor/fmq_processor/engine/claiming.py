@@ -72,6 +72,11 @@ class Claiming:
         """The rate limit, for people, from any thread. Empty: there is none."""
         return self._rate.note if self._rate else ""
 
+    @property
+    def due_in(self) -> float:
+        """Seconds until the next look at the queues, if nothing happens before; 0 or less: now."""
+        return self._queues.due_in
+
     def look_again(self) -> None:
         """Look at all queues at once."""
         self._queues.look_again()

@@ -4,6 +4,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from fmq.clock import Clock
 from fmq.errors import UnknownQueue
@@ -18,6 +19,8 @@ from fmq_processor.job import size_of
 _log = logging.getLogger(__name__)
 _REFRESH_SECONDS = 1.0
 _FIRST_DEPTH, _LAST_DEPTH = 16, 1_000
+_MANY = 16
+"""The number of queues beyond which the store is first asked which of them have messages."""
 SHORTEST_SLEEP = 0.01
 """Seconds after which an idle worker looks again if FMQ_SLEEP is 0."""
 
@@ -78,6 +81,11 @@ class Queues:
         return tuple(self._line)
 
     @property
+    def due_in(self) -> float:
+        """Seconds until the next look, if nothing happens before; 0 or less: now."""
+        return self._look_at - self._clock.steady()
+
+    @property
     def missing(self) -> Sequence[str]:
         """The queues that are wanted and do not exist, as of the last look."""
         return sorted(self._missing)
@@ -128,20 +136,20 @@ class Queues:
             heapq.heappop(self._due)
         if now >= self._refresh_at:
             self._refresh(now)
-        left = len(self._line)
+        turn, may_be_new = self._turn()
         is_more = False
         while room > 0:
-            if not left:
-                left = self._refresh(now)  # queues created since the last look
-                if not left:
+            if not turn:
+                if may_be_new:  # queues created since the last look
+                    turn.extend(islice(self._line, self._refresh(now)))
+                if not turn:
                     if self._gate.is_open and not is_more:
                         self._look_at = min([now + self._sleep, *self._due[:1]])
                         self.found_nothing = True
                         return
                     break
-            left -= 1
             limit = min(room, most)
-            claims = self._claim(limit, most_bytes)
+            claims = self._claim(turn.popleft(), limit, most_bytes)
             if claims is None:
                 break
             if claims:
@@ -153,9 +161,23 @@ class Queues:
                     break
         self._look_at = now  # there may be more, or the store failed
 
-    def _claim(self, limit: int, most_bytes: int) -> Sequence[Claim] | None:
-        name = self._line[0]
-        self._line.rotate(-1)
+    def _turn(self) -> tuple[deque[str], bool]:
+        """The queues to ask, in order, and whether there may be new ones.
+
+        Of many queues only those that have unsettled messages by the store's counters.
+        """
+        if len(self._line) <= _MANY:
+            return self._line.copy(), True
+        unsettled = self._gate.attempt(self._store.unsettled, writes=False)
+        if unsettled is None:
+            return self._line.copy(), True
+        found = set(unsettled)
+        new = found.difference(self._line, [QUARANTINE])
+        return deque(name for name in self._line if name in found), bool(new.intersection(self._wanted or new))
+
+    def _claim(self, name: str, limit: int, most_bytes: int) -> Sequence[Claim] | None:
+        self._line.remove(name)
+        self._line.append(name)
         route = self._route if self._is_shared(name) else None
         lease = self._lease if route is None else self._shared_lease
         limit = max(limit, self._depths.get(name, 0))
@@ -181,7 +203,8 @@ class Queues:
                 _log.info("Waiting for the queue %s: no listener has created it yet", shorten(name))
         self._missing -= there
         served = self._wanted or [name for name in names if name != QUARANTINE]
-        new = [name for name in served if name in there and name not in self._line]
+        known = set(self._line)
+        new = [name for name in served if name in there and name not in known]
         for name in reversed(new):
             self._line.appendleft(name)
             self._on_new(name)

@@ -13,6 +13,8 @@ from fmq_processor.runners.protocol import Bell, Trouble
 
 _log = logging.getLogger(__name__)
 _TICK = 0.02
+_WITHOUT_ALARM = 0.01
+"""Seconds between two looks of an idle processor that nothing wakes when messages become available."""
 MOST_ABANDONED = 256
 """The number of handler calls that hang in replaced runners after which the process has to be restarted."""
 
@@ -106,7 +108,7 @@ class Supervisor:
             lane.step()
         tick = min([lane.tick for lane in self.lanes])
         if tick:
-            self._bell.wait(tick)
+            self._bell.wait(tick if self._bell.has_alarm else min(tick, _WITHOUT_ALARM))
 
     def drain(self) -> int:
         """Give back what has not started, wait for running calls, settle. Returns how many messages could not be settled."""

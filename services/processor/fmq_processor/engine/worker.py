@@ -19,7 +19,10 @@ from fmq_processor.routing.suspects import DELAY_SECONDS, Suspects
 from fmq_processor.runners.protocol import Runner, Trouble
 
 _log = logging.getLogger(__name__)
-_IDLE_TICK = 0.01
+_IDLE_TICK = 0.05
+"""Seconds. Where the store has an alarm, messages end the wait."""
+_SHORTEST_TICK = 0.01
+"""Seconds until the next look if one is due, so that a rate limit is kept finely."""
 _BUSY_TICK = 0.02
 
 
@@ -69,7 +72,7 @@ class Worker:
         """The longest wait until the next step, in seconds. 0: go on at once."""
         if self._settling and self._claiming.store_is_open:
             return 0.0
-        return _BUSY_TICK if self._in_hand else _IDLE_TICK
+        return _BUSY_TICK if self._in_hand else min(max(_SHORTEST_TICK, self._claiming.due_in), _IDLE_TICK)
 
     def step(self) -> None:
         """Do everything once."""

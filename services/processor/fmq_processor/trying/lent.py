@@ -50,6 +50,12 @@ class Lent:
                 self.outcomes[claim.message.id] = settlement
         return ()
 
+    def unsettled(self) -> Sequence[str] | None:
+        return None
+
+    def alarm(self) -> int | None:
+        return None
+
     def parked(self, name: str, *, most: int = 0) -> Mapping[str, int]:  # noqa: ARG002 - as the role has it
         return {}
 

@@ -27,6 +27,9 @@ class WatchingPart(Part):
             self._session.look(left)
         return True
 
+    def alarm(self) -> int | None:
+        return None  # its connection may be replaced at any time
+
     def _has_changed(self) -> bool:
         if not self._session.look():
             return True  # the next call connects again, or says what is wrong

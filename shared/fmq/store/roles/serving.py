@@ -50,6 +50,10 @@ class Lending(Protocol):
         """The names of all queues, sorted."""
         ...
 
+    def unsettled(self) -> Sequence[str] | None:
+        """The queues that have pending or claimed messages, by their counters. None: this store can't tell them at once."""
+        ...
+
     def claim(
         self,
         name: str,
@@ -99,6 +103,13 @@ class Lending(Protocol):
 
         Returns whether one has; the commit may concern another queue. With a timeout of 0 the call takes microseconds. On
         another host a commit may be noticed late, by 50 ms as a rule: so poll as well.
+        """
+        ...
+
+    def alarm(self) -> int | None:
+        """A file descriptor that gets readable when messages become available, and stays so until ``wait`` is called.
+
+        It is a hint, and may come for nothing. None: this store has none, so call ``wait`` often.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from fmq.store.sqlite import timekeeping
 from fmq.store.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS
 from fmq.store.sqlite.file import location
 from fmq.store.sqlite.file.open_files import OpenFiles
+from fmq.store.sqlite.file.wakeup import ring
 from fmq.store.sqlite.queue_tables import QueueTables
 from fmq.store.sqlite.schema.migrations import migrate
 from fmq.store.sqlite.schema.recognition import recognize
@@ -54,6 +56,8 @@ class Database(QueueTables):
             raise NoStore(_none_at(path))
         location.require_good_place(path)
         self.path = path
+        self.folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - a text, which the system calls take fastest
+        """Where SQLite keeps the file, if ``path`` is a link to it."""
         self._clock = clock
         self._time = timekeeping.StoreTime(clock)
         self.now: Callable[[], float] = self._time.now
@@ -210,6 +214,10 @@ class Database(QueueTables):
         """The same, for several statements that have to see one state."""
         with self.read() as sql, sql:
             yield sql
+
+    def wake_others(self) -> None:
+        """Tell those who wait that messages are available. After the commit."""
+        ring(self.folder)
 
     def require_files(self) -> None:
         """Raise StoreRefused if the path names other files than those that are open, so that a commit is lost."""

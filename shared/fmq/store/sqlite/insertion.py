@@ -37,6 +37,7 @@ def store(
         if receipt:
             keep_receipt(receipt, into)
     into.require_files()  # the caller acknowledges these messages next
+    into.wake_others()
     return duplicates
 
 

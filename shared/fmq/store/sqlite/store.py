@@ -23,6 +23,7 @@ from fmq.store.sqlite import insertion, registry
 from fmq.store.sqlite.codec import as_identity
 from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.figures import FiguresPart
+from fmq.store.sqlite.file.wakeup import Alarm
 from fmq.store.sqlite.lending.claims import Claims
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
 from fmq.store.sqlite.lending.parking import ParkingPart
@@ -49,6 +50,7 @@ class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, 
         self._upkeep = Upkeep(database)
         self._operations = Operations(database)
         self._seen = -1
+        self._alarm: Alarm | None = None
 
     def declare(self, name: str) -> None:
         registry.declare(self._database, name)
@@ -61,6 +63,15 @@ class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, 
             return [
                 row[0]
                 for row in self._database.rows("SELECT name FROM fmq_queue WHERE typeof(name) = 'text' ORDER BY name")
+            ]
+
+    def unsettled(self) -> Sequence[str]:
+        with self._database.read():
+            return [
+                row[0]
+                for row in self._database.rows(
+                    "SELECT name FROM fmq_queue WHERE (pending > 0 OR claimed > 0) AND typeof(name) = 'text'"
+                )
             ]
 
     def put(
@@ -115,7 +126,14 @@ class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, 
             time.sleep(min(left, _LOOK_SECONDS))
         return True
 
+    def alarm(self) -> int | None:
+        if self._alarm is None:
+            self._alarm = Alarm(self._database.folder)
+        return self._alarm.fileno
+
     def _has_changed(self) -> bool:
+        if self._alarm:
+            self._alarm.clear()
         # https://sqlite.org/pragma.html#pragma_data_version: changes when another connection has committed.
         with self._database.read() as sql:
             version = int(sql.pragma("data_version"))
@@ -210,6 +228,8 @@ class SqliteStore(FiguresPart, ParkingPart, MovingPart, ReadingPart, AuditPart, 
         return self._upkeep.step(self.names(), retention, limit, on_discarded)
 
     def close(self) -> None:
+        if self._alarm:
+            self._alarm.close()
         self._database.close()
 
     def __enter__(self) -> Self:

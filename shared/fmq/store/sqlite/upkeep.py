@@ -1,6 +1,7 @@
 """Retention, space and the write-ahead log, in steps that never hold the write lock for long."""
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -13,6 +14,8 @@ from fmq.store.sqlite.database import Database
 
 _log = logging.getLogger(__name__)
 _CHUNKS = 50
+_QUEUES = 16
+"""The number of queues that a step looks at."""
 _SPARE_PAGES = 2_048
 _VACUUM_PAGES = 512
 _WAL_SOFT_BYTES = 8 * 1024 * 1024
@@ -34,6 +37,7 @@ class Upkeep:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._swept: dict[str, int] = {}
+        self._last_name = ""
 
     def step(
         self, names: Sequence[str], retention: Retention, limit: int, on_discarded: Callable[[str, int], None] | None
@@ -41,7 +45,7 @@ class Upkeep:
         """See Upkeep.maintain."""
         self._database.see_if_set()
         deleted = self._forget_keys(limit)
-        for name in names:
+        for name in self._next(names):
             with suppress(UnknownQueue):  # deleted meanwhile
                 self._mark(name, retention)
                 done, dead = self._sweep(name, retention, limit)
@@ -52,6 +56,15 @@ class Upkeep:
             self._give_space_back()
         self._checkpoint()
         return deleted
+
+    def _next(self, names: Sequence[str]) -> Sequence[str]:
+        """Of many queues, some in each step, in turn: what a step costs does not grow with their number."""
+        if len(names) <= _QUEUES:
+            return names
+        start = bisect_right(names, self._last_name)
+        some = [*names[start:], *names[:start]][:_QUEUES]
+        self._last_name = some[-1]
+        return some
 
     def _mark(self, name: str, retention: Retention) -> None:
         """Record the largest id from time to time: a message with a larger one came later, whatever its date says."""

@@ -35,7 +35,7 @@ def test_help_lists_the_services(tmp_path: Path) -> None:
         (["status"], {}, 3, "there is no database"),
         (["health", "--port", "1"], {}, 1, "no answer"),
         (["nonsense"], {}, 2, "No such command"),
-        (["listen", "dstdb", "a/#/b"], {}, 2, "  TOPIC='dstdb,a/#/b': "),
+        (["listen", "dstdb", "a/#/b"], {}, 2, "TOPIC='dstdb,a/#/b': "),
     ],
 )
 def test_errors(tmp_path: Path, words: list[str], environ: dict[str, str], code: int, message: str) -> None:

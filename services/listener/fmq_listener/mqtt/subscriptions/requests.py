@@ -62,6 +62,7 @@ class Subscriptions:
         self._unanswered: dict[str, int] = {}
         """How many connections ended while this filter alone was awaited, since it was last answered."""
         self._granted: set[str] = set()
+        self._texts = {one.name: one.text for one in ledger.wanted}
         self._refused: dict[str, _Refusal] = {}
         self._answers: list[tuple[int, Sequence[ReasonCode]]] = []
         self._unavailable: frozenset[str] = frozenset()
@@ -75,7 +76,7 @@ class Subscriptions:
 
     def held(self, name: str) -> bool:
         """Whether the filter of this queue is granted at QoS 1 on this connection."""
-        return any(one.name == name and one.text in self._granted for one in self._ledger.wanted)
+        return self._texts.get(name) in self._granted
 
     @property
     def problem(self) -> str | None:

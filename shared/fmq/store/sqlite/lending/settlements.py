@@ -74,7 +74,16 @@ class Settlements:
                     stale += _others(group, self._give_back(name, token, group, settlement))
             for claim, settlement in single:
                 stale += _others([claim], self._single(claim, settlement, worker))
+            # Others may have what comes back, and what comes next in order.
+            wakes = bool(back) or any(
+                self._is_ordered(name) for name in {claim.message.queue for claim, _ in settlements}
+            )
+        if wakes:
+            self._database.wake_others()
         return stale
+
+    def _is_ordered(self, name: str) -> bool:
+        return bool(self._database.of_queue(name, "ordered")[0])
 
     def _single(self, claim: Claim, settlement: RetryLater | Dead, worker: str) -> Sequence[int]:
         name, token = claim.message.queue, claim.token

@@ -66,7 +66,7 @@ CREATE TABLE {lent} (
     id          INTEGER PRIMARY KEY,
     due_at      REAL NOT NULL,
     token       INTEGER,
-    received_at REAL,
+    received_at REAL, parked TEXT,
     CHECK (token IS NOT NULL OR received_at IS NOT NULL)
 );
 CREATE INDEX {due} ON {lent} (due_at, id);
@@ -86,11 +86,12 @@ CREATE TABLE {attempts} (
 CREATE INDEX {died} ON {table} (dead_at, id) WHERE dead_at IS NOT NULL;
 """
 """What schema 6 gave each queue: failed attempts, and dead letters by the time of their death."""
-_PARKING = """
-ALTER TABLE {lent} ADD COLUMN parked TEXT;
+_PARKED = "ALTER TABLE {lent} ADD COLUMN parked TEXT"
+_PARKED_INDEX = """
 CREATE INDEX {parked} ON {lent} (parked, id) WHERE parked IS NOT NULL;
 """
-"""What schema 7 gave each queue: waiting messages that are set aside for a route of a processor."""
+"""What schema 7 gave each queue: waiting messages that are set aside for a route of a processor. New tables have the column from
+the start: SQLite reads the whole schema again for an ALTER TABLE."""
 _TRIGGERS = """
 CREATE TRIGGER {inserted} AFTER INSERT ON {table} WHEN NEW.qos IS NULL BEGIN
     SELECT RAISE(ABORT, 'topic is not text') WHERE typeof(NEW.topic) <> 'text';
@@ -148,7 +149,7 @@ def create_queue_table(connection: apsw.Connection, *, queue: str, table: str, c
     )
     connection.execute(_QUEUE_TABLE.format(**_names(queue, table)))
     add_attempts(connection, table)
-    add_parking(connection, table)
+    connection.execute(_PARKED_INDEX.format(**_names("", table)))
     make_triggers(connection, queue=queue, table=table)
 
 
@@ -166,7 +167,8 @@ def add_attempts(connection: apsw.Connection, table: str) -> None:
 
 def add_parking(connection: apsw.Connection, table: str) -> None:
     """Create what a queue of schema 6 lacks. Within the caller's write transaction."""
-    connection.execute(_PARKING.format(**_names("", table)))
+    for statement in (_PARKED, _PARKED_INDEX):
+        connection.execute(statement.format(**_names("", table)))
 
 
 def make_triggers(connection: apsw.Connection, *, queue: str, table: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fmq.service.certificates import expiries, expiry
+from fmq.certificates import expiries, expiry
 from fmq.service.reporting.certificates import CertificateCollector
 from fmq.service.tls import TlsFiles
 from support.certificates import Certificates
