@@ -152,3 +152,16 @@ def test_schedules_may_be_words() -> None:
     for schedule, is_right in (("@daily", True), ("5 4 * * *", True), ("every day", False)):
         done = template("prod", values={"backup": {"enabled": True, "upload": {**upload, "schedule": schedule}}})
         assert (done.returncode == 0) == is_right, done.stderr
+
+
+def test_a_backup_of_no_pod_is_refused() -> None:
+    """No pod would restore it, and nobody would notice."""
+    for name, is_right in (
+        ("fmq-0/a.db", True),
+        ("fmq-1/it's {{ x }}.db", True),
+        ("plant-0/a.db", False),
+        ("fmq/a.db", False),
+    ):
+        done = template("prod", values={"backup": {"enabled": True, "restore": name}})
+        assert (done.returncode == 0) == is_right, done.stderr
+        assert (f'backup.restore="{name}": no pod has this name: expected fmq-0/NAME.db' in done.stderr) != is_right

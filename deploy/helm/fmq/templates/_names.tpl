@@ -173,6 +173,9 @@ number: {{ add 9470 .position }}
 {{- if and (not $v.backup.enabled) (or $v.backup.restore $v.backup.upload.enabled) -}}
 {{- $wrong = append $wrong "backup.enabled=false: expected true for backup.restore and backup.upload" -}}
 {{- end -}}
+{{- if and $v.backup.restore (not (regexMatch (printf "^%s-[0-9]+/" $name) $v.backup.restore)) -}}
+{{- $wrong = append $wrong (printf "backup.restore=%q: no pod has this name: expected %s-0/NAME.db, or that of another shard" $v.backup.restore $name) -}}
+{{- end -}}
 {{- if and $v.backup.upload.enabled (not (and $v.backup.upload.image $v.backup.upload.command)) -}}
 {{- $wrong = append $wrong "backup.upload.image or backup.upload.command is missing: expected what copies /backup to your object store" -}}
 {{- end -}}
