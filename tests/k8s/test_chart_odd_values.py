@@ -132,6 +132,8 @@ def test_processors_may_not_set_what_the_chart_sets() -> None:
 def test_an_empty_section_is_reported() -> None:
     """`broker:` with nothing below it is null, which removes its defaults: the schema requires every value that has one."""
     assert "missing property 'broker'" in template("prod", values={"broker": None}).stderr
+    done = template("prod", values={"processor": {"image": {"repository": None}}})
+    assert "image.repository is missing" in done.stderr
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     missing: list[str] = []
 

@@ -174,7 +174,7 @@ def test_many_queues_and_zero(tmp_path: Path) -> None:
 
 
 def test_labels_of_a_store_keep_their_dollars() -> None:
-    """A dollar in the value of a label is no group of label_replace, and job is a label like others."""
+    """label_replace takes a dollar in the value of a label for itself, and job can be a label of stores."""
     own = Parameters(
         store_labels=("job",), installation_labels=("job",), stores=(ExpectedStore(labels={"job": 'a$1"b'}),)
     )

@@ -46,7 +46,7 @@ labels:
 
 {{- define "fmq.image" -}}
 {{- $image := .image -}}
-{{- $name := $image.repository -}}
+{{- $name := required "image.repository is missing: expected the name of an image" $image.repository -}}
 {{- if .root.Values.image.registry -}}
 {{- $name = printf "%s/%s" .root.Values.image.registry $name -}}
 {{- end -}}
