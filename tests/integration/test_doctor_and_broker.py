@@ -94,6 +94,7 @@ def test_a_certificate_that_cannot_be_read(tmp_path: Path, setting: str) -> None
         files["FMQ_TLS_KEY_FILE"] = f"{tmp_path}/broken.pem"
     level, text = diagnosis(FMQ_BROKER_URL=f"mqtts://127.0.0.1:{free_port()}", **files)["settings"]
     assert (level, setting in text) == ("problem", True)
+    assert ("belongs to another certificate" in text) == (setting == "FMQ_TLS_CERT_FILE")
 
 
 def test_another_program(fmq: Processes, broker: Broker) -> None:
