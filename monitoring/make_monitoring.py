@@ -33,18 +33,25 @@ def main() -> int:
     options = parser.parse_args()
     try:
         made = files(read(options.parameters))
-    except (OSError, WrongParametersError) as error:
+    except OSError as error:
+        sys.stderr.write(f"{options.parameters}: {error.strerror}\n")
+        return 2
+    except WrongParametersError as error:
         for line in str(error).split("\n"):
             sys.stderr.write(f"{options.parameters}: {line}\n")
         return 2
     changed = []
-    for name, content in made.items():
-        path = _FOLDER / name if options.into is None else options.into / name.removeprefix("../")
-        if not path.exists() or path.read_text("utf-8") != content:
-            changed.append(path)
-            if not options.check:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content, encoding="utf-8")
+    try:
+        for name, content in made.items():
+            path = _FOLDER / name if options.into is None else options.into / name.removeprefix("../")
+            if not path.exists() or path.read_text("utf-8") != content:
+                changed.append(path)
+                if not options.check:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 2
     for path in changed if options.check else ():
         sys.stderr.write(f"{path} differs from what make_monitoring.py makes\n")
     return 1 if options.check and changed else 0

@@ -1,5 +1,6 @@
 """The parameters of rules and dashboards, read from a TOML file."""
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,6 +11,9 @@ from typing import Any
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = r"([1-9]\d*)([smhd])"
 _SEVERITIES = ("critical", "warning", "info", "none")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_RUNBOOKS = re.compile(r"[\w./~][^\s\"'`@{}$\\]*")
+_ODD = re.compile("[@}\x7f-\xa0\u2028\u2029\ufeff]|(?<=\\s)#|:(?=\\s)")
 SERVICES = ("listener", "processor")
 
 
@@ -76,11 +80,16 @@ class Parameters:
     stores: tuple[ExpectedStore, ...] = ()
 
 
+def quoted(text: str) -> str:
+    """A text of PromQL that YAML, the marks of the templates and what tidies them leave alone, wherever it stands."""
+    return _ODD.sub(lambda found: f"\\U{ord(found[0]):08x}", json.dumps(text, ensure_ascii=False))
+
+
 def read(path: Path) -> Parameters:
     """The parameters of a file. Raises WrongParametersError with all its problems, and OSError."""
     try:
         return parse(tomllib.loads(path.read_text("utf-8")))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongParametersError(f"not TOML: {error}") from error
 
 
@@ -145,11 +154,26 @@ def _is_list(value: object) -> bool:
 
 
 def _are_labels(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) and re.fullmatch(r"[a-zA-Z_]\w*", one) for one in value)
+    if not isinstance(value, list) or not all(isinstance(one, str) and _LABEL.fullmatch(one) for one in value):
+        return False
+    return 0 < len(value) == len({*value})
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != "" and '"' not in value
+def _are_matchers(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        _LABEL.fullmatch(name) and isinstance(one, str) for name, one in value.items()
+    )
+
+
+def _is_pattern(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value != "" and re.compile(value) is not None
+    except re.error:
+        return False
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and _RUNBOOKS.fullmatch(value) is not None
 
 
 def _is_severity(value: object) -> bool:
@@ -161,14 +185,15 @@ _COUNT: _Check = (_is_count, "a whole number from 0")
 _SHARE: _Check = (_is_share, "a share above 0, at most 1")
 _TIME: _Check = (_is_duration, "a duration such as 15m, 1h or 14d")
 _TABLE: _Check = (_is_table, "a table")
-_LABELS: _Check = (_are_labels, "a list of names of labels")
-_TEXT: _Check = (_is_text, 'a text without "')
+_LABELS: _Check = (_are_labels, "a list of names of labels, at least one, each once")
 _CHECKS: dict[str, _Check] = {
     **dict.fromkeys(("age", "certificate", "versions_differ"), _TIME),
     **dict.fromkeys(("failing", "file_descriptors"), _SHARE),
     **dict.fromkeys(("store_labels", "installation_labels"), _LABELS),
-    **dict.fromkeys(("jobs", "runbooks"), _TEXT),
-    **dict.fromkeys(("expected", "thresholds", "queues", "labels", "Parameters.severity"), _TABLE),
+    "jobs": (_is_pattern, "a regular expression"),
+    "runbooks": (_is_address, "a folder or an address, without spaces, quotes and any of @ { } $"),
+    "labels": (_are_matchers, 'a table of labels and their values, such as {namespace = "plant-a"}'),
+    **dict.fromkeys(("expected", "thresholds", "queues", "Parameters.severity"), _TABLE),
     "stores": (_is_list, "a list of tables, [[stores]]"),
     "severity": (_is_severity, ", ".join(_SEVERITIES)),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from fmq_monitoring.panels import Json, Scope, variable
-from fmq_monitoring.parameters import Parameters, seconds
+from fmq_monitoring.parameters import Parameters, quoted, seconds
 
 LEFT = 'outcome!~"retry|deferred"'
 """The outcomes after which a message no longer waits: done, skipped, expired and dead."""
@@ -36,7 +36,7 @@ class Queries:
         return cls(
             store=", ".join(parameters.store_labels),
             installation=", ".join(parameters.installation_labels),
-            jobs=parameters.jobs,
+            jobs=quoted(parameters.jobs)[1:-1],
             age=float(seconds(parameters.thresholds.age)),
             depth=parameters.thresholds.depth,
         )
@@ -103,16 +103,20 @@ class Queries:
         """Events per minute: the same height at every zoom."""
         return f"60 * sum{by} (rate({metric}{more}[{LINE}]))"
 
+    def _services(self) -> list[str]:
+        """The labels of the variables, each once."""
+        return [*dict.fromkeys([*self.installation.split(", "), "job", "instance"])]
+
     def scope(self, queues: str) -> Scope:
         """The matchers of the variables. ``queues`` is that of the queue."""
-        labels = [*self.installation.split(", "), "job", "instance"]
+        labels = self._services()
         return Scope(services=", ".join(f'{label}=~"${label}"' for label in labels), queues=queues)
 
     def variables(self) -> list[Json]:
         """The choices of installations, jobs and instances. Labels that targets do not have match All."""
         made: list[Json] = []
         chosen = ""
-        for label in [*self.installation.split(", "), "job", "instance"]:
+        for label in self._services():
             asked = f"fmq_build_info{{{chosen}}}" if chosen else "fmq_build_info"
             optional = label not in ("job", "instance")
             made.append(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from fmq_monitoring.parameters import SERVICES, Parameters, QueueParameters, WrongParametersError, seconds
+from fmq_monitoring.parameters import SERVICES, Parameters, QueueParameters, WrongParametersError, quoted, seconds
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MARK = re.compile(r"@(\w+)@")
@@ -86,7 +86,7 @@ def _marks(parameters: Parameters) -> dict[str, str]:
         "store": store,
         "instance": f"{store}, job, instance",
         "installation": ", ".join(parameters.installation_labels),
-        "jobs": parameters.jobs,
+        "jobs": quoted(parameters.jobs)[1:-1],
         "runbooks": parameters.runbooks,
         "absent": "\n          or ".join(_absent(parameters)) or "vector(0) > 1",
         **_thresholds(asdict(parameters.thresholds)),
@@ -102,7 +102,7 @@ def _thresholds(values: Mapping[str, str | float | None]) -> dict[str, str]:
             made[name] = str(seconds(value))
         elif value is not None:
             made[name] = str(value)
-    if depth := values.get("depth"):
+    if (depth := values.get("depth")) is not None:
         made["low_depth"] = str(int(float(depth)) // 10)
     return made
 
@@ -118,13 +118,14 @@ def _absent(parameters: Parameters) -> Iterator[str]:
         yield f'label_replace(({seen}) < {least}, "service", "{service}", "", "")'
         yield f'label_replace(0 * absent(fmq_build_info), "service", "{service}", "", "")'
     for one in parameters.stores:
-        matchers = ", ".join(f"{label}={json.dumps(value)}" for label, value in one.labels.items())
+        matchers = ", ".join(f"{label}={quoted(value)}" for label, value in one.labels.items())
         for service, least in (("listener", one.listener), ("processor", one.processor)):
             if least:
                 seen = f'count(fmq_build_info{{service="{service}", {matchers}}}) or vector(0)'
                 part = f"({seen}) < {least}"
                 for label, value in {"service": service, **one.labels}.items():
-                    part = f'label_replace({part}, "{label}", {json.dumps(value)}, "", "")'
+                    # $ stands for a group there.
+                    part = f'label_replace({part}, "{label}", {quoted(value.replace("$", "$$"))}, "", "")'
                 yield part
 
 
@@ -158,7 +159,7 @@ def _by_severity(name: str, template: str, usual: str, parameters: Parameters) -
     for queue, one in own.items():
         severity = one.severity if one.severity and (name in _BY_QUEUE or one.severity == "none") else usual
         marks = _thresholds({label: value for label, value in asdict(one).items() if label != "severity"})
-        part = _fill(template, {"queue": f"queue={json.dumps(queue, ensure_ascii=False)}", **marks})
+        part = _fill(template, {"queue": f"queue={quoted(queue)}", **marks})
         made.setdefault(severity, []).append(part)
     return made
 
@@ -173,7 +174,7 @@ def _all_but(queues: list[str]) -> str:
     """A matcher of every queue but these; empty for every queue."""
     if not queues:
         return ""
-    return f"queue!~{json.dumps('|'.join(map(re.escape, queues)), ensure_ascii=False)}"
+    return f"queue!~{quoted('|'.join(map(re.escape, queues)))}"
 
 
 def _fill(text: str, marks: Mapping[str, str]) -> str:

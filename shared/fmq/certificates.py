@@ -21,7 +21,7 @@ def expiries(**files: Path | None) -> Mapping[str, float]:
     found = {}
     for name, path in files.items():
         if path is not None:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 known = path.stat()
                 if (at := _of_file(path, known.st_mtime_ns, known.st_size)) is not None:
                     found[name] = at

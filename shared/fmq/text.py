@@ -7,7 +7,7 @@ _ONLY_A_USER = re.compile(r"""['"]?[\w.+-]+://[^:@/?#]*@[^@]*""", re.DOTALL)
 _PASSWORD = re.compile(r"""^(['"]?(?:[\w.+-]*:/{1,2})?[^:@]*):.*@""", re.DOTALL)
 _LONGEST_WORD = 300
 _LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
-_WEBSOCKET_QUERY = re.compile(r"""^(['"]?wss?://[^?#]*\?)[^'"]+""", re.IGNORECASE)
+_QUERY = re.compile(r"""^(['"]?(?:mqtts?|wss?):/[^?#]*\?)[^'"]+""", re.IGNORECASE)
 _USER_QUERY = re.compile(r"(%3f)[^@:/?#]+(?=[@:])", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#'\"]*", re.IGNORECASE)
 
@@ -15,11 +15,11 @@ _PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#'\"]*", re.IGNORECASE)
 def without_password(url: str) -> str:
     """A URL without its password, whatever characters that has. Also for malformed URLs.
 
-    The query of a WebSocket's URL is as good as a password, and so is one at the end of a user name.
+    The query of a broker's URL is as good as a password, also where it is not allowed, and so is one at the end of a user name.
     """
     if not _ONLY_A_USER.fullmatch(url):
         url = _PASSWORD.sub(r"\1:(hidden)@", url)
-    url = _USER_QUERY.sub(r"\1(hidden)", _WEBSOCKET_QUERY.sub(r"\1(hidden)", url))
+    url = _USER_QUERY.sub(r"\1(hidden)", _QUERY.sub(r"\1(hidden)", url))
     return _PARAMETER.sub(r"\1(hidden)", url)
 
 

@@ -85,6 +85,18 @@ def test_not_reached() -> None:
         assert why in text.lower()
 
 
+@pytest.mark.parametrize("setting", ["FMQ_TLS_CA_FILE", "FMQ_TLS_CERT_FILE"])
+def test_a_certificate_that_cannot_be_read(tmp_path: Path, setting: str) -> None:
+    """A listener would not start, so it is a problem, although the settings themselves are valid."""
+    (tmp_path / "broken.pem").write_text("broken")
+    files: dict[str, str] = {setting: f"{tmp_path}/broken.pem"}
+    if setting == "FMQ_TLS_CERT_FILE":
+        files["FMQ_TLS_KEY_FILE"] = f"{tmp_path}/broken.pem"
+    level, text = diagnosis(FMQ_BROKER_URL=f"mqtts://127.0.0.1:{free_port()}", **files)["settings"]
+    assert (level, setting in text) == ("problem", True)
+    assert ("belongs to another certificate" in text) == (setting == "FMQ_TLS_CERT_FILE")
+
+
 def test_another_program(fmq: Processes, broker: Broker) -> None:
     """TLS where there is none."""
     level, text = command(fmq, FMQ_BROKER_URL=f"mqtts://127.0.0.1:{broker.port}")["broker"]

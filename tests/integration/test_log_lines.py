@@ -35,7 +35,9 @@ def test_lines_do_not_grow_with_messages(tmp_path: Path, broker: Broker, fmq: Pr
     publish(broker.port, [("q", b"%d" % number) for number in range(_MESSAGES)])
     done = f'fmq_messages{{queue="q",state="done"}} {_MESSAGES}.0'
     wait_for(lambda: done in listener.get("metrics"), 30, what="all to be done")
-    wait_for(lambda: "fmq_messages{" not in processor.get("metrics"), 30, what="the listener, which shows them, to report")
+    wait_for(
+        lambda: "fmq_messages{" not in processor.get("metrics"), 30, what="the listener, which shows them, to report"
+    )
     assert listener.terminate() == processor.terminate() == 0
     assert _counted(listener, "stored") == _MESSAGES
     assert _counted(processor, "done") == _MESSAGES

@@ -38,7 +38,9 @@ def test_lint_is_strict(tool: str) -> None:
 def test_two_releases_are_two_instances(kind: str) -> None:
     """In one namespace, no object of one release has a name of the other's, and no selector takes its pods."""
     examples, values = CHARTS["chart with everything" + (", postgres" if kind == "postgres" else "")]
-    first, second = (objects(*examples, values=values, release=one) for one in ("fmq", "second"))
+    first = objects(*examples, values=values, release="fmq")
+    backup = {**values.get("backup", {}), "restore": ""}  # that of the first one's pod
+    second = objects(*examples, values={**values, "backup": backup}, release="second")
     names = [{(one["kind"], one["metadata"]["name"]) for one in release} for release in (first, second)]
     assert not names[0] & names[1]
     for own, other in ((first, second), (second, first)):
@@ -260,6 +262,6 @@ def test_a_release_shares_its_topics_under_its_own_name() -> None:
         (settings,) = [one for one in found if one["metadata"]["name"].endswith("-settings")]
         return str(settings["data"]["FMQ_TOPICS"])
 
-    assert topics("a", "") == "$share/fmq-a-fmq/sensors/#"
-    assert topics("b", "") == "$share/fmq-b-fmq/sensors/#"
+    assert topics("a", "") == "$share/fmq.a-fmq/sensors/#"
+    assert topics("b", "") == "$share/fmq.b-fmq/sensors/#"
     assert topics("a", "plant") == topics("b", "plant") == "$share/plant/sensors/#"

@@ -1,5 +1,7 @@
 """Rules and dashboards from parameters: the shipped ones are made from the shipped parameters, and others do what they say."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,15 @@ import pytest
 import yaml
 from fmq_monitoring import one_queue, overview, rules
 from fmq_monitoring.panels import document
-from fmq_monitoring.parameters import ExpectedStore, Parameters, QueueParameters, WrongParametersError, parse, read
+from fmq_monitoring.parameters import (
+    ExpectedStore,
+    Parameters,
+    QueueParameters,
+    WrongParametersError,
+    parse,
+    quoted,
+    read,
+)
 
 from monitoring.programs import MONITORING, run
 
@@ -105,6 +115,75 @@ def test_own_thresholds_fire_when_they_should(tmp_path: Path) -> None:
     run("promtool", "test", "rules", str(tmp_path / "case.yaml"))
 
 
+_ODD = [
+    "a{b}\"c'\\d+.*(x",
+    "@store@/x",
+    "line\nbreak",
+    "$quarantine",
+    "a: b",
+    "plant # 1",
+    " #",
+    "a, }b{}",
+    "next\x85line\u2028and\u00a0space",
+    "ü/😀",
+    "{{ $labels.queue }}",
+]
+
+
+@pytest.mark.parametrize("severity", [None, "warning"])
+def test_names_of_queues_are_names(tmp_path: Path, severity: str | None) -> None:
+    """Nothing in the name of a queue means something to YAML, PromQL, its regular expressions, or the templates."""
+    own = Parameters(queues=dict.fromkeys(_ODD, QueueParameters(age="1m", depth=0, severity=severity)), jobs=r"f\d+mq")
+    for made in (rules.prometheus(own), yaml.safe_dump(yaml.safe_load(rules.kubernetes(own))["spec"])):
+        (tmp_path / "rules.yaml").write_text(made, encoding="utf-8")
+        series = [f"fmq_oldest_due_timestamp_seconds{{queue={quoted(name)}}}" for name in [*_ODD, "others", "a"]]
+        case = {
+            "rule_files": ["rules.yaml"],
+            "tests": [
+                {
+                    "interval": "1m",
+                    "input_series": [{"series": one, "values": "0x60"} for one in series],
+                    "promql_expr_test": [
+                        {
+                            "expr": "count by (severity) (ALERTS{alertname='FmqMessagesWaitTooLong', alertstate='firing'})",
+                            "eval_time": eval_time,
+                            "exp_samples": [
+                                {"labels": f'{{severity="{name}"}}', "value": count} for name, count in expected.items()
+                            ],
+                        }
+                        for eval_time, expected in (
+                            ("8m", {severity or "critical": len(_ODD)}),
+                            ("30m", {"critical": 2, severity or "critical": len(_ODD) + (0 if severity else 2)}),
+                        )
+                    ],
+                }
+            ],
+        }
+        (tmp_path / "case.yaml").write_text(json.dumps(case, ensure_ascii=False), encoding="utf-8")
+        run("promtool", "test", "rules", str(tmp_path / "case.yaml"))
+    alerts = yaml.safe_load(rules.grafana(own))
+    assert "FmqMessagesWaitTooLong" not in alerts  # it is read without an error
+
+
+def test_many_queues_and_zero(tmp_path: Path) -> None:
+    """200 queues with thresholds of their own make valid rules, and so does a depth of 0."""
+    queues = {f"plant/{one}/#": QueueParameters(age="1m", depth=one, severity="warning") for one in range(200)}
+    for own in (Parameters(queues=queues), parse({"thresholds": {"depth": 0}})):
+        (tmp_path / "rules.yaml").write_text(rules.prometheus(own), encoding="utf-8")
+        run("promtool", "check", "rules", str(tmp_path / "rules.yaml"))
+
+
+def test_labels_of_a_store_keep_their_dollars() -> None:
+    """label_replace takes a dollar in the value of a label for itself, and job can be a label of stores."""
+    own = Parameters(
+        store_labels=("job",), installation_labels=("job",), stores=(ExpectedStore(labels={"job": 'a$1"b'}),)
+    )
+    (absent,) = _alerts(own, "FmqAbsent")
+    assert r'"job", "a$$1\"b", "", ""' in absent["expr"]
+    names = [one["name"] for one in document(overview.dashboard_of(own))["templating"]["list"]]
+    assert len(names) == len({*names})
+
+
 def test_severities_and_removed_alerts() -> None:
     """An alert has the severity of the parameters, and with "none" it is not there."""
     (fails,) = _alerts(_OWN, "FmqHandlerFails")
@@ -171,12 +250,34 @@ def test_wrong_parameters_are_all_reported(tmp_path: Path) -> None:
         ({"severity": {"FmqNoSuch": "info"}}, "there is no alert FmqNoSuch"),
         ({"installation_labels": ["region"]}, "expected some of store_labels"),
         ({"queues": {"a": 3}}, 'queues."a" = 3: expected a table'),
+        (
+            {"store_labels": [], "installation_labels": []},
+            "store_labels = []: expected a list of names of labels, at least one",
+        ),
+        ({"store_labels": ["pod", "pod"]}, "each once"),
+        ({"store_labels": ["é"]}, "expected a list of names of labels"),
+        ({"jobs": "("}, "jobs = '(': expected a regular expression"),
+        ({"runbooks": "a: b"}, "runbooks = 'a: b': expected a folder or an address, without spaces"),
+        ({"runbooks": "@store@"}, "expected a folder or an address"),
+        ({"stores": [{"labels": {"bad-label": "a"}}]}, "expected a table of labels and their values"),
+        ({"stores": [{"labels": {"pod": 1}}]}, "stores[1].labels = {'pod': 1}: expected a table of labels"),
     ],
 )
 def test_parameters_that_do_not_fit(given: dict[str, Any], problem: str) -> None:
     """Names that fit nothing are refused."""
-    with pytest.raises(WrongParametersError, match=problem.replace(".", r"\.")):
+    with pytest.raises(WrongParametersError, match=re.escape(problem)):
         rules.prometheus(parse(given))
+
+
+@pytest.mark.parametrize("what", ["bytes", "folder", "target"])
+def test_files_that_cannot_be_used(tmp_path: Path, what: str) -> None:
+    """One line names the file and the reason; there is no traceback."""
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "folder").mkdir()
+    source = ["--parameters", str(tmp_path / what)] if what != "target" else []
+    done = _make(*source, "--into", str(tmp_path / "bytes"))
+    assert done.returncode == 2
+    assert re.fullmatch(r"\S+: (not TOML: 'utf-8' codec|Is a directory|Not a directory).*\n", done.stderr)
 
 
 def test_a_file_that_is_not_toml(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def _problems(error: Exception, told: Sequence[str], prefix: str = "") -> Iterat
     for line in str(error).splitlines():
         if line not in told and not line.endswith(":"):
             advice = "A handler is a built-in or package.module:function, importable from here."
+            if line.strip().startswith("FMQ_"):  # a setting of it, such as a certificate that can't be read
+                advice = "Correct it. Processors do not start with it."
             yield problem("handler", f"{prefix}{line.strip()}", advice)
 
 

@@ -124,7 +124,9 @@ def run(check: Check, environ: Mapping[str, str]) -> Iterator[Finding]:
     """The findings of one check. An error of fmq becomes a finding and ends the check."""
     try:
         yield from check(environ)
-    except SettingsError:
-        return  # the check of the settings reports it
+    except SettingsError as error:
+        if "\n" not in str(error) and not any(one.level is Level.PROBLEM for one in settings(environ)):
+            # Not about a value, but about what it names, such as a certificate. The check of the settings opens no files.
+            yield problem("settings", str(error), "Correct it. Services do not start with it.")
     except FmqError as error:
         yield problem("check", str(error), "See the message.")

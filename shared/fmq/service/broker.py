@@ -8,7 +8,16 @@ from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator, SecretStr, field_validator, model_validator
 
-from fmq.service.broker_url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url, require_short
+from fmq.service.broker_url import (
+    Access,
+    BrokerUrl,
+    Query,
+    WebSocketHeaders,
+    make_access,
+    parse_url,
+    require_short,
+    require_user,
+)
 from fmq.service.settings import Headings, Names, StoreSettings, setting
 from fmq.service.tls import HOST_NAME, TlsFiles, TlsGreeting, explain_tls, require_protocols
 
@@ -27,6 +36,7 @@ class OptionalBrokerSettings(StoreSettings):
         None,
         about="URL of the broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket). Default: no broker.",
         expected=_EXPECTED_URL,
+        has_secret_query=True,
     )
     broker_username: str | None = setting(
         None,
@@ -102,7 +112,10 @@ class OptionalBrokerSettings(StoreSettings):
     @field_validator("broker_username", "broker_password")
     @classmethod
     def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        require_short(value.get_secret_value() if isinstance(value, SecretStr) else value or "")
+        if isinstance(value, SecretStr):
+            require_short(value.get_secret_value())
+        else:
+            require_user(value or "")
         return value
 
     @model_validator(mode="after")
@@ -157,6 +170,7 @@ class BrokerSettings(OptionalBrokerSettings):
         "mqtt://127.0.0.1:1883",
         about="URL of the broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket).",
         expected=_EXPECTED_URL,
+        has_secret_query=True,
     )
 
     @property

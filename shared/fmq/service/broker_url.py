@@ -14,6 +14,7 @@ from fmq.service.headers import HEADERS_IN_A_FILE, Headers, parse_headers
 _LONGEST = 65_535
 """Bytes of a user name or password (MQTT 5, sections 1.5.4 and 1.5.6)."""
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_PATH = re.compile(r"[!-~]*")  # as a request line takes it (RFC 9112, section 3)
 _QUERY = re.compile(r"[!-~]+")
 _OURS = re.compile(r"connection|upgrade|sec-websocket-.*|content-length|transfer-encoding", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ def parse_url(url: str) -> BrokerUrl:
     except ValueError:
         raise ValueError("its host or port is invalid") from None
     if parts.scheme not in _PORTS:
-        if url and "://" not in url and "@" not in url:  # with an @ it may show a password
+        if url and "://" not in url and not {"@", "?"} & {*url}:  # with one of them it may show a secret
             raise ValueError(f"it has no scheme (did you mean mqtt://{url}?)")
         raise ValueError(f"it must start with one of {', '.join(f'{scheme}://' for scheme in _PORTS)}")
     if not parts.hostname:
@@ -64,8 +65,10 @@ def parse_url(url: str) -> BrokerUrl:
     websocket = parts.scheme in ("ws", "wss")
     if parts.fragment or ((parts.query or parts.path not in ("", "/")) and not websocket):
         raise ValueError("unexpected text follows its host and port")
-    for part in (parts.username, parts.password):
-        require_short(unquote(part or ""))
+    if websocket and not _PATH.fullmatch(parts.path):
+        raise ValueError("its path has a space or a character that is not ASCII: write %20 for a space")
+    require_user(unquote(parts.username or ""))
+    require_short(unquote(parts.password or ""))
     if parts.query:
         require_query(parts.query)
     return BrokerUrl(
@@ -87,6 +90,13 @@ def require_short(text: str) -> None:
         raise ValueError("it is not UTF-8 text") from None
     if size > _LONGEST:
         raise ValueError(f"it is longer than the {_LONGEST} bytes that MQTT allows for a user name or password")
+
+
+def require_user(text: str) -> None:
+    """Raise ValueError, without the text, if it can't be a user name in CONNECT."""
+    require_short(text)
+    if "\0" in text:  # MQTT 5, section 1.5.4
+        raise ValueError("it has a null character, which MQTT does not allow in a user name")
 
 
 def require_query(query: str) -> str:

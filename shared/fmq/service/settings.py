@@ -249,7 +249,7 @@ def show(field: FieldInfo, value: str) -> str:
     if is_secret(field):
         return "(hidden)"
     if detail(field, "has_secret_query"):
-        return without_query(value)
+        return without_query(without_password(value))
     return only_origin(value) if detail(field, "is_capability") else without_password(value)
 
 

@@ -58,6 +58,9 @@ _FILES = {
     "BAD_PASSWORD_READ": "the key is encrypted; give one that is not",
 }
 
+_NO_CA = "not a PEM file with certificates"
+_NO_PAIR = "not a PEM file with the expected content, or the key is encrypted or belongs to another certificate"
+
 
 class TlsGreeting(NamedTuple):
     """What a client says in its first message. ``server_name``: None is the host that it connects to; ``alpn``: protocols."""
@@ -206,7 +209,7 @@ def client_context(
         else:
             context.load_verify_locations(ca_file)
     except OSError as error:
-        raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error)}") from error
+        raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error, _NO_CA)}") from error
     # The same with every Python: 3.13 has other defaults than 3.11.
     context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     context.sslsocket_class, context.sslobject_class = _Socket, _Object
@@ -217,7 +220,7 @@ def client_context(
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")
         except OSError as error:
             raise SettingsError(
-                f"{prefix}_CERT_FILE={_shown(cert_file)}, {prefix}_KEY_FILE={_shown(key_file)}: {_why(error)}"
+                f"{prefix}_CERT_FILE={_shown(cert_file)}, {prefix}_KEY_FILE={_shown(key_file)}: {_why(error, _NO_PAIR)}"
             ) from error
     return context
 
@@ -257,8 +260,7 @@ def _shown(path: Path | None) -> str:
     return repr(str(path))
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError, usual: str) -> str:
     if isinstance(error, ssl.SSLError):
-        usual = "not a PEM file with the expected content, or the key is encrypted or belongs to another certificate"
         return _FILES.get(error.reason or "", usual)
     return f"{error.strerror or error}; expected a PEM file"

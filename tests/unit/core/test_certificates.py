@@ -57,6 +57,14 @@ def test_the_first_of_several_counts(made: Certificates, tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize("content", ["MII", "\xff", "!!!", ""])
+def test_a_broken_file_does_not_break_the_metrics(made: Certificates, tmp_path: Path, content: str) -> None:
+    """While a service goes on with the certificates that it has read before, its metrics leave the file out."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text(f"-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n", encoding="latin-1")
+    assert expiries(client=made.client_cert, ca=broken) == {"client": ENDS.timestamp()}
+
+
 def test_a_file_that_is_replaced(made: Certificates, tmp_path: Path) -> None:
     """The next scrape shows the new one."""
     file = tmp_path / "client.pem"

@@ -74,6 +74,21 @@ def test_one_route(environ: dict[str, str]) -> None:
     assert "fmq_file_lines_total 0.0" in generate_latest(registry).decode()
 
 
+def test_the_doctor_advises_on_a_setting_of_a_handler(tmp_path: Path) -> None:
+    """For a certificate that can't be read, it does not ask for another handler."""
+    (tmp_path / "ca.pem").write_text("broken")
+    environ = {
+        "FMQ_CONFIG": "/dev/null",
+        "FMQ_TOPICS": "a",
+        "FMQ_HANDLER": "webhook",
+        "FMQ_WEBHOOK_URL": "https://127.0.0.1",
+        "FMQ_WEBHOOK_CA_FILE": str(tmp_path / "ca.pem"),
+    }
+    (found,) = check_handler(environ)
+    assert "not a PEM file with certificates" in found.text
+    assert found.advice == "Correct it. Processors do not start with it."
+
+
 def test_the_doctor_examines_each(environ: dict[str, str]) -> None:
     """And names the route."""
     found: list[Finding] = list(check_handler(environ))

@@ -85,7 +85,7 @@ readinessProbe:
   {{- end }}
   envFrom:
     - configMapRef:
-        name: {{ include "fmq.name" .root }}-settings
+        name: "{{ include "fmq.name" .root }}-settings"
   env:
     - name: FMQ_HTTP_PORT
       value: "9464"
@@ -132,7 +132,7 @@ readinessProbe:
     - name: config
       mountPath: /etc/fmq
       readOnly: true
-    - name: {{ include "fmq.tmp" (dict "root" .root "name" "listener") }}
+    - name: "{{ include "fmq.tmp" (dict "root" .root "name" "listener") }}"
       mountPath: /tmp
     {{- include "fmq.brokerMounts" .root | nindent 4 }}
     {{- with $listener.extraVolumeMounts }}
@@ -148,24 +148,24 @@ readinessProbe:
 {{- define "fmq.processor" -}}
 {{- $one := .one -}}
 {{- $port := include "fmq.processorPort" (dict "root" .root "position" $one.position) | fromYaml -}}
-- name: {{ ternary "processor" $one.name (not (empty (include "fmq.isPostgres" .root))) }}
+- name: "{{ ternary "processor" $one.name (not (empty (include "fmq.isPostgres" .root))) }}"
   {{- include "fmq.imageOf" (dict "root" .root "image" $one.image) | nindent 2 }}
   envFrom:
     - configMapRef:
-        name: {{ include "fmq.name" .root }}-settings
+        name: "{{ include "fmq.name" .root }}-settings"
   env:
     - name: FMQ_HTTP_PORT
       value: {{ $port.number | quote }}
     {{- include "fmq.passwordVariables" (dict "root" .root "broker" false) | nindent 4 }}
     {{- range $name, $value := $one.settings }}
-    - name: {{ $name }}
-      value: {{ $value | toString | quote }}
+    - name: "{{ $name }}"
+      value: {{ include "fmq.text" $value | quote }}
     {{- end }}
     {{- with $one.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   ports:
-    - name: {{ $port.name }}
+    - name: "{{ $port.name }}"
       containerPort: {{ $port.number }}
   {{- include "fmq.probes" (dict "port" $port.name) | nindent 2 }}
   resources:
@@ -174,10 +174,10 @@ readinessProbe:
     {{- include "fmq.lockedDown" . | nindent 4 }}
   volumeMounts:
     {{- include "fmq.storeMount" .root | nindent 4 }}
-    - name: {{ ternary (printf "config-%s" $one.name) "config" (not (empty $one.config)) }}
+    - name: "{{ ternary (printf "config-%s" $one.name) "config" (not (empty $one.config)) }}"
       mountPath: /etc/fmq
       readOnly: true
-    - name: {{ include "fmq.tmp" (dict "root" .root "name" $one.name) }}
+    - name: "{{ include "fmq.tmp" (dict "root" .root "name" $one.name) }}"
       mountPath: /tmp
     {{- if .root.Values.handlers }}
     - name: handlers
@@ -190,10 +190,10 @@ readinessProbe:
 {{- end -}}
 
 {{- define "fmq.fromSettings" -}}
-- name: {{ .name }}
+- name: "{{ .name }}"
   valueFrom:
     configMapKeyRef:
-      name: {{ include "fmq.name" .root }}-settings
+      name: "{{ include "fmq.name" .root }}-settings"
       key: {{ .name }}
       {{- if .optional }}
       optional: true
@@ -243,7 +243,7 @@ readinessProbe:
     - name: config
       mountPath: /etc/fmq
       readOnly: true
-    - name: {{ include "fmq.tmp" (dict "root" . "name" "web") }}
+    - name: "{{ include "fmq.tmp" (dict "root" . "name" "web") }}"
       mountPath: /tmp
     - name: web-users
       mountPath: /run/secrets/fmq-web

@@ -1,38 +1,43 @@
 {{- define "fmq.name" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 30 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 30 | trimAll "-" -}}
 {{- else if contains "fmq" .Release.Name -}}
-{{- .Release.Name | trunc 30 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 30 | trimAll "-" -}}
 {{- else -}}
-{{- printf "%s-fmq" .Release.Name | trunc 30 | trimSuffix "-" -}}
+{{- printf "%s-fmq" .Release.Name | trunc 30 | trimAll "-" -}}
 {{- end -}}
 {{- end -}}
 
 {{- /* What selects the pods of this release, and no others. */ -}}
 {{- define "fmq.selector" -}}
 app.kubernetes.io/name: fmq
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: "{{ .Release.Name }}"
 {{- end -}}
 
 {{- define "fmq.labels" -}}
 {{ include "fmq.selector" . }}
 app.kubernetes.io/part-of: fmq
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: "{{ .Release.Service }}"
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "fmq.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: "{{ .name }}"
+namespace: "{{ .root.Release.Namespace }}"
 labels:
   {{- include "fmq.labels" .root | nindent 2 }}
   {{- with .component }}
-  app.kubernetes.io/component: {{ . }}
+  app.kubernetes.io/component: "{{ . }}"
   {{- end }}
   {{- with .labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{- /* The text of a setting. Helm has numbers as floating-point ones, and prints large ones as 1e+06. */ -}}
+{{- define "fmq.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
 {{- define "fmq.serviceAccount" -}}
@@ -41,7 +46,7 @@ labels:
 
 {{- define "fmq.image" -}}
 {{- $image := .image -}}
-{{- $name := $image.repository -}}
+{{- $name := required "image.repository is missing: expected the name of an image" $image.repository -}}
 {{- if .root.Values.image.registry -}}
 {{- $name = printf "%s/%s" .root.Values.image.registry $name -}}
 {{- end -}}
@@ -61,8 +66,9 @@ labels:
 {{- if or (include "fmq.isPostgres" .) (gt (int .Values.store.shards) 1) .Values.keda.enabled }}true{{ end -}}
 {{- end -}}
 
+{{- /* The dot is in no namespace: with a hyphen, namespace a and name b-c would share with namespace a-b and name c. */ -}}
 {{- define "fmq.topics" -}}
-{{- $group := .Values.sharedGroup | default (printf "%s-%s" .Release.Namespace (include "fmq.name" .)) -}}
+{{- $group := .Values.sharedGroup | default (printf "%s.%s" .Release.Namespace (include "fmq.name" .)) -}}
 {{- $shared := include "fmq.isShared" . -}}
 {{- $found := list -}}
 {{- range .Values.topics -}}
@@ -93,7 +99,7 @@ labels:
 name: processor-http
 number: 9465
 {{- else -}}
-name: processor{{ add1 .position }}-http
+name: "processor{{ add1 .position }}-http"
 number: {{ add 9470 .position }}
 {{- end -}}
 {{- end -}}
@@ -111,12 +117,21 @@ number: {{ add 9470 .position }}
 {{- $wrong := list -}}
 {{- $v := .Values -}}
 {{- $postgres := include "fmq.isPostgres" . -}}
+{{- $name := include "fmq.name" . -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- $wrong = append $wrong (printf "release %q: objects would be named %q: expected a letter, and then letters, digits and hyphens. Choose another name, or set fullnameOverride" .Release.Name $name) -}}
+{{- end -}}
 {{- if not $v.broker.url -}}
 {{- $wrong = append $wrong "broker.url is missing: expected the broker's address, such as mqtts://broker.example.com:8883" -}}
 {{- else if regexMatch "^[^/]*//[^/]*@" $v.broker.url -}}
 {{- $wrong = append $wrong "broker.url contains a user: expected broker.username and broker.passwordSecret instead" -}}
+{{- else if contains "?" $v.broker.url -}}
+{{- $wrong = append $wrong "broker.url contains a query, which is a secret: expected it in a file of a Secret (pod.extraVolumes, listener.extraVolumeMounts), and settings.FMQ_BROKER_QUERY_FILE" -}}
 {{- else if not (regexMatch "^(mqtts?|wss?)://[^/ ]+(/.*)?$" $v.broker.url) -}}
 {{- $wrong = append $wrong (printf "broker.url=%q: expected mqtt://, mqtts://, ws:// or wss:// and a host" $v.broker.url) -}}
+{{- end -}}
+{{- if contains "?" $v.broker.username -}}
+{{- $wrong = append $wrong "broker.username contains parameters after \"?\", which are a secret: expected them in a file of a Secret (pod.extraVolumes, listener.extraVolumeMounts), and settings.FMQ_BROKER_QUERY_FILE" -}}
 {{- end -}}
 {{- if and $postgres (not $v.store.postgres.url) -}}
 {{- $wrong = append $wrong "store.postgres.url is missing: expected postgresql://USER@HOST/DATABASE?sslmode=require for store.kind=postgres" -}}
@@ -158,19 +173,24 @@ number: {{ add 9470 .position }}
 {{- if and (not $v.backup.enabled) (or $v.backup.restore $v.backup.upload.enabled) -}}
 {{- $wrong = append $wrong "backup.enabled=false: expected true for backup.restore and backup.upload" -}}
 {{- end -}}
+{{- if and $v.backup.restore (not (regexMatch (printf "^%s-[0-9]+/" $name) $v.backup.restore)) -}}
+{{- $wrong = append $wrong (printf "backup.restore=%q: no pod has this name: expected %s-0/NAME.db, or that of another shard" $v.backup.restore $name) -}}
+{{- end -}}
 {{- if and $v.backup.upload.enabled (not (and $v.backup.upload.image $v.backup.upload.command)) -}}
 {{- $wrong = append $wrong "backup.upload.image or backup.upload.command is missing: expected what copies /backup to your object store" -}}
 {{- end -}}
 {{- if and $v.web.ingress.enabled (not (and $v.web.enabled $v.web.ingress.host)) -}}
 {{- $wrong = append $wrong "web.ingress.enabled=true: expected web.enabled=true and web.ingress.host" -}}
 {{- end -}}
-{{- range $name := tuple "FMQ_QUEUE_URL" "FMQ_BROKER_URL" "FMQ_BROKER_USERNAME" "FMQ_TOPICS" "FMQ_CONFIG" "FMQ_TLS_CA_FILE" "FMQ_HTTP_PORT" "FMQ_CLIENT_ID" "FMQ_BROKER_PASSWORD_FILE" -}}
-{{- if hasKey $v.settings $name -}}
-{{- $wrong = append $wrong (printf "settings.%s: the chart sets it from other values, which values.yaml lists" $name) -}}
-{{- end -}}
+{{- $set := list "FMQ_QUEUE_URL" "FMQ_BROKER_URL" "FMQ_BROKER_USERNAME" "FMQ_CONFIG" "FMQ_TLS_CA_FILE" "FMQ_HTTP_PORT" "FMQ_CLIENT_ID" "FMQ_BROKER_PASSWORD_FILE" -}}
+{{- if hasKey ($v.settings | default dict) "FMQ_TOPICS" -}}{{- /* a processor may have its own */ -}}
+{{- $wrong = append $wrong "settings.FMQ_TOPICS: the chart sets it from other values, which values.yaml lists" -}}
 {{- end -}}
 {{- range $one := append $v.processors (dict "settings" $v.settings) -}}
 {{- range $name, $_ := $one.settings -}}
+{{- if has $name $set -}}
+{{- $wrong = append $wrong (printf "settings.%s: the chart sets it from other values, which values.yaml lists" $name) -}}
+{{- end -}}
 {{- if regexMatch "(PASSWORD|SECRETS?|HEADERS|QUERY|SQL_URL|TOKEN)$" $name -}}
 {{- $wrong = append $wrong (printf "settings.%s is a secret: expected %s_FILE, with a file of a Secret from pod.extraVolumes" $name $name) -}}
 {{- end -}}

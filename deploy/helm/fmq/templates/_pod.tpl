@@ -5,7 +5,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- include "fmq.selector" .root | nindent 2 }}
-  app.kubernetes.io/component: {{ .component }}
+  app.kubernetes.io/component: "{{ .component }}"
   app.kubernetes.io/part-of: fmq
   {{- with .labels }}
   {{- toYaml . | nindent 2 }}
@@ -27,15 +27,15 @@ annotations:
 {{- define "fmq.podSpec" -}}
 {{- $v := .root.Values -}}
 {{- $postgres := include "fmq.isPostgres" .root -}}
-serviceAccountName: {{ include "fmq.serviceAccount" .root }}
+serviceAccountName: "{{ include "fmq.serviceAccount" .root }}"
 automountServiceAccountToken: false
 # Otherwise Kubernetes adds variables such as NAME_PORT for each Service, which could clash with settings.
 enableServiceLinks: false
-terminationGracePeriodSeconds: {{ $v.pod.terminationGracePeriodSeconds }}
+terminationGracePeriodSeconds: {{ $v.pod.terminationGracePeriodSeconds | int64 }}
 {{- with $v.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: "{{ . }}"
   {{- end }}
 {{- end }}
 securityContext:
@@ -47,7 +47,7 @@ securityContext:
   seccompProfile:
     type: RuntimeDefault
 {{- with $v.pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: "{{ . }}"
 {{- end }}
 {{- with $v.pod.nodeSelector }}
 nodeSelector:
@@ -72,7 +72,7 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "fmq.selector" $.root | nindent 8 }}
-        app.kubernetes.io/component: {{ $.spread }}
+        app.kubernetes.io/component: "{{ $.spread }}"
   {{- end }}
 {{- end }}
 {{- end }}
@@ -96,24 +96,24 @@ tolerations:
 {{- define "fmq.configVolume" -}}
 - name: config
   configMap:
-    name: {{ include "fmq.name" . }}-config
+    name: "{{ include "fmq.name" . }}-config"
 {{- end -}}
 
 {{- /* In memory, within the container's limit: a full /tmp harms only the process that filled it. */ -}}
 {{- define "fmq.memoryVolume" -}}
-- name: {{ .name }}
+- name: "{{ .name }}"
   emptyDir:
     medium: Memory
     sizeLimit: {{ .size }}
 {{- end -}}
 
 {{- define "fmq.secretVolume" -}}
-- name: {{ .name }}
+- name: "{{ .name }}"
   secret:
-    secretName: {{ .secret.name }}
+    secretName: "{{ .secret.name }}"
     defaultMode: 0440
     items:
-      - key: {{ .secret.key }}
+      - key: {{ .secret.key | quote }}
         path: {{ .path }}
 {{- end -}}
 
@@ -124,9 +124,9 @@ tolerations:
 {{- with .Values.broker.ca.configMap }}
 - name: broker-ca
   configMap:
-    name: {{ . }}
+    name: "{{ . }}"
     items:
-      - key: {{ $.Values.broker.ca.key }}
+      - key: {{ $.Values.broker.ca.key | quote }}
         path: ca.crt
 {{- end }}
 {{- end -}}
@@ -139,14 +139,14 @@ tolerations:
 {{- define "fmq.processorVolumes" -}}
 {{- range .all }}
 {{- if .config }}
-- name: config-{{ .name }}
+- name: "config-{{ .name }}"
   configMap:
-    name: {{ include "fmq.name" $.root }}-config-{{ .name }}
+    name: "{{ include "fmq.name" $.root }}-config-{{ .name }}"
 {{- end }}
 {{- end }}
 {{- if .root.Values.handlers }}
 - name: handlers
   configMap:
-    name: {{ include "fmq.name" .root }}-handlers
+    name: "{{ include "fmq.name" .root }}-handlers"
 {{- end }}
 {{- end -}}

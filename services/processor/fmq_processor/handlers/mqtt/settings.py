@@ -20,6 +20,7 @@ class MqttSettings(HandlerSettings):
         ...,
         about="URL of the target broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket).",
         expected="mqtt://user@host:1883, mqtts://host, ws://host/path or wss://host/path",
+        has_secret_query=True,
     )
     mqtt_topic: str = setting(
         "{topic}",
