@@ -79,7 +79,7 @@ class TestWatching:
         assert not other.wait(0)
         fill(queue, clock, "a")
         assert other.wait(5)
-        wait_for(lambda: not other.wait(0), 5, what="silence")
+        wait_for(lambda: not other.wait(0.2), 5, what="silence, also after the second look that follows a notification")
         fill(other, clock, "b")
         assert not other.wait(0)
 
