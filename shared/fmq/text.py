@@ -64,3 +64,8 @@ def only_origin(url: str) -> str:
     if "@" in behind and "@" not in authority:  # a password with a slash, or an @ in the path: ambiguous
         authority = "(hidden)"
     return f"{quote}{scheme}{slashes}{authority.rpartition('@')[2]}{'/(hidden)' if behind else ''}{quote}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 message``, ``2,310 messages``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -242,7 +242,7 @@ def test_decoding_and_a_filter(tmp_path: Path, queue: Store, processes: Processe
     assert seen(tmp_path) == ["7", "8", "9"]
     (letter,) = queue.dead_letters(QUEUE)
     assert (letter.message.payload, letter.reason[:19]) == (b"not JSON", "not decoded as json")
-    assert process.said("Processed 3 messages, skipped 7, 1 failed attempts, 1 dead letters")
+    assert process.said("Processed 3 messages, skipped 7, 1 failed attempt, 1 dead letter")
 
 
 def test_set_up_and_tear_down_frame_the_work(tmp_path: Path, queue: Store, processes: Processes) -> None:

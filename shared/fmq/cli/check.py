@@ -7,7 +7,7 @@ import click
 
 from fmq.cli.common.json_output import print_shape
 from fmq.cli.common.numbers import Count
-from fmq.cli.common.output import counted, say
+from fmq.cli.common.output import say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.shapes import CheckedShape, CheckShape, FigureShape, Level
 from fmq.cli.help import SettingsCommand
@@ -19,7 +19,7 @@ from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
 from fmq.store.nearest import no_queue
 from fmq.store.options import Durability
-from fmq.text import without_password
+from fmq.text import counted, without_password
 
 _LEVELS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """Names by exit code, as in the development guidelines of monitoring-plugins.org."""

@@ -10,7 +10,7 @@ from fmq.cli.common.auditing import audited
 from fmq.cli.common.json_output import letter_shape, print_page, print_shape
 from fmq.cli.common.listing import Sort, in_order, list_page, listing_options, next_page
 from fmq.cli.common.numbers import Rate
-from fmq.cli.common.output import counted, moment, progress_bar, say
+from fmq.cli.common.output import moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import (
     change,
@@ -31,6 +31,7 @@ from fmq.service.log import shorten
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
+from fmq.text import counted
 
 _LONGEST = 300
 """Characters of a topic or a reason in a table."""

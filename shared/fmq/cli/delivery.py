@@ -3,13 +3,14 @@
 import click
 
 from fmq.cli.common.auditing import audited
-from fmq.cli.common.output import counted, moment, say
+from fmq.cli.common.output import moment, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
 from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.errors import FmqError
 from fmq.store.steps import STEP
+from fmq.text import counted
 
 _ALL = 2**31
 _SENTENCES = {

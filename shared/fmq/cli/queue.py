@@ -8,7 +8,7 @@ import click
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import audited
 from fmq.cli.common.numbers import Rate
-from fmq.cli.common.output import counted, progress_bar, say
+from fmq.cli.common.output import progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, selection_options, store_options
 from fmq.cli.common.stopping import stoppable
@@ -17,6 +17,7 @@ from fmq.errors import UnknownQueue
 from fmq.store.removal import remove_queue, require_unused
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
+from fmq.text import counted
 
 _PURGED = [state.value for state in State if state is not State.CLAIMED]
 

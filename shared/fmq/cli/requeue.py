@@ -4,13 +4,14 @@ import click
 
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.numbers import Rate
-from fmq.cli.common.output import counted, progress_bar, say
+from fmq.cli.common.output import progress_bar, say
 from fmq.cli.common.parameters import MOMENT, QUEUE
 from fmq.cli.common.selecting import change, count, open_chosen_store, store_options
 from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, frozen
+from fmq.text import counted
 
 
 @click.command(cls=SettingsCommand, short_help="Handle messages again that were handled before.")

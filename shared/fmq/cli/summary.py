@@ -7,7 +7,7 @@ import click
 
 from fmq.cli.common.json_output import print_shape, time_of
 from fmq.cli.common.numbers import Count
-from fmq.cli.common.output import counted, moment, progress_bar, say
+from fmq.cli.common.output import moment, progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, store_options
 from fmq.cli.common.shapes import GroupShape, SummaryShape
@@ -15,6 +15,7 @@ from fmq.cli.common.table import Column, print_table
 from fmq.cli.help import SettingsCommand
 from fmq.store.records import Group
 from fmq.store.roles import Operating
+from fmq.text import counted
 
 _Row = tuple[str, Group]
 

@@ -3,6 +3,7 @@
 import logging
 
 from fmq.clock import Clock
+from fmq.text import counted
 
 _log = logging.getLogger(__name__)
 _SECONDS = 10.0
@@ -28,8 +29,8 @@ class Summary:
         now = self._clock.steady()
         if self._stored or self._duplicates:
             rate = self._stored / max(now - self._began, 0.001)
-            more = f", {self._duplicates} duplicates acknowledged" if self._duplicates else ""
+            more = f", {counted(self._duplicates, 'duplicate')} acknowledged" if self._duplicates else ""
             counts = {"stored": self._stored, "duplicates": self._duplicates, "seconds": round(now - self._began, 3)}
-            _log.info("Stored %d messages (%.1f/s)%s", self._stored, rate, more, extra=counts)
+            _log.info("Stored %s (%.1f/s)%s", counted(self._stored, "message"), rate, more, extra=counts)
         self._stored = self._duplicates = 0
         self._began = now

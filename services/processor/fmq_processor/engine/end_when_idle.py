@@ -8,13 +8,13 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from fmq.cli.common.output import counted
 from fmq.clock import Clock
 from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.service.lifecycle import Shutdown
 from fmq.service.log import shorten
 from fmq.service.metrics import ProcessorMetrics
 from fmq.store.roles import Operating, Parking, Statistics
+from fmq.text import counted
 from fmq_processor.engine.lane import Lane
 from fmq_processor.engine.supervisor import Supervisor
 from fmq_processor.routing.parking import NOBODY

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 
 from fmq.clock import Clock
+from fmq.text import counted
 from fmq_processor.engine.verdict import FAILED, Kind
 
 _log = logging.getLogger(__name__)
@@ -38,12 +39,12 @@ class Summary:
         seconds = now - self._since
         if self._counts:
             done, failed = self._counts[Kind.DONE], sum(self._counts[kind] for kind in FAILED)
-            text = f"Processed {done} messages"
+            text = f"Processed {counted(done, 'message')}"
             for kind in (Kind.SKIPPED, Kind.EXPIRED):
                 if self._counts[kind]:
                     text += f", {kind} {self._counts[kind]}"
             if failed:
-                text += f", {failed} failed attempts, {self.dead} dead letters"
+                text += f", {counted(failed, 'failed attempt')}, {counted(self.dead, 'dead letter')}"
             if seconds > 0:
                 text += f" ({done / seconds:.1f}/s)"
             counts = {kind.value: self._counts[kind] for kind in (Kind.DONE, Kind.SKIPPED, Kind.EXPIRED, Kind.DEAD)}

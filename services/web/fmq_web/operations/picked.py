@@ -9,10 +9,9 @@ from typing import Literal
 from fmq.errors import QueueError
 from fmq.store.roles import Store
 from fmq.store.selection import State
-from fmq.text import plain
+from fmq.text import counted, plain
 from fmq_web.answers.messages import Receipt
 from fmq_web.http.problems import Problem
-from fmq_web.showing.words import counted
 from fmq_web.views.sentences import called
 
 _log = logging.getLogger(__name__)

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
+from fmq.text import counted
+
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _UNITS = ((86_400.0, "day"), (3_600.0, "h"), (60.0, "min"))
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 message``, ``2,310 messages``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def spelled(number: int, noun: str) -> str:

@@ -8,11 +8,12 @@ from fmq.message import Properties
 from fmq.store.records import Attempt, Detail, Head
 from fmq.store.roles import Operating
 from fmq.store.selection import State
+from fmq.text import counted
 from fmq_web.answers.messages import AttemptView, MessageView, Property, Step
 from fmq_web.http.problems import not_found
 from fmq_web.showing.hexdump import hex_line
 from fmq_web.showing.text import flat
-from fmq_web.showing.words import counted, duration
+from fmq_web.showing.words import duration
 from fmq_web.views.asking import about
 from fmq_web.views.heads import message_head
 

@@ -6,11 +6,11 @@ from typing import Literal
 from fmq.message import QueueStats, StoreStats
 from fmq.service.log import shorten
 from fmq.store.records import ServerState
-from fmq.text import plain
+from fmq.text import counted, plain
 from fmq.topics import QUARANTINE
 from fmq_web.answers.activity import ServiceView
 from fmq_web.answers.queues import Need
-from fmq_web.showing.words import counted, duration, size
+from fmq_web.showing.words import duration, size
 from fmq_web.views.services import at_work, serves
 
 WAIT_SECONDS = 900.0

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fmq.service.log import shorten
-from fmq.text import plain
+from fmq.text import counted, plain
 from fmq_web.answers.activity import ServiceView
 from fmq_web.answers.queues import Counts, Need
-from fmq_web.showing.words import counted, duration, listed, spelled
+from fmq_web.showing.words import duration, listed, spelled
 from fmq_web.views.services import at_work
 
 _LONGEST_NAME = 60

@@ -15,11 +15,6 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(plain(text), err=err)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun in singular or plural."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def moment(at: float | None) -> str:
     """Unix seconds as a time in UTC, a dash for None, or the number itself if there is no such date."""
     if at is None:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from fmq.cli.common.auditing import audited
-from fmq.cli.common.output import counted
 from fmq.cli.common.parameters import MOMENT
 from fmq.cli.common.stopping import Stop
 from fmq.cli.main import read_settings, settings_options
@@ -19,6 +18,7 @@ from fmq.store.options import Durability
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, walk
+from fmq.text import counted
 
 _DONE = {"requeue": "Requeued", "purge": "Purged"}
 _READ, _READ_BYTES = 100, 4 * 1024 * 1024

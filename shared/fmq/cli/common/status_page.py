@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fmq.cli.common.output import counted, moment, next_attempt
+from fmq.cli.common.output import moment, next_attempt
 from fmq.cli.common.table import Column, table_lines, terminal_width
 from fmq.message import QueueStats, StoreStats, Waiting
 from fmq.service.log import shorten
 from fmq.service.reporting.routes import RouteState
-from fmq.text import plain, without_password
+from fmq.text import counted, plain, without_password
 
 MOST_SET_ASIDE = 10_000
 """Up to which number the messages that wait for a route are counted."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from fmq.cli.common.output import counted, progress_bar, say
+from fmq.cli.common.output import progress_bar, say
 from fmq.cli.common.parameters import QUEUE
 from fmq.cli.common.selecting import open_chosen_store, selection_options, store_options
 from fmq.cli.common.stopping import stoppable
@@ -22,6 +22,7 @@ from fmq.store.moving.json_lines import line_of, stored_fields
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import walk
+from fmq.text import counted
 
 _KEPT_AS = {State.DELAYED: State.PENDING}
 _READ = 100

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import click
 
 from fmq.cli.common.auditing import audited
-from fmq.cli.common.output import counted, progress_bar, say
+from fmq.cli.common.output import progress_bar, say
 from fmq.cli.common.parameters import QUEUE, SPAN
 from fmq.cli.common.selecting import store_options
 from fmq.cli.common.stopping import stoppable
@@ -31,6 +31,7 @@ from fmq.store.options import Durability
 from fmq.store.records import StoredMessage
 from fmq.store.roles import Store
 from fmq.store.selection import State
+from fmq.text import counted
 
 _WRONG_SHOWN = 20
 _PUT = 500

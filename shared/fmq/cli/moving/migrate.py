@@ -9,7 +9,7 @@ import click
 from fmq.cli.common.asking import confirm
 from fmq.cli.common.auditing import Progress, audited
 from fmq.cli.common.numbers import Rate
-from fmq.cli.common.output import counted, progress_bar, say
+from fmq.cli.common.output import progress_bar, say
 from fmq.cli.common.parameters import SPAN
 from fmq.cli.common.stopping import Stop, stoppable
 from fmq.cli.common.table import print_table
@@ -25,7 +25,7 @@ from fmq.store.options import Durability
 from fmq.store.roles import Store
 from fmq.store.selection import Selection, State
 from fmq.store.steps import Pace, walk
-from fmq.text import without_password
+from fmq.text import counted, without_password
 
 _KIND = "migrate"
 _UNSETTLED = (State.PENDING, State.CLAIMED)

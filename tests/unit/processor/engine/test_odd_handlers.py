@@ -307,7 +307,7 @@ def test_many_dead_letters_make_few_log_lines(tmp_path: Path, caplog: pytest.Log
         bench.clock.advance(10)
         bench.turn()
         assert len(caplog.records) < 20
-        assert messages_of(caplog.records, "5000 dead letters")
+        assert messages_of(caplog.records, "5,000 dead letters")
         bench.put(b"x")
         bench.turn_until(lambda: bench.stats().dead == 5_001)
         assert messages_of(caplog.records, "Message 5001 of dstdb moved to dead letters: no such sensor")

@@ -267,5 +267,5 @@ def test_a_summary_instead_of_a_line_a_message(tmp_path: Path, caplog: pytest.Lo
         bench.clock.advance(10.0)
         bench.turn_until(lambda: messages_of(caplog.records, "Processed"))
         (line,) = messages_of(caplog.records, "Processed")
-        assert line.getMessage().startswith("Processed 100 messages, 1 failed attempts, 0 dead letters (10.0/s)")
+        assert line.getMessage().startswith("Processed 100 messages, 1 failed attempt, 0 dead letters (10.0/s)")
         assert line.levelno == logging.INFO

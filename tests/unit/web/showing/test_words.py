@@ -2,7 +2,8 @@
 
 import pytest
 
-from fmq_web.showing.words import counted, duration, listed, size, spelled
+from fmq.text import counted
+from fmq_web.showing.words import duration, listed, size, spelled
 
 
 def test_numbers() -> None:
