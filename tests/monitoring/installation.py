@@ -193,13 +193,17 @@ class Installation:
     @contextmanager
     def short_certificate(self) -> Iterator[None]:
         """The broker uses a certificate that expires in ten days."""
-        for days in (10, 365):
-            self._certificate.issue(days=days)
-            before = self.reconnects()
-            self.restart_broker(small=False)
-            wait_for(lambda since=before: self.reconnects() > since, what="the listener to be back")  # type: ignore[misc]
-            if days == 10:
-                yield
+        self._use_certificate(days=10)
+        try:
+            yield
+        finally:
+            self._use_certificate(days=365)
+
+    def _use_certificate(self, *, days: int) -> None:
+        self._certificate.issue(days=days)
+        before = self.reconnects()
+        self.restart_broker(small=False)
+        wait_for(lambda: self.reconnects() > before, what="the listener to be back")
 
     def restart_processor(self) -> None:
         """End the second one and start it anew."""

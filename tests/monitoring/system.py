@@ -116,7 +116,7 @@ class System:
         }
 
     def fires(
-        self, expected: Mapping[Installation, set[str]], also: Mapping[Installation, set[str]], deadline: float = 60.0
+        self, expected: Mapping[Installation, set[str]], also: Mapping[Installation, set[str]], deadline: float = 120.0
     ) -> None:
         """Wait until all of ``expected`` fire, each for its installation. Nothing else may but ``also``."""
         wanted = {Alert(name, one.name) for one, names in expected.items() for name in names}
