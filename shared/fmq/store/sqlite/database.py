@@ -192,7 +192,7 @@ class Database(QueueTables):
                 with suppress(apsw.Error):  # some errors have rolled back already
                     self.sql.execute("ROLLBACK")
                 if isinstance(error, apsw.SQLError):
-                    self.require_queues()
+                    self.require_queues(error)
                 raise
             if self._files and monotonic() >= self._files.look_at:
                 self._files.require_until_next()
@@ -205,8 +205,8 @@ class Database(QueueTables):
                 self._files.require_until_next()
             try:
                 yield self.sql
-            except apsw.SQLError:
-                self.require_queues()
+            except apsw.SQLError as error:
+                self.require_queues(error)
                 raise
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from fmq.errors import UnknownQueue
+from fmq.errors import StoreUnavailable, UnknownQueue
 from fmq.store.nearest import no_queue
 from fmq.store.sqlite.names import quoted
 from fmq.store.sqlite.schema.tables import attempts_table, lent_table
@@ -59,10 +59,16 @@ class QueueTables:
             raise UnknownQueue(no_queue(queue, str(self.path), names))
         return rows[0]
 
-    def require_queues(self) -> None:
-        """After a failed statement: raise UnknownQueue if somebody has deleted a queue whose table this connection knew."""
+    def require_queues(self, error: apsw.SQLError) -> None:
+        """After a failed statement: raise UnknownQueue if somebody has deleted a queue whose table this connection knew.
+
+        Raises StoreUnavailable if the table that was missing is there again: the next call finds it.
+        """
         gone = [name for name in self._tables if not self.has(name)]
         for name in gone:
             del self._tables[name]
         if gone:
             raise UnknownQueue(f"{', '.join(map(repr, gone))} was deleted from {self.path} meanwhile")
+        missing = str(error).partition("no such table: ")[2].removeprefix("main.")
+        if missing and self.rows("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (missing,)):
+            raise StoreUnavailable(f"{missing} was created again in {self.path} meanwhile")
