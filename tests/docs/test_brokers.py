@@ -9,7 +9,7 @@ from brokers.table import FEATURES, PAGE
 from fmq.service.environment import load
 from fmq_listener.settings import ListenerSettings
 from support.brokers.all import BROKERS
-from support.brokers.pages import FOLDER, block, settings
+from support.brokers.pages import FOLDER, block, filled, settings
 
 _CLOUDS = ("aws-iot.md", "azure-event-grid.md", "emqx-cloud.md", "hivemq-cloud.md")
 _TITLES = sorted({(kind.title, kind.page) for kind in BROKERS.values()})
@@ -67,3 +67,8 @@ def test_the_clouds_are_in_the_table_with_their_tests() -> None:
     ]
     assert len(named) > 20
     assert [one for one in named if not any(one in test for test in defined)] == []
+
+
+def test_a_port_of_the_run_may_contain_a_usual_one() -> None:
+    """The ports of a run replace the usual ones alone, never a part of each other."""
+    assert filled("listen 1884\nlisten 1883", {"1884": 41883, "1883": 51884}) == "listen 41883\nlisten 51884"

@@ -210,7 +210,7 @@ def test_in_a_terminal_the_table_lives(tmp_path: Path) -> None:
         reader = threading.Thread(target=_read, args=(ours, seen))
         reader.start()
         try:
-            wait_for(lambda: seen.count(b"Ctrl-C ends it") >= 3, 30, what="the table to be drawn again")
+            wait_for(lambda: seen.count(b"Ctrl-C ends it") >= 3, _ENDED, what="the table to be drawn again")
             children = _children(demo.pid)
         finally:
             demo.send_signal(signal.SIGINT)

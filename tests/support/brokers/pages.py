@@ -15,11 +15,14 @@ def block(page: str, name: str) -> str:
 
 
 def filled(text: str, replacements: Mapping[str, object]) -> str:
-    """``text`` with this run's ports and folders instead of the usual ones, each of which has to be in it."""
-    for usual, ours in replacements.items():
+    """``text`` with this run's ports and folders instead of the usual ones, each of which has to be in it.
+
+    All in one pass: a port of this run, say 41883, may contain a usual one.
+    """
+    for usual in replacements:
         assert usual in text, f"the page has no {usual} any more, and the rig replaces it:\n{text}"
-        text = text.replace(usual, str(ours))
-    return text
+    longest_first = sorted(replacements, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), lambda found: str(replacements[found[0]]), text)
 
 
 def settings(page: str, name: str = "fmq") -> dict[str, str]:

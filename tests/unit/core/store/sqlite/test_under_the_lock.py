@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fmq.errors import StoreUnavailable
 from fmq.message import Incoming, Terms
 from fmq.outcome import Done, GiveBack, RetryLater
 from fmq.store.backends import open_store
@@ -34,19 +35,19 @@ def pair(tmp_path: Path, clock: FakeClock) -> Iterator[tuple[Store, Store]]:
 
 
 @contextmanager
-def waiting(queue: Store, meanwhile: Callable[[], object]) -> Iterator[None]:
-    """Run ``meanwhile`` right before the next write transaction."""
+def waiting(queue: Store, meanwhile: Callable[[], object], *, statement: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Run ``meanwhile`` right before the next ``statement``: a write transaction, if not told."""
     sql = queue._database.sql  # type: ignore[attr-defined]
 
-    def trace(_cursor: object, statement: str, _values: object) -> bool:
-        if statement.startswith("BEGIN IMMEDIATE"):
+    def trace(_cursor: object, text: str, _values: object) -> bool:
+        if text.startswith(statement):
             sql.exec_trace = None
             meanwhile()
         return True
 
     sql.exec_trace = trace
     yield
-    assert sql.exec_trace is None, "there was no write transaction"
+    assert sql.exec_trace is None, f"there was no {statement}"
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -131,3 +132,17 @@ def test_an_age_begins_with_its_commit(pair: tuple[Store, Store], clock: FakeClo
         queue.put(batch)
     ages = [age for (age,) in queue._database.rows("SELECT changed_at FROM msg_q ORDER BY id")]  # type: ignore[attr-defined]
     assert ages == sorted(ages)
+
+
+def test_a_queue_that_is_deleted_and_created_during_a_put(pair: tuple[Store, Store], clock: FakeClock) -> None:
+    """The call that met neither the old table nor the new one can be made again; it is no unknown error."""
+    queue, other = pair
+    queue.settle([(claim, Done()) for claim in queue.claim("q", 3, lease=60)])
+    assert other.delete_queue("q")
+    with (
+        waiting(queue, lambda: other.declare("q"), statement="SELECT 1 FROM fmq_queue"),
+        pytest.raises(StoreUnavailable),
+    ):
+        queue.put([Incoming("q", "a", b"x", clock.wall())])
+    queue.put([Incoming("q", "a", b"x", clock.wall())])
+    assert len(other.claim("q", 3, lease=60)) == 1
