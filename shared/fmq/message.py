@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1
@@ -156,6 +157,12 @@ class Message(NamedTuple):
     def json(self) -> Any:  # noqa: ANN401 - whatever the publisher wrote
         """The payload as JSON. Raises ValueError (JSONDecodeError, UnicodeDecodeError)."""
         return json.loads(self.payload)
+
+
+def held_bytes(messages: Sequence[Message]) -> int:
+    """The sum of their ``held_bytes``, at a third of its cost."""
+    plain = sum([len(one.payload) + 4 * len(one.topic) for one in messages])
+    return plain + sum([one.properties.held_bytes for one in messages if one.properties is not NO_PROPERTIES])
 
 
 class _Decoded(Message):
