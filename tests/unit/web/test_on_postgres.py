@@ -17,7 +17,7 @@ from support.backends import PostgresUnderTest
 from support.filled import EMPTY, QUEUE, fill
 from support.live import Follower
 from support.wait import wait_for
-from support.web_api import Api
+from support.web.api import Api
 
 pytestmark = pytest.mark.postgres
 

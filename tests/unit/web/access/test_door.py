@@ -13,7 +13,7 @@ from fmq_web.access.passwords import PasswordHash
 from fmq_web.access.role import Role
 from fmq_web.settings import WebSettings
 from support.clock import FakeClock
-from support.web_site import quick_scrypt
+from support.web.tested_page import quick_scrypt
 
 ANNAS = "annas password"
 OPERATORS = {"FMQ_WEB_PASSWORD": "12345678"}

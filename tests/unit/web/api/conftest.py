@@ -19,7 +19,7 @@ from fmq_web.settings import WebSettings
 from fmq_web.site import Site
 from fmq_web.stores import Stores
 from support.filled import Filled, fill
-from support.web_api import Api
+from support.web.api import Api
 
 TOKENS = {"operate": "fmq_operate", "read": "fmq_read"}
 

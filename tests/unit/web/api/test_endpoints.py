@@ -13,7 +13,7 @@ from fmq_web.api.endpoints import ENDPOINTS
 from fmq_web.http.peer.caller import Role
 from support.filled import EMPTY, QUEUE
 from support.wait import wait_for
-from support.web_api import Api
+from support.web.api import Api
 
 
 class TestReading:

@@ -11,7 +11,7 @@ from fmq_web.access.sessions import IDLE_SECONDS
 from fmq_web.access.tokens import show_digest
 from fmq_web.http.lasting import MOST_STREAMS
 from support.asking import ask
-from support.web_site import PASSWORD, TestedPage, page_of, quick_hash
+from support.web.tested_page import PASSWORD, TestedPage, page_of, quick_hash
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from fmq_web.live.reading import Reader, Reading
 from fmq_web.live.sampler import Sampler
 from fmq_web.views.overview import Rates
 from support.live import Follower
-from support.web import QUEUE, Web
+from support.web.databases import QUEUE, Web
 
 
 class Bench:
