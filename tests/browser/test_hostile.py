@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import NewPage, watched_pages
 from browser.places import dead_page, message_page, messages_page, queue_page
-from support.hostile import BYTES, HOST_OF_TEST, NEVER, TEXTS
 from support.processes import FMQ
 from support.stack import Stack
+from support.web.hostile import BYTES, HOST_OF_TEST, NEVER, TEXTS
 
 FILTERS = (*(f"{text}/+" for text in TEXTS), "bytes/+", "long/#")
 _NUMBER = "9" * 400

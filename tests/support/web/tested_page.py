@@ -29,8 +29,8 @@ from fmq_web.http.route import Call, Endpoint, Page, Parameters, Redirect, Shown
 from fmq_web.settings import WebSettings
 from fmq_web.site import Site
 from fmq_web.stores import Stores
-from support.asking import FORM, Answered, ask, form
 from support.clock import FakeClock
+from support.web.asking import FORM, Answered, ask, form
 
 if TYPE_CHECKING:
     from fmq_web.live.sampler import Sampler

@@ -10,7 +10,7 @@ from fmq.store.backends import open_store
 from fmq_web.access.sessions import IDLE_SECONDS
 from fmq_web.access.tokens import show_digest
 from fmq_web.http.lasting import MOST_STREAMS
-from support.asking import ask
+from support.web.asking import ask
 from support.web.tested_page import PASSWORD, TestedPage, page_of, quick_hash
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from fmq_web.http.headers import ALWAYS
 from fmq_web.http.peer.hosts import Hosts
 from fmq_web.http.peer.origin import is_cross_origin
-from support.asking import FORM, JSON, ask, form
+from support.web.asking import FORM, JSON, ask, form
 from support.web.tested_page import PASSWORD, SECRET, TestedPage, page_of
 
 HOST = "fmq.example.com:9466"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.asking import FORM, JSON, Answered, ask
+from support.web.asking import FORM, JSON, Answered, ask
 from support.web.tested_page import PASSWORD, TestedPage, page_of
 
 

@@ -11,8 +11,8 @@ from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq_web.pages.links import url
 from fmq_web.pages.routes import PAGES
-from support.filled import EMPTY, QUEUE
 from support.wait import wait_for
+from support.web.filled import EMPTY, QUEUE
 from unit.web.pages.conftest import Pages
 
 _QUEUE = quote(QUEUE, safe="")

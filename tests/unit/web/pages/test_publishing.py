@@ -12,8 +12,8 @@ from fmq.store.selection import Selection, State
 from fmq_web.operations.publisher import Publisher
 from fmq_web.pages.links import url
 from fmq_web.settings import WebSettings
-from support.filled import QUEUE
 from support.scripted_broker import PUBACK, PUBLISH, Connection, ScriptedBroker, packet
+from support.web.filled import QUEUE
 from unit.web.pages.conftest import Pages
 
 _BUTTON = "Publish again</button>"

@@ -12,7 +12,7 @@ from fmq_web.views.overview import Rates, overview
 from fmq_web.views.services import services
 from support.backends import SqliteUnderTest
 from support.clock import FakeClock
-from support.filled import EMPTY, QUEUE, Filled, reports
+from support.web.filled import EMPTY, QUEUE, Filled, reports
 
 
 @pytest.fixture
