@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fmq.errors import SettingsError
-from fmq.service.broker import tls_context
+from fmq.service.broker.settings import tls_context
 from fmq.service.environment import load
 from fmq_listener.mqtt.connection import make_listening_client
 from fmq_listener.settings import ListenerSettings

@@ -14,8 +14,8 @@ from fmq.errors import QueueError, SettingsError
 from fmq.mqtt.connection import Connection, Target
 from fmq.mqtt.packets import Packet, make_packet, publish_properties
 from fmq.outcome import Unavailable
-from fmq.service.broker import tls_files
-from fmq.service.broker_url import BrokerUrl
+from fmq.service.broker.settings import tls_files
+from fmq.service.broker.url import BrokerUrl
 from fmq.store.roles import Store
 from fmq.text import plain
 from fmq_web.answers.messages import Publication

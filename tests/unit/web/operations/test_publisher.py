@@ -9,7 +9,7 @@ import pytest
 from fmq.errors import UnknownQueue
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead
-from fmq.service.broker_url import parse_url
+from fmq.service.broker.url import parse_url
 from fmq.store.selection import Selection, State
 from fmq_web.http.problems import Problem
 from fmq_web.operations.publisher import Publisher, required

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from fmq.message import Incoming
-from fmq.service.broker_url import parse_url
+from fmq.service.broker.url import parse_url
 from fmq.store.selection import Selection, State
 from fmq_web.operations.publisher import Publisher
 from fmq_web.pages.links import url
