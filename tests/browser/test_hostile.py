@@ -93,7 +93,7 @@ def test_what_operators_do_shows_texts_as_text(visit: NewPage) -> None:
         page.goto("/activity")
         assert problems(page, shown) == []
         page.goto(queue_page(f"{text} unknown"))
-        expect(page.locator("h1")).to_have_text("There is nothing here")
+        expect(page.locator("h1")).to_have_text("Not found")
         assert problems(page, "") == []
 
 

@@ -141,7 +141,7 @@ class TlsFiles:
         """The context for the next connection, the same as before while the files are unchanged.
 
         If files can't be used any more, for example a certificate whose key comes a moment later, the last good context
-        stays in use, and a warning is logged once. Raises SettingsError if there is no earlier context.
+        stays in use, and a warning is logged once. Raises SettingsError without an earlier context.
         """
         with self._lock:
             state = self._look()

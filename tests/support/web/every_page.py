@@ -65,7 +65,7 @@ def every_page(texts: Texts = USUAL) -> Mapping[str, Shown]:
             "sign_in.html", {"next": texts.value, "user": texts.actor, "problem": "The name or the password is wrong."}
         ),
         "error-403": Shown("403.html", {"title": "403", "detail": "This needs the role operate."}, 403),
-        "error-404": Shown("404.html", {"title": "404", "detail": "There is no message 42."}, 404),
+        "error-404": Shown("404.html", {"title": "404", "detail": "Message 42 is not in this queue any more."}, 404),
         "error": Shown("error.html", {"title": "This request has a mistake", "detail": texts.reason}, 422),
         "runbook": Shown("runbook.html", {"name": "FmqDeadLetters", "blocks": runbooks.runbook("FmqDeadLetters")}),
         "store-unreadable": Shown(

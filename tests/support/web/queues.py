@@ -57,7 +57,7 @@ def overview(texts: Texts = USUAL, queues: int = 12) -> Overview:
         at=NOW,
         summary=f"1 of {queues} queues needs you: {texts.queue} has 38 dead letters."
         if queues
-        else "There is no queue yet.",
+        else "The store has no queues yet.",
         detail="1,204 messages wait, the oldest 9 min. A listener and two processors are at work.",
         queues=[row(name, number, alarm=not number) for number, name in enumerate(names[:queues])],
         sizes=StoreSizes(database_bytes=6_400_000, log_bytes=1_100_000, free_disk_bytes=84_000_000_000),

@@ -79,7 +79,7 @@ def _act(call: Call, _store: Store) -> Redirect:
 
 def _fail(call: Call, _store: Store) -> Answer:
     errors: dict[str, Exception] = {
-        "unknown": UnknownQueue("There is no queue q."),
+        "unknown": UnknownQueue("The queue q does not exist."),
         "unavailable": StoreUnavailable("The disk is full."),
         "refused": StoreRefused("It is not an fmq database."),
         "damaged": StoreDamaged("It is damaged."),

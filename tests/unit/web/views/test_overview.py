@@ -250,7 +250,10 @@ class TestWhole:
         with backend.open() as store:
             seen = overview(store, backend.clock)
         assert (seen.queues, seen.needs) == ([], [])
-        assert (seen.summary, seen.detail) == ("There are no queues yet.", "A listener creates them: fmq listen TOPIC.")
+        assert (seen.summary, seen.detail) == (
+            "The store has no queues yet.",
+            "A listener creates them: fmq listen TOPIC.",
+        )
 
 
 def test_reports_of_any_shape(filled: Filled, clock: FakeClock) -> None:
