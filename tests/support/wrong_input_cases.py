@@ -262,6 +262,6 @@ WRONG_INPUTS = (
     WrongInput(
         "a project with the name of a package",
         "fmq init pydantic",
-        ("'pydantic'", "a Python module pydantic already", "--name plant"),
+        ("'pydantic'", "a Python module pydantic exists", "--name plant"),
     ),
 )

@@ -189,6 +189,12 @@ def require_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def require_pair(prefix: str, *, cert_file: Path | None, key_file: Path | None) -> None:
+    """Raise ValueError if only one of both is given. ``prefix`` is as for TlsFiles."""
+    if (cert_file is None) != (key_file is None):
+        raise ValueError(f"{prefix}_CERT_FILE and {prefix}_KEY_FILE belong together: set both or neither")
+
+
 def client_context(
     prefix: str,
     *,

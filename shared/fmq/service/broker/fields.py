@@ -107,12 +107,6 @@ def require_login(value: str | SecretStr | None) -> None:
         require_user(value or "")
 
 
-def require_pair(tls: str, cert_file: object, key_file: object) -> None:
-    """Raise ValueError if only one of both is given."""
-    if (cert_file is None) != (key_file is None):
-        raise ValueError(f"{tls}_CERT_FILE and {tls}_KEY_FILE belong together: set both or neither")
-
-
 def require_consistent(
     prefix: str, broker: BrokerUrl, access: Access, *, tls: str, has_tls: bool, has_headers: bool
 ) -> None:

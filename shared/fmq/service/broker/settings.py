@@ -9,7 +9,7 @@ from pydantic import SecretStr, field_validator, model_validator
 from fmq.service.broker import fields
 from fmq.service.broker.url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
 from fmq.service.settings import Headings, StoreSettings, setting
-from fmq.service.tls import TlsFiles, TlsGreeting
+from fmq.service.tls import TlsFiles, TlsGreeting, require_pair
 
 _TLS = "FMQ_TLS"
 
@@ -62,7 +62,7 @@ class OptionalBrokerSettings(StoreSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        fields.require_pair(_TLS, self.tls_cert_file, self.tls_key_file)
+        require_pair(_TLS, cert_file=self.tls_cert_file, key_file=self.tls_key_file)
         if self.broker is not None:
             fields.require_consistent(
                 "FMQ_BROKER",

@@ -10,6 +10,7 @@ from fmq.quantities import show
 from fmq.service.broker import fields
 from fmq.service.broker.url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
 from fmq.service.settings import HandlerSettings, setting
+from fmq.service.tls import require_pair
 from fmq_processor.handlers.mqtt.template import Template
 
 TLS = "FMQ_MQTT_TLS"
@@ -113,7 +114,7 @@ class MqttSettings(HandlerSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        fields.require_pair(TLS, self.mqtt_tls_cert_file, self.mqtt_tls_key_file)
+        require_pair(TLS, cert_file=self.mqtt_tls_cert_file, key_file=self.mqtt_tls_key_file)
         fields.require_consistent(
             "FMQ_MQTT",
             self.broker,
