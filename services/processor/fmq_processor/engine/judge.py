@@ -55,10 +55,11 @@ class Judge:
 
     def finished(self, job: Job, result: object) -> list[Verdict]:
         """The verdict on each message of a job whose call returned or raised ``result``."""
-        if result is None or result is True:  # nearly always, so a short cut counts here
+        found: Sequence[object] = () if result is None or result is True else results(job, result)
+        if not [one for one in found if one is not None and one is not True]:  # nearly always, so a short cut counts here
             self._breaker.succeeded(job.claims[0].message)
             return [(claim, DONE, Kind.DONE, "") for claim in job.claims]
-        return [self._safely(claim, one) for claim, one in zip(job.claims, results(job, result), strict=True)]
+        return [self._safely(claim, one) for claim, one in zip(job.claims, found, strict=True)]
 
     def interrupted(self, job: Job) -> list[Verdict]:
         """The verdict on each message of a job that could not be waited for: the attempt counts, the target is not blamed."""
