@@ -56,7 +56,9 @@ class Judge:
     def finished(self, job: Job, result: object) -> list[Verdict]:
         """The verdict on each message of a job whose call returned or raised ``result``."""
         found: Sequence[object] = () if result is None or result is True else results(job, result)
-        if not [one for one in found if one is not None and one is not True]:  # nearly always, so a short cut counts here
+        if not [
+            one for one in found if one is not None and one is not True
+        ]:  # nearly always, so a short cut counts here
             self._breaker.succeeded(job.claims[0].message)
             return [(claim, DONE, Kind.DONE, "") for claim in job.claims]
         return [self._safely(claim, one) for claim, one in zip(job.claims, found, strict=True)]
