@@ -14,16 +14,16 @@ from support.web.texts import NOW, Texts
 
 
 def services(texts: Texts) -> Services:
-    fire = RouteView(
-        name=texts.worker,
+    limited = RouteView(
+        name=texts.route,
         queues=[texts.queue],
-        topics=[texts.queue],
-        handler=texts.worker,
-        circuit=texts.queue,
-        rate=texts.worker,
+        topics=[texts.topic],
+        handler=texts.handler,
+        circuit="",
+        rate=texts.rate,
         in_hand=7,
     )
-    routes = [fire, fire.model_copy(update={"topics": [], "circuit": "", "rate": ""})]
+    other = limited.model_copy(update={"name": "archive", "handler": "sql", "topics": [], "rate": "", "in_hand": 25})
 
     def one(name: str, kind: str, *, away: bool = False, circuit: str | None = "") -> ServiceView:
         listens = kind == "listener"
@@ -41,7 +41,7 @@ def services(texts: Texts) -> Services:
             handler=None if listens else "webhook",
             circuit=None if listens else circuit,
             in_hand=0 if listens else 32,
-            routes=[] if listens else routes,
+            routes=[] if listens else [limited.model_copy(update={"circuit": circuit or ""}), other],
             p50_seconds=None if listens or away else 0.018,
             p95_seconds=None if listens or away else 0.24,
         )
@@ -50,7 +50,7 @@ def services(texts: Texts) -> Services:
         services=[
             one("listener-1", "listener"),
             one(texts.worker, "processor"),
-            one("processor-2", "processor", circuit="open for 40 s"),
+            one("processor-2", "processor", circuit=texts.circuit),
             one("processor-3", "processor", away=True),
         ]
     )

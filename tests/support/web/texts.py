@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001 - fingerprints have angle quotation marks
 """Texts from outside that the answers of the pages' tests have, and their time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 NOW = 1_795_948_503.0  # 2026-11-29 10:35:03 UTC
 NAMES = (
@@ -22,6 +22,10 @@ class Texts:
     worker: str = "processor-1"
     host: str = "fmq-worker-a"
     actor: str = "jana"
+    route: str = "pressure"
+    handler: str = "webhook"
+    circuit: str = "open for 40 s"
+    rate: str = "50/s"
     name: str = "trace-id"
     value: str = "7d1c9e"
     payload: str = (
@@ -32,7 +36,7 @@ class Texts:
     @classmethod
     def all(cls, text: str) -> "Texts":
         """The same text everywhere."""
-        return cls(*[text] * 11)
+        return cls(*[text] * len(fields(cls)))
 
 
 USUAL = Texts()
