@@ -20,6 +20,7 @@ from fmq_processor.job import Finished, Job
 from fmq_processor.routing.parking import NOBODY
 
 _log = logging.getLogger(__name__)
+_DONE = Kind.DONE  # looked up for each message
 _QUEUE = attrgetter("queue")
 _DEAD_LINES = 10
 """Log lines about single dead letters between two summaries."""
@@ -58,9 +59,14 @@ class Accounting:
         handled: dict[str, list[float]] = defaultdict(list)
         waited: dict[str, list[float]] = defaultdict(list)
         for job, _, began, end in calls:
-            queue = job.claims[0].message.queue
+            first = job.claims[0].message
+            queue = first.queue
             handled[queue].append(end - began)
             began_at = began + to_wall
+            if not job.is_batch:
+                if not first.retry_count:
+                    waited[queue].append(began_at - first.received_at)
+                continue
             waited[queue] += [began_at - one.message.received_at for one in job.claims if not one.message.retry_count]
         for queue, seconds in handled.items():
             observe_many(seconds, self._metrics.timed(self._metrics.handle_seconds, self._route, queue))
@@ -77,12 +83,12 @@ class Accounting:
         if commit.stale:
             self._metrics.stale_settlements.labels(self._route).inc(len(commit.stale))
         done: dict[str, list[float]] = defaultdict(list)
-        handled = [verdict[0].message for verdict in commit.effective if verdict[2] is Kind.DONE]
+        handled = [verdict[0].message for verdict in commit.effective if verdict[2] is _DONE]
         for queue, some in groupby(handled, _QUEUE):
             done[queue] += [message.received_at for message in some]
         self._done(done)
         if len(handled) < len(commit.effective):
-            self._others([verdict for verdict in commit.effective if verdict[2] is not Kind.DONE])
+            self._others([verdict for verdict in commit.effective if verdict[2] is not _DONE])
 
     def _others(self, verdicts: Sequence[Verdict]) -> None:
         """Count and log what was not simply handled."""

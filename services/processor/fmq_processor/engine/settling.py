@@ -37,9 +37,7 @@ class Settling:
 
     def finished(self, calls: Sequence[Finished]) -> None:
         """Settle the messages of calls that have ended."""
-        judged = self._judge.finished
-        for call in calls:
-            self._outbox.add(judged(call.job, call.result))
+        self._outbox.add(self._judge.ended(calls))
 
     def timed_out(self, job: Job, result: object) -> None:
         """Settle the messages of a call that took too long."""

@@ -105,6 +105,11 @@ class Breaker:
         self._probe = _key(message)
         self._observer.probing(message)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether a success would change nothing: nearly always."""
+        return self._opened_at is None and not self._troubled and not self._in_a_row
+
     def succeeded(self, message: Message) -> None:
         """An attempt was handled: the target is up."""
         if self._troubled:
