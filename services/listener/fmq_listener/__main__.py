@@ -74,11 +74,12 @@ def serve(settings: ListenerSettings, *, leaving: bool = False) -> int:
     supervise_others(shutdown)
     if settings.mqtt_version != "5":
         _warn_of_3_1_1(settings)
+    intake = replace(settings.store_options(Durability.FULL), only_puts=True)
     others = replace(settings.store_options(Durability.NORMAL), check_integrity=False)
     with ExitStack() as stack:
         stack.enter_context(StopGuard(shutdown, grace=settings.grace_seconds))
         patiently = until_available(shutdown)
-        store = stack.enter_context(patiently(open_store, settings.queue_url, settings.store_options(Durability.FULL)))
+        store = stack.enter_context(patiently(open_store, settings.queue_url, intake))
         registry = CollectorRegistry()
         show_process(registry, service="listener")
         metrics = ListenerMetrics(registry)
