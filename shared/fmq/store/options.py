@@ -24,12 +24,14 @@ class StoreOptions:
     """Options for opening a store. ``busy_seconds`` is how long to wait for another writer.
 
     ``tuning`` holds options of single backends: each backend reads the names that it knows and ignores the others.
+    ``only_puts``: the caller stores messages, and neither claims, settles, requeues nor deletes any. A backend may be faster then.
     """
 
     durability: Durability = Durability.FULL
     busy_seconds: float = 10.0
     check_integrity: bool = True
     tuning: Mapping[str, int] = field(default_factory=dict)
+    only_puts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,45 @@
 """Room on the store's disk: intake leaves some, so that processors can go on when it has to stop."""
 
+from fmq.clock import Clock
 from fmq.errors import StoreUnavailable
 from fmq.quantities import show
 from fmq.store.roles import Statistics
 
 _WRITTEN = 2
 """How often a message is written: to the log, and from there to the file."""
+_LOOK_SECONDS = 0.05
+"""For how long a look at the disk holds: a small commit takes not much longer than the look itself."""
 
 
 class Room:
     """On a disk that is full to the last byte nothing can be settled either, and nothing would ever make room."""
 
-    def __init__(self, store: Statistics, *, reserve: int) -> None:
+    def __init__(self, store: Statistics, clock: Clock, *, reserve: int) -> None:
         self._store = store
+        self._clock = clock
         self._reserve = reserve
         self._size = 0
         self._is_known = True
+        self._left = 0
+        self._look_at = clock.steady()
 
     def require(self, size: int) -> None:
-        """Raise StoreUnavailable unless ``size`` more bytes leave the reserve free.
+        """Raise StoreUnavailable unless ``size`` more bytes leave the reserve free, as of the last ``_LOOK_SECONDS``.
 
         A store on another host guards its own disk: it is asked once.
         """
         self._size = size
-        if not self._is_known:
+        now = self._clock.steady()
+        self._left -= _WRITTEN * size
+        if not self._is_known or (self._left >= 0 and now < self._look_at):
             return
         free = self._store.store_stats().free_disk_bytes
         self._is_known = free is not None
-        if free is not None and free < self._reserve + _WRITTEN * size:
+        if free is None:
+            return
+        self._left = (free - self._reserve - _WRITTEN * size) // 2  # others write too
+        self._look_at = now + _LOOK_SECONDS
+        if self._left < 0:
             raise StoreUnavailable(
                 f"only {free // 1024} KiB of the disk are free, and FMQ_DISK_RESERVE_BYTES={show(self._reserve, 'bytes')} keeps some "
                 "for processors"

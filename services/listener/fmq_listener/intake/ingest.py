@@ -81,7 +81,7 @@ class Ingest:
         self._admission = admission
         self._summary = Summary(clock)
         self._notices = Notices(clock, most_packet_bytes=settings.max_packet_bytes)
-        self._room = Room(store, reserve=settings.disk_reserve_bytes)
+        self._room = Room(store, clock, reserve=settings.disk_reserve_bytes)
         self._commit = CommitWatch(clock, heartbeat)
         self._problem: str | None = None
 
@@ -155,18 +155,22 @@ class Ingest:
             self._admission.stored(admitted)
             duplicates.update(messages[position].queue for position in known)
         acknowledged = self._session.acknowledge(batch)
-        self._metrics.acknowledged.inc(acknowledged)
-        self._metrics.stale_acknowledgements.inc(len(batch.packet_ids) - acknowledged)
         now = self._clock.wall()
         for name, count in received.items():
             self._metrics.stored.labels(name).inc(count - duplicates[name])
             if count > duplicates[name]:
                 self._metrics.last_stored.labels(name).set(now)
-        self._metrics.duplicate.inc(duplicates.total())
         self._summary.count(stored=received.total() - duplicates.total(), duplicates=duplicates.total())
-        self._metrics.unroutable.inc(len(batch.unroutable))
-        self._metrics.quarantined.inc(len(batch.quarantined))
-        self._metrics.oversized.inc(len(batch.oversized))
+        for metric, count in (
+            (self._metrics.acknowledged, acknowledged),
+            (self._metrics.stale_acknowledgements, len(batch.packet_ids) - acknowledged),
+            (self._metrics.duplicate, duplicates.total()),
+            (self._metrics.unroutable, len(batch.unroutable)),
+            (self._metrics.quarantined, len(batch.quarantined)),
+            (self._metrics.oversized, len(batch.oversized)),
+        ):
+            if count:
+                metric.inc(count)
         self._notices.take(batch)
 
     def _put(self, admitted: Admitted) -> Sequence[int]:

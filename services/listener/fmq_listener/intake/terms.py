@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 from fmq.message import Incoming, Properties, Terms
 from fmq.service.log import shorten
@@ -11,6 +12,7 @@ from fmq_listener.keys import LARGEST_PAYLOAD, Key, PayloadTooLarge
 _log = logging.getLogger(__name__)
 DELAY = "fmq-delay"
 """The user property with the seconds."""
+_properties_of = attrgetter("properties")
 
 
 class Asking:
@@ -24,6 +26,8 @@ class Asking:
 
     def terms(self, messages: Sequence[Incoming]) -> dict[int, Terms]:
         """The terms of those of ``messages`` that have any, by their position."""
+        if self._key is None and not any(map(_properties_of, messages)):
+            return {}
         terms: dict[int, Terms] = {}
         delays: dict[int, float] = {}
         bad: list[str] = []

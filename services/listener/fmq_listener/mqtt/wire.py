@@ -152,7 +152,7 @@ class WireClient(HearingClient):
         """One read, and all packets in it; or what the batch had no room for last time."""
         if not self._decoder.ready:
             try:
-                data = self._sock_recv(_READ_BYTES)
+                data = self._sock_recv(min(self._decoder.missing or _READ_BYTES, _READ_BYTES))
             except BlockingIOError:
                 return MQTTErrorCode.MQTT_ERR_AGAIN
             except OSError as error:

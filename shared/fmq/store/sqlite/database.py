@@ -23,6 +23,7 @@ from fmq.store.sqlite.file.open_files import OpenFiles
 from fmq.store.sqlite.file.wakeup import ring
 from fmq.store.sqlite.queue_tables import QueueTables
 from fmq.store.sqlite.schema.migrations import migrate
+from fmq.store.sqlite.schema.put_only import let_only_put
 from fmq.store.sqlite.schema.recognition import recognize
 from fmq.store.sqlite.schema.tables import lent_table
 from fmq.store.sqlite.translating import damage, translated
@@ -112,6 +113,8 @@ class Database(QueueTables):
             with self.write():
                 migrate(sql, recognize(sql).version)
         self._set_clock()
+        if options.only_puts:
+            let_only_put(sql)
         self._files = OpenFiles(self.path)
 
     def _check_integrity(self) -> None:

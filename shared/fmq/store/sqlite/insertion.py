@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
+from operator import itemgetter
 
 from fmq.message import Incoming, Properties, Receipt, Terms
 from fmq.store.properties import encode_properties
@@ -11,12 +11,17 @@ from fmq.store.sqlite.database import Database
 
 _ROWS = 50
 """How many rows one statement stores: half the time of a statement for each (docs/adr/0011); more than these gain nothing."""
+_SIZES = (_ROWS, 20, 5, 1)
+"""Of the statements that store a group: SQLite keeps them prepared, so there are few."""
 _LARGE_ROW = 64 * 1024
 """Bytes. A row with a larger payload or properties goes alone: SQLite holds a copy of everything that one statement stores."""
 _LONG_TEXT = 4_096
 _NO_TERMS = Terms()
 
+_queue_of = itemgetter(0)
+
 _Values = tuple[str, bytes, float, int, bool, str | None]
+_VALUES = 6
 _DEAD = "INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at, processed, dead_at, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9)"
 
 
@@ -43,35 +48,52 @@ def store(
 
 def _at_once(messages: Sequence[Incoming], into: Database) -> None:
     now = into.now()
-    groups: dict[str, list[Incoming]] = defaultdict(list)
-    for message in messages:
-        groups[message[0]].append(message)
     encoded: dict[int, str | None] = {}
-    for name, group in groups.items():
+    for name, group in _by_queue(messages).items():
         table = into.table(name)
-        many, single = _statement(table, _ROWS), _statement(table, 1)
         dead = 0
         for start in range(0, len(group), _ROWS):
-            rows: list[_Values] = []
-            for _, topic, payload, received_at, qos, retain, properties, reason in group[start : start + _ROWS]:
+            values: list[object] = []
+            for message in group[start : start + _ROWS]:
+                if message[6] is None is message[7] and len(message[2]) < _LARGE_ROW:
+                    values += message[1:7]  # as below, in half of the time
+                    continue
+                _, topic, payload, received_at, qos, retain, properties, reason = message
                 text = None if properties is None else _encoded(properties, encoded)
                 row: _Values = (topic, payload, received_at, qos, retain, text)
                 if reason is None and len(payload) < _LARGE_ROW and (text is None or len(text) < _LARGE_ROW):
-                    rows.append(row)
+                    values += row
                     continue
                 # Ids follow the order of arrival: what came before goes first.
-                into.sql.executemany(single, ((*one, now) for one in rows))
-                rows = []
+                _insert(values, now, table, into)
+                values = []
                 if reason is None:
-                    into.sql.execute(single, (*row, now))
+                    _insert(row, now, table, into)
                 else:
                     dead += 1
                     into.sql.execute(_DEAD.format(table=table), (*row, now, into.wall(), reason))
-            if len(rows) == _ROWS:
-                into.sql.execute(many, (*chain.from_iterable(rows), now))
-            else:
-                into.sql.executemany(single, ((*one, now) for one in rows))
+            _insert(values, now, table, into)
         _count(name, len(group), dead, into)
+
+
+def _by_queue(messages: Sequence[Incoming]) -> dict[str, Sequence[Incoming]]:
+    names = set(map(_queue_of, messages))
+    if len(names) == 1:
+        return {names.pop(): messages}
+    groups: dict[str, list[Incoming]] = defaultdict(list)
+    for message in messages:
+        groups[message[0]].append(message)
+    return {**groups}
+
+
+def _insert(values: Sequence[object], now: float, table: str, into: Database) -> None:
+    """Store rows, whose ``values`` follow each other, in as few statements as there are ``_SIZES`` for."""
+    start, end = 0, len(values)
+    for rows in _SIZES:
+        width = rows * _VALUES
+        while end - start >= width:
+            into.sql.execute(_statement(table, rows), (*values[start : start + width], now))
+            start += width
 
 
 def _one_by_one(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: Database) -> Sequence[int]:
@@ -173,9 +195,10 @@ def _encoded(properties: Properties, encoded: dict[int, str | None]) -> str | No
 
 @lru_cache(maxsize=1_024)
 def _statement(table: str, rows: int) -> str:
-    now = rows * 6 + 1
+    now = rows * _VALUES + 1
     values = (
-        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{now})" for at in range(0, rows * 6, 6)
+        f"(?{at + 1}, ?{at + 2}, ?{at + 3}, ?{at + 4}, ?{at + 5}, ?{at + 6}, ?{now})"
+        for at in range(0, rows * _VALUES, _VALUES)
     )
     return (
         f"INSERT INTO {table} (topic, payload, received_at, qos, retain, properties, changed_at) VALUES "

@@ -12,6 +12,7 @@ _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 _THE_CALLERS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, OverflowError, UnicodeEncodeError)
 """Another try of the same call fails too; the store itself is sound."""
 _MISUSE = (
+    apsw.AuthError,
     apsw.BindingsError,
     apsw.ConnectionClosedError,
     apsw.CursorClosedError,

@@ -75,6 +75,7 @@ class Decoder:
         self._position = 0
         self._part = bytearray()  # a packet whose end has not come yet
         self._needed = 0  # how many bytes it will have at least
+        self._is_measured = False  # whether it will have just these
         self._passing = 0  # how many bytes of a packet that is too large are still to come
         self._shapes: dict[bytes, _Shape] = {}
 
@@ -90,6 +91,14 @@ class Decoder:
     def ready(self) -> bool:
         """Whether something was read that ``decode`` has not looked at yet."""
         return self._position < len(self._data)
+
+    @property
+    def missing(self) -> int | None:
+        """How many bytes complete the packet that was read in part. None if there is none, or its length is not known yet.
+
+        Who reads just these does not join what follows them, a megabyte perhaps, with the packet's beginning.
+        """
+        return self._needed - len(self._part) if self._part and self._is_measured else None
 
     def feed(self, data: bytes) -> None:
         """Take what was read. To be called only when nothing is ``ready``."""
@@ -157,6 +166,7 @@ class Decoder:
                         continue
                     if stop > end:
                         self._keep(position, stop - position)
+                        self._is_measured = True
                         return
                     if first & 0xF0 != 0x30:
                         self._position = position = stop
@@ -255,5 +265,5 @@ class Decoder:
     def _keep(self, position: int, needed: int) -> None:
         """Wait for the rest of the packet at ``position``, which has ``needed`` bytes or more."""
         self._part = bytearray(self._data[position:])
-        self._needed = needed
+        self._needed, self._is_measured = needed, False
         self._data, self._position = b"", 0

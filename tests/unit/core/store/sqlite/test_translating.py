@@ -18,7 +18,7 @@ from fmq.store.sqlite.translating import translated
 from support.counting import execute
 
 _PASSING = {
-    *("AbortError", "AuthError", "BusyError", "CantOpenError", "EmptyError", "FormatError", "FullError", "IOError"),
+    *("AbortError", "BusyError", "CantOpenError", "EmptyError", "FormatError", "FullError", "IOError"),
     *(
         "InternalError",
         "InterruptError",

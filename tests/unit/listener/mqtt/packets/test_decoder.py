@@ -370,6 +370,22 @@ def test_large_packets_that_begin_alike() -> None:
     ]
 
 
+@pytest.mark.parametrize("v5", [False, True])
+def test_what_a_packet_lacks(*, v5: bool) -> None:
+    """What completes a packet is known once its length is, and is all that has to be read for it."""
+    packet = b"\x32\x08\x00\x01t\x00\x07" + (b"\0" if v5 else b"p") + b"ab"
+    for cut in range(len(packet)):
+        decoder = Decoder(v5=v5, other=lambda _first, _body: True)
+        decoder.route(Router(["#"], [], {"#": 1}))
+        batch = Batch(1)
+        decoder.feed(packet + packet[:cut])
+        decoder.decode(batch, now=0, most_messages=9, most_bytes=999)
+        assert decoder.missing == (len(packet) - cut if cut > 1 else None)
+        decoder.feed(packet[cut:])
+        decoder.decode(batch, now=0, most_messages=9, most_bytes=999)
+        assert (len(batch.messages), decoder.ready, decoder.missing) == (2, False, None)
+
+
 def test_a_new_connection_forgets_the_old_one() -> None:
     """The beginning of a packet that the last connection left is not put before the first of the next."""
     decoder = Decoder(v5=False, other=lambda _first, _body: True)
