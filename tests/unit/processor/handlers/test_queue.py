@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fmq.errors import SettingsError, StoreRefused
-from fmq.message import Message, Properties, serve_store
+from fmq.message import Message, Properties
 from fmq.outcome import Unavailable
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
@@ -27,12 +27,12 @@ class Bench:
     """A handler whose target is ``centre.db``; ``target`` is another connection to it."""
 
     def __init__(self, folder: Path, name: str = "{queue}") -> None:
-        serve_store(UUID(int=7))
         self.path = folder / "centre.db"
         self.url = f"sqlite:///{self.path}"
         self.registry = CollectorRegistry()
         settings = QueueSettings(queue_target_url=self.url, queue_target_name=name, queue_target_busy_seconds=0.05)
         self.handler = QueueHandler(settings, self.registry)
+        self.handler.know_store(UUID(int=7))
 
     @contextmanager
     def target(self) -> Iterator[Store]:
@@ -53,11 +53,23 @@ def test_a_batch_that_is_sent_again(tmp_path: Path) -> None:
     bench.handler.setup()
     bench.handler.handle([message(7), message(8)])
     bench.handler.handle([message(7), message(9)])
-    serve_store(UUID(int=8))
+    bench.handler.know_store(UUID(int=8))
     bench.handler.handle([message(7)])
     bench.handler.teardown()
     with bench.target() as target:
         assert [claim.message.topic for claim in target.claim("s/#", 10, lease=60)] == ["s/7", "s/8", "s/9", "s/7"]
+
+
+def test_keys(tmp_path: Path) -> None:
+    """They sort as the ids do. Another queue, time of receipt or store has another key, also where the ids are the same."""
+    handler = Bench(tmp_path).handler
+    keys = [handler._key(message(number)) for number in (0, 9, 10, 255, 2**40, 2**63 - 1)]
+    assert keys == sorted(keys)
+    one = message(255)
+    keys += [handler._key(one._replace(received_at=1.0)), handler._key(one._replace(queue="s/\ud800"))]
+    handler.know_store(UUID(int=8))
+    keys += [handler._key(one)]
+    assert len(set(keys)) == len(keys)
 
 
 def test_everything_but_the_id_and_the_attempts_is_kept(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The handler ``queue``."""
 
+import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +21,9 @@ from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.queue.settings import QueueSettings
 
 _log = logging.getLogger(__name__)
+_KEPT_QUEUES = 10_000
+_DIGEST = 12
+_NO_TERMS: Mapping[int, Terms] = {}
 
 
 class QueueHandler:
@@ -27,10 +33,12 @@ class QueueHandler:
     """
 
     Settings: ClassVar[type[HandlerSettings]] = QueueSettings
+    _store: UUID
 
     def __init__(self, settings: QueueSettings, registry: CollectorRegistry) -> None:
         self._url = settings.queue_target_url
-        self._target_name = settings.target_name
+        self._target_name = lru_cache(_KEPT_QUEUES)(settings.target_name)
+        self._key_begins = lru_cache(_KEPT_QUEUES)(self._digest)
         self._key_seconds = settings.queue_target_duplicate_seconds
         self._options = StoreOptions(
             durability=Durability.FULL, busy_seconds=settings.queue_target_busy_seconds, check_integrity=False
@@ -39,6 +47,11 @@ class QueueHandler:
         self._lock = threading.Lock()
         self._target: Store | None = None
         self._declared: set[str] = set()
+
+    def know_store(self, store: UUID) -> None:
+        """Take the identity of the store that the messages come from."""
+        self._store = store
+        self._key_begins.cache_clear()
 
     def setup(self) -> None:
         """Open the target store. If it is only unavailable, it is opened later; other errors are raised."""
@@ -64,11 +77,9 @@ class QueueHandler:
             for one in messages
         ]
         # A batch is sent again if the target's answer was lost, or if the processor died before it could settle.
-        terms = {
-            position: Terms(key=str(one.unique_id), key_seconds=self._key_seconds)
-            for position, one in enumerate(messages)
-            if self._key_seconds
-        }
+        terms = _NO_TERMS
+        if self._key_seconds:
+            terms = {position: Terms(self._key(one), self._key_seconds) for position, one in enumerate(messages)}
         try:
             with self._lock:
                 self._put(incoming, terms)
@@ -80,6 +91,19 @@ class QueueHandler:
     def teardown(self) -> None:
         with self._lock:
             self._close()
+
+    def _key(self, message: Message) -> str:
+        """As unique as ``unique_id``, and made of the same.
+
+        The keys of a queue's messages sort by the messages' ids. So the target adds them at the end of its index. Keys in no order
+        would go to any of its pages, and each commit would write as many pages as it has messages.
+        """
+        return f"{self._key_begins(message.queue)}{message.id:016x}{message.received_at!r}"
+
+    def _digest(self, queue: str) -> str:
+        """What stands for a queue and the store that it is in."""
+        text = self._store.bytes + queue.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=_DIGEST).hexdigest()
 
     def _put(self, incoming: Sequence[Incoming], terms: Mapping[int, Terms]) -> None:
         target = self._open()
