@@ -15,7 +15,7 @@ PAGE = Path(__file__).with_name("cli.schema.json")
 
 
 def schema() -> dict[str, Any]:
-    """The schema: one of the shapes. Each field is always there, and there is no other."""
+    """The schema: one of the shapes. It has each of its fields, always, and no other."""
     made = TypeAdapter(reduce(or_, SHAPES)).json_schema(mode="serialization")
     for shape in made["$defs"].values():
         shape |= {"required": sorted(shape["properties"]), "additionalProperties": False}

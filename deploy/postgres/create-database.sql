@@ -2,7 +2,7 @@
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SET log_min_duration_statement = -1;
--- In a new cluster there is no standby yet.
+-- A new cluster has no standby yet.
 SET synchronous_commit = 'local';
 \set password `cat /passwords/fmq`
 CREATE ROLE fmq LOGIN PASSWORD :'password';

@@ -35,10 +35,10 @@ spec:
 
 
 def prometheus(parameters: Parameters) -> str:
-    """The rule file of Prometheus. Raises WrongParametersError if the parameters name an alert that there is not."""
+    """The rule file of Prometheus. Raises WrongParametersError if the parameters name an unknown alert."""
     text = (_TEMPLATES / "rules.template").read_text("utf-8")
     if unknown := parameters.severity.keys() - {*re.findall(r"- alert: (\w+)", text)}:
-        raise WrongParametersError(f"severity: there is no alert {', '.join(sorted(unknown))}")
+        raise WrongParametersError(f"severity: unknown alert {', '.join(sorted(unknown))}")
     common = _marks(parameters)
     text = _ALERT.sub(lambda found: "\n\n".join(_rules(found[1], found[0] + "\n", parameters)), text)
     text = re.sub(r"\n{3,}", "\n\n", text)  # where an alert was removed

@@ -53,7 +53,7 @@ class StoreRefused(QueueError):
 
 
 class NoStore(StoreRefused):
-    """There is no store at this place yet. A listener creates it."""
+    """This place has no store yet. A listener creates it."""
 
 
 class LoginRefused(StoreRefused):

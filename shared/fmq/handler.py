@@ -63,7 +63,7 @@ class Definition:
         asked: Any = getattr(self.target, "Settings", None) if inspect.isclass(self.target) else None
         if asked is None or (inspect.isclass(asked) and issubclass(asked, HandlerSettings)):
             return asked
-        raise HandlerError(f"the handler {self.name!r} has 'Settings' that are no subclass of HandlerSettings")
+        raise HandlerError(f"the handler {self.name!r} has 'Settings' that are not a subclass of HandlerSettings")
 
     def make(self, settings: HandlerSettings | None, registry: CollectorRegistry) -> Handler:
         """Make the handler; ``settings`` are of the class that it asks for. Raises HandlerError, SettingsError."""

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, StorageSt
 
 from support.stack import PASSWORD, USER, Stack
 from support.wait import wait_for
-from support.web_models import every_page
-from support.web_preview import app
+from support.web.every_page import every_page
+from support.web.preview import app
 
 CHROMIUM = "/usr/bin/chromium"
 MOST_MB = 120

@@ -169,7 +169,7 @@ def test_an_empty_queue_that_nobody_fills_is_deleted(visit: NewPage, stack: Stac
     wait_for(lambda: name not in stack.store.names(), what="the deletion")
     assert actions(page, "delete-queue", name)[0][0] == USER
     page.goto(queue_page(name))
-    expect(page.locator("h1")).to_have_text("There is nothing here")
+    expect(page.locator("h1")).to_have_text("Not found")
 
 
 def test_a_reader_is_offered_no_action(browser: Browser, stack: Stack) -> None:

@@ -23,8 +23,8 @@ from fmq_web.http.peer.caller import Caller
 from fmq_web.http.route import Shown
 from fmq_web.pages import render
 from fmq_web.settings import WebSettings
-from support.hostile import TEXTS
 from support.wait import wait_for
+from support.web.hostile import TEXTS
 
 _TEMPLATES = Path(render.__file__).with_name("templates")
 _ESCAPED, _UNSAFE = "{{ part.text | lines }}", "{{ value | safe }}"

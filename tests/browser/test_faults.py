@@ -66,7 +66,9 @@ def is_stale(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "title"), [(_gone, "There is no store"), (_damaged, "The store can't be read")], ids=["gone", "damaged"]
+    ("fault", "title"),
+    [(_gone, "The store does not exist"), (_damaged, "The store can't be read")],
+    ids=["gone", "damaged"],
 )
 def test_an_open_page_greys_its_figures_until_the_store_is_back(
     browser: Browser, folder_stack: Stack, fault: Callable[[Stack], Callable[[], None]], title: str
@@ -122,7 +124,7 @@ def test_a_page_shows_a_store_that_comes_later(browser: Browser, folder_stack: S
     with watched_pages(browser, stack.url) as (make, faults):
         page = make()
         page.goto("/")
-        expect(page.locator("h1")).to_have_text("There is no store")
+        expect(page.locator("h1")).to_have_text("The store does not exist")
         expect(page.locator(".past")).to_have_count(0)
         undo()
         page.reload()

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import NewPage, watched_pages
 from browser.places import dead_page, message_page, messages_page, queue_page
-from support.hostile import BYTES, HOST_OF_TEST, NEVER, TEXTS
 from support.processes import FMQ
 from support.stack import Stack
+from support.web.hostile import BYTES, HOST_OF_TEST, NEVER, TEXTS
 
 FILTERS = (*(f"{text}/+" for text in TEXTS), "bytes/+", "long/#")
 _NUMBER = "9" * 400
@@ -93,7 +93,7 @@ def test_what_operators_do_shows_texts_as_text(visit: NewPage) -> None:
         page.goto("/activity")
         assert problems(page, shown) == []
         page.goto(queue_page(f"{text} unknown"))
-        expect(page.locator("h1")).to_have_text("There is nothing here")
+        expect(page.locator("h1")).to_have_text("Not found")
         assert problems(page, "") == []
 
 

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Page
 
 from browser.conftest import NewPage
-from support.web_models import every_page
+from support.web.every_page import every_page
 
 PAGES = sorted(every_page())
 _OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -7,10 +7,10 @@ from playwright.sync_api import Browser, expect
 
 from browser.conftest import NewPage, sign_in, watched_pages
 from browser.places import actions, message_page
-from support.hostile import TEXTS
 from support.stack import READER, USER, Stack
 from support.subscriber import Subscriber
 from support.wait import wait_for
+from support.web.hostile import TEXTS
 
 FILTERS = ("again/#",)
 QUEUE = "again/#"

@@ -12,7 +12,9 @@ from browser.conftest import NewPage
 from fmq_web.answers.live import LiveState, LiveSummary, LiveTick
 from fmq_web.answers.queues import Counts
 from fmq_web.pages import assets, figures
-from support.web_models import NAMES, NOW, Texts, need, operation, overview, services
+from support.web.activity import operation, services
+from support.web.queues import need, overview
+from support.web.texts import NAMES, NOW, Texts
 
 _NUMBERS = [
     0,

@@ -85,7 +85,7 @@ class Traffic:
         self.publisher.allowed = count
 
     def stats(self) -> QueueStats | None:
-        """The queue's figures; None while there is no primary."""
+        """The queue's figures; None without a primary."""
         return figures(self.store)
 
     def await_stored(self, count: int, deadline: float = 90) -> None:
@@ -117,7 +117,7 @@ class Traffic:
 
 
 def figures(store: Store) -> QueueStats | None:
-    """The queue's; None while there is no primary."""
+    """The queue's; None without a primary."""
     try:
         return store.stats(QUEUE)
     except QueueError:

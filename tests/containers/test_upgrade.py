@@ -45,7 +45,7 @@ def previous(engine: Engine, images: Mapping[str, str], tmp_path: Path) -> Itera
     else:
         for name, image in names.items():
             engine.docker("tag", images[name], image)
-    yield revision or "the code of now, as there is no release yet", names
+    yield revision or "the code of now, before the first release", names
     engine.docker("rmi", "--force", *names.values())
 
 
@@ -60,8 +60,8 @@ def test_upgrade_keeps_every_message(
     """New images over the volume of the previous ones: done, dead, pending and claimed messages are all still there.
 
     The previous processor is killed with messages in hand, the listener is away while more arrive at the broker, and
-    dead letters can be requeued afterwards. What it proves depends on what it comes from: as long as there is no
-    earlier release, that new containers take over a volume in use, and nothing of migrations (tests/unit/sqlite has
+    dead letters can be requeued afterwards. What it proves depends on what it comes from: without an earlier
+    release, that new containers take over a volume in use, and nothing of migrations (tests/unit/core/store/sqlite has
     those).
     """
     revision, old_images = previous

@@ -215,7 +215,7 @@ class TestDetail:
         assert (whole.properties, whole.has_more) == (properties, False)
 
     def test_the_beginning_of_unreadable_properties(self, queue: Store, clock: FakeClock) -> None:
-        """A listener keeps all their bytes; the first of them are shown. Without properties there are no more."""
+        """A listener keeps all their bytes; the first of them are shown. Without properties, none are left out."""
         raw = bytes(range(256)) * 100
         queue.put([Incoming("q", "t", b"x", clock.wall(), 1, False, Properties(raw=raw))])
         queue.put([Incoming("q", "t", b"x", clock.wall())])

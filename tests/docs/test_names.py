@@ -138,7 +138,7 @@ def test_commands() -> None:
 def test_settings() -> None:
     """Each FMQ_… is a setting of fmq, of a handler, of the compose file or of the page's own example."""
     wrong = [
-        f"{page.name}:{one.line}: there is no setting {one.text}: {nearest(one.text, known_settings())}"
+        f"{page.name}:{one.line}: unknown setting {one.text}: {nearest(one.text, known_settings())}"
         for page in PAGES
         for one in page.settings()
         if unknown(one.text, page.text)
@@ -152,7 +152,7 @@ def test_settings_in_shipped_files() -> None:
     for path in FILES_WITH_SETTINGS:
         text = path.read_text(encoding="utf-8")
         wrong += [f"{path}: {name}" for name in re.findall(r"\bFMQ_[A-Z_]+", text) if unknown(name, text)]
-    assert not wrong, f"files name settings that there are not: {wrong}"
+    assert not wrong, f"files name unknown settings: {wrong}"
 
 
 def test_links() -> None:

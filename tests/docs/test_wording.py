@@ -25,6 +25,7 @@ def test_texts_are_in_plain_english() -> None:
         ("'ten' is no number: it would be a number from 1", "it would be"),
         ("A processor heeds it with FMQ_UPKEEP", "heed"),
         ("stores what comes; one queue a topic filter, one a line", "one a line"),
+        ("there is no queue 'b' in q.db", "there is no X"),
         ("messages shall go into another store", "shall"),
         ("the broker ended it without a word", "without a word"),
         ("What a listener is told, beside what every service is", "is told"),

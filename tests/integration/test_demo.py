@@ -256,7 +256,7 @@ def _stored(fmq: Processes) -> int:
 
 
 def test_publishing_alone_needs_an_address(fmq: Processes) -> None:
-    """There is nothing to publish to otherwise."""
+    """Otherwise it has nothing to publish to."""
     demo = fmq.start("demo", "--publish-only")
     assert demo.wait() == 2
     assert "FMQ_BROKER_URL" in demo.text

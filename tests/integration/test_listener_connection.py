@@ -152,7 +152,7 @@ def test_a_broker_that_cannot_be_reached_is_told_and_tried_again(fmq: Processes,
 
 
 def test_a_port_that_speaks_no_mqtt_is_told(broker: Broker, fmq: Processes) -> None:
-    """A listener pointed at something else says that there was no CONNACK, and does not hang."""
+    """A listener pointed at something else says that no CONNACK came, and does not hang."""
     with Proxy(broker.port, lambda _packet: None) as silent:
         listener = fmq.start("listen", "x", FMQ_BROKER_URL=silent.url, FMQ_CONNECT_ATTEMPTS=2, **_FAST)
         assert listener.wait() == 1

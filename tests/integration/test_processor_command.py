@@ -159,7 +159,7 @@ def test_the_other_ways_to_start_it(tmp_path: Path, queue: Store, command: str) 
 
 
 def test_metrics_health_and_readiness(queue: Store, processes: Processes) -> None:
-    """On one port, while it works; histograms by queue for who asks, the store's queues while there is no listener."""
+    """On one port, while it works; histograms by queue for who asks, the store's queues without a listener."""
     put(queue, 20)
     process = processes.start("process", QUEUE, "10", "0", FMQ_METRICS_QUEUE_HISTOGRAMS="true")
     wait_for(lambda: queue.stats(QUEUE).done == 20, what="20 messages")

@@ -40,7 +40,7 @@ def test_it_starts_without_a_store_and_works_once_there_is_one(processes: Proces
     url = _url(process)
     status, text = _get(f"{url}/")
     assert status == 503
-    assert "There is no store" in text
+    assert "The store does not exist" in text
     assert json.loads(process.get("readyz"))["notes"]["store"]
     assert "fmq_store_info{" not in process.get("metrics")
     assert not list(tmp_path.glob("mqtt_queue.db*"))

@@ -22,7 +22,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_the_answer(ready: Stage, case: WrongInput) -> None:
     """It has the exit code of its kind and says what is wrong, which value, what is expected and what to do next.
 
-    There is no traceback and no secret, and the page shows the same answer (if not: run docs/make_wrong_inputs.py).
+    The answer has no traceback and no secret, and the page shows the same answer (if not: run docs/make_wrong_inputs.py).
     """
     code, text = ready.run(case)
     assert code == case.code, text

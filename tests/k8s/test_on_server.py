@@ -34,7 +34,7 @@ def _client_id(build: str, workload: Workload) -> str:
 
 @pytest.mark.parametrize("build", ON_SERVER)
 def test_no_pod_is_bound_to_a_node(build: str) -> None:
-    """There is no StatefulSet and no claim: each pod can be replaced anywhere, within a minute after its node is gone."""
+    """The overlay has no StatefulSet and no claim: each pod can be replaced anywhere, within a minute after its node is gone."""
     assert not of_kind(build, "StatefulSet")
     for workload in workloads(build):
         assert not [one for one in workload.volumes.values() if "persistentVolumeClaim" in one]

@@ -247,7 +247,7 @@ def test_wrong_parameters_are_all_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"severity": {"FmqNoSuch": "info"}}, "there is no alert FmqNoSuch"),
+        ({"severity": {"FmqNoSuch": "info"}}, "unknown alert FmqNoSuch"),
         ({"installation_labels": ["region"]}, "expected some of store_labels"),
         ({"queues": {"a": 3}}, 'queues."a" = 3: expected a table'),
         (
@@ -271,7 +271,7 @@ def test_parameters_that_do_not_fit(given: dict[str, Any], problem: str) -> None
 
 @pytest.mark.parametrize("what", ["bytes", "folder", "target"])
 def test_files_that_cannot_be_used(tmp_path: Path, what: str) -> None:
-    """One line names the file and the reason; there is no traceback."""
+    """One line names the file and the reason, without a traceback."""
     (tmp_path / "bytes").write_bytes(b"\xff")
     (tmp_path / "folder").mkdir()
     source = ["--parameters", str(tmp_path / what)] if what != "target" else []

@@ -157,7 +157,7 @@ def test_runbooks_use_commands_that_there_are() -> None:
             r"(?:^|listener |-- )fmq ((?:dead )?[a-z-]+)", _code(path.read_text("utf-8")), re.MULTILINE
         ):
             done = CliRunner().invoke(fmq_command, [*typed.split(), "--help"])
-            assert done.exit_code == 0, f"{path.name}: there is no `fmq {typed}`"
+            assert done.exit_code == 0, f"{path.name}: `fmq {typed}` does not exist"
 
 
 def _code(page: str) -> str:

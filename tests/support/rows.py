@@ -27,7 +27,7 @@ class Rows:
     def table(self, queue: str) -> str:
         """The name of the queue's table, quoted."""
         name = self._sql.execute("SELECT table_name FROM fmq_queue WHERE name = ?", (queue,)).get
-        assert name is not None, f"there is no queue {queue!r}"
+        assert name is not None, f"queue {queue!r} does not exist"
         return '"' + str(name).replace('"', '""') + '"'
 
     def all(self, queue: str) -> list[Row]:

@@ -35,6 +35,7 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
     r"\bbeside (?:the|its|their|what|a|it|those|others?)\b": ("beside", "next to, in addition to, besides"),
     r"(?<!there )\b(?:is|are) no (?!longer|more|less|other|such|one\b|\w+ing\b|way|\w+s\b|need|need\b|error|reason|limit|answer|room)"
     r"(?:valid |good |real )?[a-z]+(?=[.,;:]| to | for | of | that )": ("is no X", "is not a X"),
+    r"\bthere (?:is|are|was|were) no\b": ("there is no X", "say what has no X, or that X is missing"),
     r"\bfor ever\b": ("for ever", "forever"),
     r"\bby itself\b": ("by itself", "automatically"),
     r"\bis to be\b|\bare to be\b": ("is to be", "has to be, or the imperative"),

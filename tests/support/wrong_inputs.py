@@ -17,9 +17,11 @@ from fmq.message import Incoming
 from fmq.outcome import Dead
 from fmq.store.backends import open_store
 from support.broker import Broker, set_password
-from support.wrong_input_cases import QUIET, WrongInput
+from support.wrong_input_cases import WrongInput
 
 _FMQ = Path(sys.executable).with_name("fmq")
+_USUAL = {"FMQ_LOG_FORMAT": "text", "FMQ_LOG_LEVEL": "ERROR", "FMQ_HTTP_PORT": "0"}
+"""Logs as on a terminal, without those of a start that is ended later; no port of the machine is taken."""
 _BLOCKED = """
 import sys
 from importlib.machinery import PathFinder
@@ -52,7 +54,7 @@ class Stage:
         for name, text in case.files.items():
             (folder / name).write_text(f"{text}\n", encoding="utf-8")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FMQ_")}
-        environ |= {"FMQ_LOG_FORMAT": "text", **case.environ}  # as on a terminal
+        environ |= {**_USUAL, **case.environ}
         if case.blocked:
             blocker = folder / "blocked"
             blocker.mkdir()
@@ -80,9 +82,7 @@ class Stage:
         """The row of the page, the same in each run."""
         same = text.replace(f":{self._broker.port}", ":1883").replace(str(self._taken), "9464").strip()
         command = case.command.replace("{broker}", "mqtt://127.0.0.1:1883").replace("{port}", "9464")
-        shown = " ".join(
-            [*(f"{name}={value}" for name, value in case.environ.items() if QUIET.get(name) != value), command]
-        )
+        shown = " ".join([*(f"{name}={value}" for name, value in case.environ.items()), command])
         lines = [shown.replace(case.hides, "•••")]
         for name, content in case.files.items():
             lines += [f"{name}:", *filter(None, content.splitlines())]

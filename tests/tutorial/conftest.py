@@ -97,7 +97,7 @@ def _in(root: str, network: Network) -> Iterator[Walk]:
         return Terminal(Path("/"), environ, prefix=prefix)
 
     def start_broker() -> None:
-        """Debian starts it at once; here there is no init."""
+        """Debian starts it at once; this place has no init."""
         until_the_end.enter_context(network.broker("chroot", root))
 
     with until_the_end:

@@ -10,7 +10,7 @@ from fmq.cli.common.numbers import Rate
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import EXIT_FAULT, read_settings, run, settings_options
 from fmq.errors import SettingsError
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.lifecycle import Shutdown
 from fmq.service.settings import StoreSettings
 from fmq_demo.broker import Kind

@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from fmq.errors import SettingsError
-from fmq.service.broker import BrokerSettings
-from fmq.service.broker_url import BrokerUrl
+from fmq.service.broker.settings import BrokerSettings
+from fmq.service.broker.url import BrokerUrl
 from fmq_demo.client import require_broker
 from fmq_demo.processes import Crew, accepts_connections, free_port
 

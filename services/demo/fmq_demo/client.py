@@ -9,9 +9,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.errors import FmqError
-from fmq.service.broker import CONNECT_SECONDS, BrokerSettings, explain_error, give_access, tls_context
-from fmq.service.broker import make_client as broker_client
-from fmq.service.broker_url import BrokerUrl
+from fmq.service.broker.client import CONNECT_SECONDS, explain_error, give_access
+from fmq.service.broker.client import make_client as broker_client
+from fmq.service.broker.settings import BrokerSettings, tls_context
+from fmq.service.broker.url import BrokerUrl
 
 
 class BrokerUnreachable(FmqError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.lifecycle import Shutdown
 from fmq.store.backends import open_store
 from fmq.store.options import Durability, StoreOptions

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmq.service.broker_url import BrokerUrl
+from fmq.service.broker.url import BrokerUrl
 from fmq_demo.services import Services
 
 

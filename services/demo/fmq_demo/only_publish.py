@@ -5,7 +5,7 @@ import random
 from rich.console import Console
 
 from fmq.errors import SettingsError
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.lifecycle import Shutdown
 from fmq_demo.broker import is_given
 from fmq_demo.client import BrokerUnreachable

@@ -9,7 +9,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq_demo.client import connect, disconnect, make_client
 from fmq_demo.pacer import Pacer
 from fmq_demo.readings import Sensors

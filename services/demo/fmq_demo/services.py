@@ -9,7 +9,7 @@ from functools import partial
 
 from pydantic import SecretStr
 
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.settings import PREFIX, StoreSettings, variable
 from fmq_demo.broker import Broker
 from fmq_demo.meter import is_ready

@@ -12,7 +12,7 @@ from fmq.finding import Finding, ok, problem, warning
 from fmq.mqtt.reasons import explain_auth
 from fmq.quantities import show
 from fmq.service import inventory
-from fmq.service.broker import explain_error
+from fmq.service.broker.client import explain_error
 from fmq.text import plain, without_query
 from fmq_listener.mqtt.probe import Probe
 from fmq_listener.mqtt.refusals import explain_refusal

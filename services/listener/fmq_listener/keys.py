@@ -50,7 +50,7 @@ def key_of(expression: str) -> Key:
     try:
         steps = JsonPointer(expression).parts
     except JsonPointerException as error:
-        raise ValueError(f"no JSON pointer ({error})") from error
+        raise ValueError(f"not a JSON pointer ({error})") from error
     return lambda message: _shortened(_key_in(message.payload, steps))
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.settings import Headings, Names, placed, setting
 from fmq.service.upkeep import RetentionSettings
 from fmq.topics import TopicFilter

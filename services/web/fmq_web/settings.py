@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, SecretStr
 
-from fmq.service.broker import OptionalBrokerSettings
+from fmq.service.broker.settings import OptionalBrokerSettings
 from fmq.service.settings import Headings, Names, ServiceSettings, setting
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")

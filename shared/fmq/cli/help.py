@@ -238,7 +238,7 @@ def _flags_explained(command: click.Command, ctx: click.Context) -> Iterator[Non
             if isinstance(argument, click.Argument) and name in (one, f"{one}s", one.removesuffix("s")):
                 shown = argument.make_metavar(ctx).strip("[].… ")
                 raise click.UsageError(
-                    f"There is no option {error.option_name}: {shown} is given without it, as in `{ctx.command_path} {shown}`",
+                    f"{error.option_name} is not an option: give {shown} without it, as in `{ctx.command_path} {shown}`",
                     ctx,
                 ) from None
         raise

@@ -20,8 +20,8 @@ from fmq.mqtt.packets import Packet
 from fmq.mqtt.reasons import explain_auth, explain_reason
 from fmq.mqtt.wire import Answer, PublishingClient
 from fmq.outcome import Unavailable
-from fmq.service.broker import CONNECT_SECONDS, explain_end, explain_error, give_access, make_client
-from fmq.service.broker_url import Access, BrokerUrl
+from fmq.service.broker.client import CONNECT_SECONDS, explain_end, explain_error, give_access, make_client
+from fmq.service.broker.url import Access, BrokerUrl
 from fmq.service.tls import TlsFiles, failure_of
 
 _log = logging.getLogger(__name__)

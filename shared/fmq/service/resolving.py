@@ -41,8 +41,8 @@ class Resolver:
     def require(self, host: str, port: int, *, seconds: float = _WAIT_SECONDS) -> None:
         """Return once the name server has answered.
 
-        Raises what getaddrinfo raises (OSError, or UnicodeError on a name that can't be one), and socket.gaierror if there
-        is no answer within ``seconds`` or before the shutdown.
+        Raises what getaddrinfo raises (OSError, or UnicodeError on a name that can't be one), and socket.gaierror if it
+        does not answer within ``seconds``, or before the shutdown.
         """
         lookup = self._pending
         if lookup is None or lookup.of != (host, port):

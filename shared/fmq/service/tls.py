@@ -141,7 +141,7 @@ class TlsFiles:
         """The context for the next connection, the same as before while the files are unchanged.
 
         If files can't be used any more, for example a certificate whose key comes a moment later, the last good context
-        stays in use, and a warning is logged once. Raises SettingsError if there is no earlier context.
+        stays in use, and a warning is logged once. Raises SettingsError without an earlier context.
         """
         with self._lock:
             state = self._look()
@@ -187,6 +187,12 @@ def require_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
         if not _PROTOCOL.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a protocol")
     return names
+
+
+def require_pair(prefix: str, *, cert_file: Path | None, key_file: Path | None) -> None:
+    """Raise ValueError if only one of both is given. ``prefix`` is as for TlsFiles."""
+    if (cert_file is None) != (key_file is None):
+        raise ValueError(f"{prefix}_CERT_FILE and {prefix}_KEY_FILE belong together: set both or neither")
 
 
 def client_context(

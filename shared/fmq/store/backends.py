@@ -50,7 +50,7 @@ class Backend(Protocol):
     def set_aside(self, url: str) -> str:
         """Rename a store, whatever its state, and return the new name. Deletes nothing.
 
-        Only for an explicit request of an operator. Raises StoreRefused if there is no store, or if a process has it open.
+        Only for an explicit request of an operator. Raises StoreRefused if the store does not exist, or if a process has it open.
         """
         ...
 

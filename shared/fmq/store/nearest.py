@@ -12,9 +12,9 @@ _ALIKE = 0.6
 def no_queue(name: str, where: str, existing: Sequence[str]) -> str:
     """The text of the error: the nearest of the ``existing`` queues, and the next command to try."""
     if not existing:
-        return f"there is no queue {name!r} in {where}, nor any other. A listener creates it: fmq listen '{name}'"
+        return f"{where} has no queue {name!r}, nor any other. A listener creates it: fmq listen '{name}'"
     others = f" It has {len(existing):,} other{'' if len(existing) == 1 else 's'}."
-    return f"there is no queue {name!r} in {where}.{did_you_mean(name, existing) or others} `fmq status` lists all"
+    return f"{where} has no queue {name!r}.{did_you_mean(name, existing) or others} `fmq status` lists all"
 
 
 def did_you_mean(name: str, existing: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def not_empty(name: str, pending: int, claimed: int, dead: int) -> str:
 def remove_queue(store: _Store, name: str, *, on_step: Callable[[int], object] = lambda _count: None) -> bool:
     """Delete a queue and its done messages, in steps that hold the write lock briefly.
 
-    Returns False if there is no such queue any more. ``on_step`` receives the number of messages that each step deleted.
+    Returns False if the queue does not exist any more. ``on_step`` receives the number of messages that each step deleted.
     Raises QueueInUse (see ``require_unused``). If the queue comes into use meanwhile, its done messages may be gone already.
     """
     require_unused(store, name)

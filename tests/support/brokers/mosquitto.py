@@ -28,7 +28,7 @@ class Mosquitto(Service):
     @classmethod
     def version(cls) -> str:
         if not Path(cls.program).exists():
-            raise Missing(f"there is no {cls.program}")
+            raise Missing(f"{cls.program} is missing")
         return broker.version(cls.program)
 
     @property

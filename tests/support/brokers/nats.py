@@ -31,7 +31,7 @@ class Nats(Service):
     @classmethod
     def version(cls) -> str:
         if not _PROGRAM.exists():
-            raise Missing("there is no nats-server in .venv")
+            raise Missing("nats-server is missing in .venv")
         told = subprocess.run([_PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
         return told.strip().rpartition("v")[2]
 

@@ -50,7 +50,7 @@ class RabbitMq(Service):
     def version(cls) -> str:
         found = sorted((cls.root / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
         if not found or not (cls.root / ".complete").exists():
-            raise Missing(f"there is no RabbitMQ in {cls.root}")
+            raise Missing(f"RabbitMQ is missing in {cls.root}")
         return found[-1].name.rpartition("-")[2]
 
     def configure(self) -> None:

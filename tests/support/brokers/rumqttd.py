@@ -21,7 +21,7 @@ class Rumqttd(Service):
     @classmethod
     def version(cls) -> str:
         if not _PROGRAM.exists():
-            raise Missing("there is no iotcore in .venv")
+            raise Missing("iotcore is missing in .venv")
         told = subprocess.run([_PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
         return f"(iotcore {told.split()[-1]})"
 

@@ -103,7 +103,7 @@ class Trial:
             return client.publish(messages, qos=qos, retain=retain)
 
     def payloads(self, queue: str, database: str = "queue") -> list[bytes]:
-        """What is stored in a queue; nothing where there is no such queue."""
+        """What is stored in a queue; nothing if the queue does not exist."""
         rows = Rows(self.folder / f"{database}.db")
         try:
             return rows.payloads(queue)

@@ -14,7 +14,7 @@ _OURS = ("FMQ_", "COMPOSE_", "MOSQUITTO_", "PROMETHEUS_", "ALERTMANAGER_", "GRAF
 
 
 class EngineMissing(Exception):
-    """There is no Docker engine, and none can be started here."""
+    """A Docker engine neither runs nor can be started here."""
 
 
 @dataclass(frozen=True, kw_only=True)

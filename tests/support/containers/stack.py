@@ -240,7 +240,7 @@ class Stack:
         """One metric's value, summed over its labels, as a service tells it."""
         text = (container or self.listener).run("python", "-c", _FETCH, f"http://127.0.0.1:{port}/metrics").stdout
         found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
-        assert found, f"there is no metric {name} in:\n{text}"
+        assert found, f"metric {name} is missing in:\n{text}"
         return sum(map(float, found))
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fmq.errors import SettingsError
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.environment import load
 from fmq_demo.broker import Kind, mosquitto_config, provide_broker
 from fmq_demo.client import BrokerUnreachable

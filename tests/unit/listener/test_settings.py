@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fmq.errors import SettingsError
-from fmq.service.broker import tls_context
+from fmq.service.broker.settings import tls_context
 from fmq.service.environment import load
 from fmq_listener.mqtt.connection import make_listening_client
 from fmq_listener.settings import ListenerSettings
@@ -110,7 +110,7 @@ def test_a_tls_file_that_cannot_be_used_is_told(tmp_path: Path, name: str, conte
 
 
 def test_tls_always_verifies() -> None:
-    """Certificate and host name; there is no setting against it."""
+    """Certificate and host name; no setting turns it off."""
     context = tls_context(_settings(FMQ_BROKER_URL="mqtts://host"))
     assert context.check_hostname
     assert context.verify_mode.name == "CERT_REQUIRED"

@@ -177,7 +177,7 @@ def test_a_hook_that_is_not_a_function_is_refused(tmp_path: Path) -> None:
 
 def test_settings_that_are_none_are_refused() -> None:
     """Since they would be read from nowhere."""
-    with pytest.raises(HandlerError, match="no subclass of HandlerSettings"):
+    with pytest.raises(HandlerError, match="not a subclass of HandlerSettings"):
         _ = find_handler("user_code:StrangeSettings", {}).settings
 
 

@@ -87,7 +87,7 @@ class TestBroker:
         assert "hush" not in found.text
 
     def test_without_one(self) -> None:
-        """There is nothing to say."""
+        """It says nothing."""
         assert len(_check()) == 1
 
     def test_next_to_a_listener(self, monkeypatch: pytest.MonkeyPatch) -> None:

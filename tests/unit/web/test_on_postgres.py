@@ -14,10 +14,10 @@ from fmq_web.assembly import Web
 from fmq_web.pages.routes import PAGES
 from fmq_web.settings import WebSettings
 from support.backends import PostgresUnderTest
-from support.filled import EMPTY, QUEUE, fill
-from support.live import Follower
 from support.wait import wait_for
-from support.web_api import Api
+from support.web.api import Api
+from support.web.filled import EMPTY, QUEUE, fill
+from support.web.live import Follower
 
 pytestmark = pytest.mark.postgres
 

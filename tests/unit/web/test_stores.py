@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fmq.store.roles import Store
-from support.web import QUEUE, Web, web_at
+from support.web.databases import QUEUE, Web, web_at
 
 
 @pytest.fixture

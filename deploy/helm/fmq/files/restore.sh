@@ -12,7 +12,7 @@ if [ "$(cat "$done_before" 2>/dev/null)" = "$RESTORE" ]; then
   exit 0
 fi
 copy=$BACKUP_FOLDER/$RESTORE
-[ -f "$copy" ] || { echo "There is no backup $RESTORE. There are:" >&2; ls "$BACKUP_FOLDER/$POD_NAME" >&2; exit 1; }
+[ -f "$copy" ] || { echo "The backup $RESTORE does not exist. These do:" >&2; ls "$BACKUP_FOLDER/$POD_NAME" >&2; exit 1; }
 store=$DATA_FOLDER/mqtt_queue.db
 cp "$copy" "$store.new"
 if [ -e "$store" ]; then fmq set-aside --yes; fi

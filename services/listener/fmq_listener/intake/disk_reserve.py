@@ -29,8 +29,8 @@ class Room:
         self._is_known = free is not None
         if free is not None and free < self._reserve + _WRITTEN * size:
             raise StoreUnavailable(
-                f"the disk is full but for {free // 1024} KiB, and FMQ_DISK_RESERVE_BYTES={show(self._reserve, 'bytes')} keeps some "
-                "for processors to work with"
+                f"only {free // 1024} KiB of the disk are free, and FMQ_DISK_RESERVE_BYTES={show(self._reserve, 'bytes')} keeps some "
+                "for processors"
             )
 
     def require_again(self) -> None:

@@ -239,7 +239,7 @@ class Ingest:
                 return
 
     def _store_is_well(self) -> None:
-        """A commit has succeeded, or there is nothing to commit.
+        """A commit has succeeded, or nothing has to be committed.
 
         Not yet when the probe has: a disk may have room for it and not for what the broker sends next.
         """

@@ -10,7 +10,7 @@ import logging
 
 from fmq.backoff import Backoff
 from fmq.errors import QueueError, SettingsError
-from fmq.service.broker import explain_error
+from fmq.service.broker.client import explain_error
 from fmq.service.http.health import Heartbeat
 from fmq.service.lifecycle import Shutdown
 from fmq.service.retrying import retrying

@@ -30,7 +30,7 @@ class Notice:
             self._shown.append(shown)
 
     def tell(self) -> bool:
-        """Log what was noted since the last line; returns False if there was nothing."""
+        """Log what was noted since the last line; returns False if nothing was."""
         if not self._count:
             return False
         more = "" if self._count <= len(self._shown) else ", …"

@@ -13,7 +13,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.mqtt.reasons import HearingClient
-from fmq.service.broker import CONNECT_SECONDS, give_access, make_client, tls_context
+from fmq.service.broker.client import CONNECT_SECONDS, give_access, make_client
+from fmq.service.broker.settings import tls_context
 from fmq_listener.mqtt.refusals import explain_refusal
 from fmq_listener.mqtt.wire import WireClient, use_tls
 from fmq_listener.settings import ListenerSettings

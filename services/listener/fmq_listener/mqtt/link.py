@@ -11,7 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fmq.certificates import peer_expiry
 from fmq.clock import Clock
 from fmq.mqtt.reasons import explain_auth
-from fmq.service.broker import explain_end
+from fmq.service.broker.client import explain_end
 from fmq.service.lifecycle import Shutdown
 from fmq.service.tls import failure_of
 from fmq_listener.mqtt import sockets

@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from fmq.certificates import expiries
 from fmq.clock import SYSTEM_CLOCK, Clock
 from fmq.errors import FmqError, SettingsError
-from fmq.service.broker import explain_error
+from fmq.service.broker.client import explain_error
 from fmq.service.lifecycle import Shutdown
 from fmq.service.resolving import Resolver
 from fmq.store.roles import Store

@@ -4,7 +4,8 @@ import base64
 import secrets
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-from fmq.service.broker import CONNECT_SECONDS, tls_context
+from fmq.service.broker.client import CONNECT_SECONDS
+from fmq.service.broker.settings import tls_context
 from fmq_listener.settings import ListenerSettings
 
 

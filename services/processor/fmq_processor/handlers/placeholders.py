@@ -60,5 +60,5 @@ def file_name(text: str) -> str:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if len(name) > _LONGEST:
         digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
-        name = f"{name[: _LONGEST - _DIGEST - 1]}={digest}"  # there is no = in a name that is whole
+        name = f"{name[: _LONGEST - _DIGEST - 1]}={digest}"  # a whole name has no =
     return name

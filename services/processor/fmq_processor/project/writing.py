@@ -33,7 +33,7 @@ def package_name(text: str) -> str:
     if keyword.iskeyword(name):
         raise SettingsError(f"Invalid project name {text!r}: {name} is a word of Python itself. {_ANOTHER}")
     if name in _TAKEN or name.startswith("fmq_") or _is_installed(name):
-        raise SettingsError(f"Invalid project name {text!r}: there is a Python module {name} already. {_ANOTHER}")
+        raise SettingsError(f"Invalid project name {text!r}: a Python module {name} exists already. {_ANOTHER}")
     return name
 
 

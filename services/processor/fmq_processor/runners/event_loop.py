@@ -137,7 +137,7 @@ class LoopRunner:
 
     def _running_handle(self) -> asyncio.Handle | None:
         """What the loop's thread runs at this moment."""
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no public way
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - Python has no public way
         while frame is not None:
             if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - asyncio has no public way to find the running callback
                 found: asyncio.Handle = frame.f_locals["self"]

@@ -10,7 +10,7 @@ import fmq
 from fmq.message import Message
 
 MISSING: Any = inspect.Parameter.empty
-"""There is no annotation."""
+"""Stands for a missing annotation."""
 _USUAL: dict[str, Any] = {"fmq": fmq, "Any": Any, "Iterable": Iterable, "Iterator": Iterator, "Sequence": Sequence}
 """Names that a module may have imported for type checkers only."""
 _YIELDING = (AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator)

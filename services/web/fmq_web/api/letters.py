@@ -89,7 +89,7 @@ async def _payload(stores: Stores, name: str, one: Detail) -> AsyncIterator[byte
         length = min(_PIECE, one.head.size - offset)
         data = await _call(stores, partial(piece, name=name, message_id=str(one.head.id), offset=offset, length=length))
         if len(data) != length:
-            raise not_found("payload of this length any more")
+            raise not_found("The payload does not have this length any more.")
         yield data
 
 

@@ -29,7 +29,7 @@ _PROBLEMS = {
     "400": "The request can't be read.",
     "401": "Sign in, or send a token.",
     "403": "The caller's role does not allow it, or contents are hidden.",
-    "404": "There is no such queue, message or operation (any more).",
+    "404": "The queue, message or operation does not exist (any more).",
     "409": "It can't be done now, or not twice.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",

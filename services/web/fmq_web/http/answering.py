@@ -29,11 +29,11 @@ _TITLES = {
 
 
 class StoreProblem(Problem):
-    """The store can't be read or written, or there is none."""
+    """The store can't be read or written, or does not exist."""
 
     def __init__(self, error: QueueError) -> None:
         super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": _RETRY_SECONDS})
-        self.title = "There is no store" if isinstance(error, NoStore) else "The store can't be read"
+        self.title = "The store does not exist" if isinstance(error, NoStore) else "The store can't be read"
 
 
 def as_problem(error: Exception, where: str) -> Problem:

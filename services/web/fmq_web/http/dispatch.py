@@ -52,12 +52,12 @@ def make_app(
     async def asset(request: Request) -> Response:
         found = find_asset(request.path_params["version"], request.path_params["name"])
         if found is None:
-            raise not_found("such file")
+            raise not_found("This file does not exist.")
         return show_asset(found)
 
     async def no_route(request: Request, error: Exception) -> Response:
         status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-        return desk.show(request, Problem(status, "There is no such page."))
+        return desk.show(request, Problem(status, "This page does not exist."))
 
     handlers: dict[str, dict[str, PlainHandler]] = {
         SIGN_IN: {"GET": sign_in.show, "POST": sign_in.sign_in},

@@ -19,7 +19,7 @@ class Notices:
                 self._waiting.pop(next(iter(self._waiting)), None)
 
     def take(self, caller: Caller) -> str:
-        """What is kept for the caller, once; empty if there is nothing."""
+        """What is kept for the caller, once; empty if nothing is."""
         return self._waiting.pop(_key(caller), "")
 
 

@@ -15,9 +15,9 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
-def not_found(what: str) -> Problem:
-    """There is no such thing (any more)."""
-    return Problem(HTTPStatus.NOT_FOUND, f"There is no {what}.")
+def not_found(detail: str) -> Problem:
+    """What the caller named does not exist (any more)."""
+    return Problem(HTTPStatus.NOT_FOUND, detail)
 
 
 def conflict(detail: str) -> Problem:

@@ -14,8 +14,8 @@ from fmq.errors import QueueError, SettingsError
 from fmq.mqtt.connection import Connection, Target
 from fmq.mqtt.packets import Packet, make_packet, publish_properties
 from fmq.outcome import Unavailable
-from fmq.service.broker import tls_files
-from fmq.service.broker_url import BrokerUrl
+from fmq.service.broker.settings import tls_files
+from fmq.service.broker.url import BrokerUrl
 from fmq.store.roles import Store
 from fmq.text import plain
 from fmq_web.answers.messages import Publication
@@ -75,7 +75,7 @@ class Publisher:
     def publish(self, store: Store, caller_name: str, queue: str, number: int, *, retain: bool) -> Publication:
         """Publish a message as it came, and wait until the broker has acknowledged it. Changes nothing about the message.
 
-        Problem 404: there is no such message (any more). 409: it can't be published, or the broker refused it. 503: another
+        Problem 404: the message does not exist (any more). 409: it can't be published, or the broker refused it. 503: another
         message is being published, or the broker was not reached; nothing was published. 504: the broker may have got it.
         Raises UnknownQueue and other QueueErrors.
         """
@@ -117,7 +117,7 @@ class Publisher:
         # Not the whole message: a payload that is read as a part is in memory once.
         payload = None if found is None else store.payload(queue, number, 0, found.head.size)
         if found is None or payload is None:
-            raise not_found(f"message {number} in this queue any more")
+            raise not_found(f"Message {number} is not in this queue any more.")
         kept = found.properties
         if kept.raw is not None:
             raise conflict("Its properties could not be parsed when it came, so nobody can publish it as it was.")
@@ -178,7 +178,7 @@ class Publisher:
 
 
 def required(publisher: Publisher | None) -> Publisher:
-    """The publisher. Raises Problem 409 if there is no broker."""
+    """The publisher. Raises Problem 409 without a broker."""
     if publisher is None:
         raise conflict("This page knows no broker. Set FMQ_BROKER_URL for fmq web, and start it again.")
     return publisher

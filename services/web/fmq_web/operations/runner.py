@@ -77,7 +77,7 @@ class Runner:
     def start(self, token: str, caller_name: str, rate: float | None = None) -> OperationView:
         """Start what a dry run planned, at most ``rate`` messages per second (None: no limit).
 
-        Problem 404: there is no such plan of this caller (any more). 409: an operation on this queue runs; the token stays
+        Problem 404: this caller has no such plan (any more). 409: an operation on this queue runs; the token stays
         valid. 422: the rate is not a positive number. 503: too many operations run, or the server stops.
         """
         if rate is not None and not (math.isfinite(rate) and rate > 0):
@@ -93,7 +93,7 @@ class Runner:
         return task.view()
 
     def planned(self, token: str, caller_name: str) -> Plan:
-        """What a dry run of this caller planned. Problem 404: there is no such plan (any more)."""
+        """What a dry run of this caller planned. Problem 404: this caller has no such plan (any more)."""
         with self._lock:
             plan = self._plans.find(token, caller_name)
         if plan is None:
@@ -157,7 +157,7 @@ class Runner:
         most: int | None = None,
     ) -> Plan:
         if kind not in KINDS:
-            raise not_found(f"operation {kind}")
+            raise not_found(f"The operation {kind} does not exist.")
         what = KINDS[kind]
         if selection.state is not what.state:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The operation {kind} is for {what.state} messages.")
@@ -217,8 +217,8 @@ class Runner:
         for task in tasks:
             if task.id == operation_id:
                 return task
-        raise not_found("such operation (any more)")
+        raise not_found("This operation does not exist (any more).")
 
 
 def _no_plan() -> Problem:
-    return not_found("such dry run of yours. It may have expired or been started already. Count again")
+    return not_found("This dry run is not yours, has expired, or was started already. Count again.")

@@ -104,7 +104,7 @@ def _last_hour(points: Same[Tide], first: int) -> TideShape:
 
 
 def charts(history: History) -> Sequence[Chart]:
-    """The charts of a queue: flow, depth and age. Empty while there is no history."""
+    """The charts of a queue: flow, depth and age. Empty without a history."""
     points = history.points
     if not points:
         return ()
@@ -183,7 +183,7 @@ def _age(points: Sequence[HistoryPoint], first: int, minutes: int) -> Chart:
 def _deep(last: HistoryPoint, most: int) -> str:
     """The depth in words."""
     if not most:
-        return "Nothing waits, and there are no dead letters."
+        return "No messages wait, and the queue has no dead letters."
     waits = (
         f"{figures.plural(last.waiting, 'message waits', 'messages wait')}, {figures.plural(last.dead, 'dead letter')}"
     )

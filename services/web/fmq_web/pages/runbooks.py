@@ -42,7 +42,7 @@ def names() -> frozenset[str]:
 def runbook(name: str) -> Sequence[Block]:
     """The blocks of a runbook, without its title. Raises Problem 404."""
     if name not in names():
-        raise not_found("runbook of this name")
+        raise not_found("No runbook has this name.")
     text = (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
     return [_block(part) for part in re.split(r"\n\s*\n", text.strip())[1:]]
 

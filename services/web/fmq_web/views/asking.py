@@ -19,7 +19,7 @@ def about(name: str) -> Iterator[None]:
         name.encode()  # a store could not even ask for it
         yield
     except (UnknownQueue, UnicodeEncodeError):
-        raise not_found(f"queue {shorten(name, _LONGEST_NAME)!r}") from None
+        raise not_found(f"The queue {shorten(name, _LONGEST_NAME)!r} does not exist.") from None
 
 
 def selection(

@@ -44,7 +44,7 @@ def message_view(store: Operating, clock: Clock, name: str, message_id: str, *, 
 def number_of(message_id: str) -> int:
     """The id that an answer gave as text. Raises Problem 404 if there can't be such a message."""
     if not (message_id.isascii() and message_id.isdecimal()) or len(message_id) > 19 or int(message_id) > _GREATEST_ID:
-        raise not_found("message with this id")
+        raise not_found("No message has this id.")
     return int(message_id)
 
 
@@ -54,7 +54,7 @@ def detail(store: Operating, name: str, message_id: str, *, head_bytes: int = 20
     with about(name):
         found = store.detail(name, number, head_bytes=head_bytes, property_bytes=property_bytes)
     if found is None:
-        raise not_found(f"message {number} in this queue any more")
+        raise not_found(f"Message {number} is not in this queue any more.")
     return found
 
 

@@ -48,7 +48,7 @@ def piece(store: Operating, name: str, message_id: str, offset: int, length: int
     with about(name):
         data = store.payload(name, number_of(message_id), offset, length)
     if data is None:
-        raise not_found("message with this id in this queue any more")
+        raise not_found("No message in this queue has this id any more.")
     return data
 
 

@@ -18,7 +18,7 @@ def summary(queues: Sequence[Counts], needs: Sequence[Need]) -> str:
     """What needs a person, or that nothing does. ``needs`` are those of the store as a whole."""
     whole = listed([one.text for one in needs])
     if not queues:
-        return _sentence(whole or "there are no queues yet")
+        return _sentence(whole or "the store has no queues yet")
     needy = [one for one in queues if one.needs]
     if not needy:
         return _sentence(

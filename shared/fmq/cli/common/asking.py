@@ -15,9 +15,9 @@ def has_terminal() -> bool:
 def confirm(question: str) -> None:
     """Ask a question on the terminal. Returns if the answer is yes.
 
-    Raises UsageError (exit 2) if there is no terminal to ask on, and FmqError (exit 1) if the answer is no.
+    Raises UsageError (exit 2) without a terminal to ask on, and FmqError (exit 1) if the answer is no.
     """
     if not has_terminal():
-        raise click.UsageError(f"{question} There is no terminal to ask on: add --yes to answer yes.")
+        raise click.UsageError(f"{question} fmq has no terminal to ask on: add --yes to answer yes.")
     if not click.confirm(question, err=True):
         raise FmqError("Nothing was changed: the answer was no")

@@ -25,7 +25,7 @@ from fmq.service.reporting.routes import RouteState
 
 
 def time_of(at: float | None) -> str | None:
-    """Unix seconds as a Time. None for None, or if there is no such date."""
+    """Unix seconds as a Time. None for None, and for a number that is not a date."""
     if at is None:
         return None
     try:

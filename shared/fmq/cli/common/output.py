@@ -16,7 +16,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def moment(at: float | None) -> str:
-    """Unix seconds as a time in UTC, a dash for None, or the number itself if there is no such date."""
+    """Unix seconds as a time in UTC, a dash for None, or the number itself if it is not a date."""
     if at is None:
         return "-"
     try:

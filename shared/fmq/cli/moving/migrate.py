@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.5
 
 @click.command(cls=SettingsCommand, short_help="Move all messages to another store, while more come in.")
 @click.option("--from", "source_url", required=True, metavar="URL", help="The store to move the messages from.")
-@click.option("--to", "target_url", metavar="URL", help="The store to move them to. Created if there is none.")
+@click.option("--to", "target_url", metavar="URL", help="The store to move them to. Created if it does not exist.")
 @click.option("--queue", "queues", multiple=True, metavar="QUEUE", help="Move only this queue. May be repeated.")
 @click.option("--done", is_flag=True, help="Also move handled messages. Without it they stay in the old store.")
 @click.option(

@@ -12,7 +12,7 @@ LISTENER = ("listener", "topics")
 
 
 def names(file: ConfigFile, place: Place) -> Sequence[str]:
-    """The queues that ``place`` names; none if there is no value."""
+    """The queues that ``place`` names; none without a value."""
     given = as_given(file.value(place) or [])
     texts = given if isinstance(given, tuple) else given.split(",")
     return [queue_name(one.strip()) for one in texts if one.strip()]

@@ -170,7 +170,7 @@ def _columns(part: Sequence[tuple[Incoming, float]]) -> dict[str, object]:
         "received": [float(one) for one in received],
         "qos": list(qos),
         "sizes": [_held_bytes(message) for message, _ in part],
-        # Most often there is nothing in these columns.
+        # Most often these columns are empty.
         "retain": list(retain) if any(retain) else None,
         "properties": None if _all_none(properties) else [encode_properties(one) for one in properties],
         "delays": [float(max(delay, 0)) for _, delay in part] if any(delay for _, delay in part) else None,

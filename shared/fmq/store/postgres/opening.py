@@ -34,7 +34,7 @@ def _prepare(session: Session, *, create: bool) -> None:
     if why := found.refusal(name):
         raise StoreRefused(why)
     if found.kind is Kind.EMPTY and not create:
-        raise NoStore(f"there is no store in {name}. A listener creates it: fmq listen TOPIC. Is FMQ_QUEUE_URL right?")
+        raise NoStore(f"{name} has no store yet. A listener creates it: fmq listen TOPIC. Is FMQ_QUEUE_URL right?")
     if found.kind is not Kind.CURRENT:
         session.interactive(_bring_up_to_date)
     session.on_connected = partial(_require_usable, name)

@@ -50,9 +50,7 @@ class Queues:
         """The error for a queue that is not there, or not any more. Forgets its number. With ``others`` it names the nearest."""
         self._numbers.pop(name, None)
         where = self.session.target.name
-        return UnknownQueue(
-            f"there is no queue {name!r} in {where}" if others is None else no_queue(name, where, others)
-        )
+        return UnknownQueue(f"{where} has no queue {name!r}" if others is None else no_queue(name, where, others))
 
     def _require_queues(self) -> None:
         """After a statement met no table: raise UnknownQueue if somebody has deleted a queue that this session knew."""

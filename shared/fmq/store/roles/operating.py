@@ -103,7 +103,7 @@ class Operating(Protocol):
         ...
 
     def delete_queue(self, name: str) -> bool:
-        """Delete the queue and its done messages. Returns False if there is no such queue.
+        """Delete the queue and its done messages. Returns False if it does not exist.
 
         Raises QueueInUse if a message is pending, claimed or dead. Takes the longer, the more done messages there are:
         delete them first. Ids go on where they ended if the queue is declared again, but its totals start at 0.

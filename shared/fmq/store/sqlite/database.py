@@ -43,7 +43,7 @@ def _none_at(path: Path) -> str:
         hint = f"Did you mean {' or '.join(others[:_MOST_OTHERS])} in that folder? FMQ_QUEUE_URL names it"
     else:
         hint = "A listener creates it: fmq listen TOPIC. If it is elsewhere, name it with FMQ_QUEUE_URL"
-    return f"there is no database {path}. {hint}"
+    return f"the database {path} does not exist. {hint}"
 
 
 class Database(QueueTables):

@@ -107,7 +107,7 @@ class FiguresPart(Part):
             )
 
     def server_state(self) -> None:
-        """There is no server."""
+        """SQLite has no server."""
 
     def probe(self) -> None:
         # Really written, and more than a page: a full disk shows only when a file has to grow.

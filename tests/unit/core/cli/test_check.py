@@ -72,7 +72,7 @@ def test_exit_codes(url: str, words: str, code: int) -> None:
         ("--warn-pending 2", 1, "FMQ WARNING - a: pending 3 (above 2) | "),
         ("--max-pending 2 --warn-age 10", 2, "FMQ CRITICAL - a: pending 3 (above 2) | "),
         ("--queue b|c --max-pending 1", 2, "FMQ CRITICAL - b/c: pending 2 (above 1) | "),
-        ("--queue nowhere", 3, "FMQ UNKNOWN - there is no queue 'nowhere'"),
+        ("--queue nowhere", 3, "FMQ UNKNOWN - {url} has no queue 'nowhere'"),
         ("--busy-seconds none", 3, "FMQ UNKNOWN - Invalid settings: --busy-seconds"),
     ],
 )
@@ -80,7 +80,7 @@ def test_nagios(url: str, words: str, code: int, begins: str) -> None:
     """One line with the plugins' exit codes, and performance data that their readers take."""
     result = check(url, "--nagios", *words.split())
     assert result.return_value == code
-    assert result.stdout.startswith(begins)
+    assert result.stdout.startswith(begins.replace("{url}", url))
     assert result.stdout.count("\n") == 1
     if code < 3:
         text, bar, performance = result.stdout.strip().partition(" | ")

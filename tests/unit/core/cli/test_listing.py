@@ -66,7 +66,7 @@ def test_queues(url: str, words: str, names: list[str]) -> None:
 
 
 def test_a_limit_is_told(url: str) -> None:
-    """Also that there is nothing to show."""
+    """And so is that nothing is left to show."""
     assert "1 of 3 queues" in _run(url, "status", "--limit", "1")
     assert "No queue to show" in _run(url, "status", "--only", "claimed")
 
@@ -74,7 +74,7 @@ def test_a_limit_is_told(url: str) -> None:
 @pytest.mark.parametrize("command", [("dead", "list", "a/#"), ("peek", "b")])
 @pytest.mark.parametrize("sort", ["newest", "oldest"])
 def test_pages(url: str, command: tuple[str, ...], sort: str) -> None:
-    """Page by page come the same messages as in one list, in the same order, until there is no next page."""
+    """Page by page come the same messages as in one list, in the same order, until the last page."""
 
     def page(*words: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(_run(url, *command, "--json", "--sort", sort, *words))

@@ -32,7 +32,7 @@ def test_help_lists_the_services(tmp_path: Path) -> None:
     ("words", "environ", "code", "message"),
     [
         (["status"], {"FMQ_BUSY_SECONDS": "x", "FMQ_MMAP_BYTES": "-1"}, 2, "FMQ_MMAP_BYTES='-1'"),
-        (["status"], {}, 3, "there is no database"),
+        (["status"], {}, 3, "does not exist"),
         (["health", "--port", "1"], {}, 1, "no answer"),
         (["nonsense"], {}, 2, "No such command"),
         (["listen", "dstdb", "a/#/b"], {}, 2, "TOPIC='dstdb,a/#/b': "),

@@ -199,7 +199,7 @@ class TestPeek:
 
     def test_an_unknown_queue(self, path: Path) -> None:
         """An error that names it."""
-        with pytest.raises(FmqError, match="there is no queue 'b'"):
+        with pytest.raises(FmqError, match="has no queue 'b'"):
             run(path, "peek", "b")
 
     def test_the_next_attempt_and_the_last_failure(self, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_nobody_to_ask(folder: Path, words: str, redirection: str) -> None:
     before = counted(folder / "mqtt_queue.db")
     code, told = run(folder, words, redirection)
     assert code == 2
-    assert "There is no terminal to ask on: add --yes to answer yes.\n" in told
+    assert "fmq has no terminal to ask on: add --yes to answer yes.\n" in told
     assert "Traceback" not in told
     assert counted(folder / "mqtt_queue.db") == before
 

@@ -54,7 +54,7 @@ def test_as_far_as_the_broker_takes_it() -> None:
 
 @pytest.mark.parametrize("topic", ["", "a/+", "#", "a\0", "x" * 65_536, "\ud800"])
 def test_no_topic(topic: str) -> None:
-    """Nobody can publish on it, so there is no such packet."""
+    """A packet can't be made with a topic that nobody can publish on."""
     with pytest.raises(ValueError, match=r"topic|codec"):
         make_packet(topic, b"", retain=False, properties=b"")
 

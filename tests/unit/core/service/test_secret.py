@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationInfo, field_validator
 
 from fmq.errors import SettingsError
-from fmq.service.broker import BrokerSettings
+from fmq.service.broker.settings import BrokerSettings
 from fmq.service.environment import load
 from fmq.service.settings import SettingsModel, setting
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from fmq.errors import SettingsError
-from fmq.service.broker import explain_error
+from fmq.service.broker.client import explain_error
 from fmq.service.tls import client_context, failure_of
 from support.tls_server import handshakes
 

@@ -48,7 +48,7 @@ def test_files_that_do_not_fit_leave_the_last_good_context(tmp_path: Path, caplo
 
 
 def test_files_that_are_wrong_at_the_start_are_refused(tmp_path: Path) -> None:
-    """There is no earlier good context."""
+    """Without an earlier good context, it can't go on."""
     files = TlsFiles("FMQ_TLS", ca_file=tmp_path / "missing", cert_file=None, key_file=None)
     with pytest.raises(SettingsError, match=r"FMQ_TLS_CA_FILE=.*No such file"):
         files.context()

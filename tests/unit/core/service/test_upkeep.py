@@ -71,7 +71,7 @@ def test_it_reports_its_service_and_notes_minutes(path: Path) -> None:
 
 
 def test_it_counts_the_dead_letters_that_it_deletes(path: Path) -> None:
-    """By queue, from 0; without a retention of dead letters there is nothing to count."""
+    """By queue, from 0; without a retention of dead letters, nothing is counted."""
     registry = CollectorRegistry()
 
     def count() -> float | None:

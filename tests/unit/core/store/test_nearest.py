@@ -18,7 +18,7 @@ from fmq.store.nearest import no_queue
 def test_the_nearest_are_named(name: str, hint: str) -> None:
     """By their letters, or because their filter matches what may be a topic; then the command that lists all."""
     text = no_queue(name, "/data/q.db", ["alarms", "sensors/#", "other"])
-    assert text == f"there is no queue {name!r} in /data/q.db. {hint} `fmq status` lists all"
+    assert text == f"/data/q.db has no queue {name!r}. {hint} `fmq status` lists all"
 
 
 def test_a_filter_that_matches_is_meant() -> None:

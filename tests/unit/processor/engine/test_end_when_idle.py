@@ -73,7 +73,7 @@ def test_ends_once_everything_due_is_handled(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_an_empty_store_ends_at_once(tmp_path: Path) -> None:
-    """There is nothing to do."""
+    """It waits for no first message."""
     with Draining(tmp_path, lambda _: None) as bench:
         bench.until_over()
         assert bench.drain.report()
@@ -87,7 +87,7 @@ def test_a_queue_that_does_not_exist_is_a_failure(tmp_path: Path, caplog: pytest
         bench.put(b"x", queue="later")  # a listener has created it meanwhile
         assert not bench.drain.report()
         assert bench.stats().done == 1
-    lines = [record.getMessage() for record in caplog.records if "there is no queue" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "has no queue" in record.getMessage()]
     assert [("'dstbd'" in line, "Did you mean 'dstdb'?" in line) for line in lines] == [(True, True)]
 
 

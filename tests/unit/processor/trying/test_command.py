@@ -162,7 +162,7 @@ def test_the_only_route_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--message", "1", "--queue", "q", "--payload", "x"], "no --payload"),
         (["tried_module:nothing", "--payload", "x"], "has no 'nothing'"),
         (["--payload", "x", "--decode", "jsn"], "'jsn' is not a decoder"),
-        (["--message", "1", "--queue", "q"], "there is no database"),
+        (["--message", "1", "--queue", "q"], "does not exist"),
     ],
 )
 def test_wrong_calls_are_errors(arguments: list[str], told: str) -> None:

@@ -13,7 +13,7 @@ from fmq_web.access.passwords import PasswordHash
 from fmq_web.access.role import Role
 from fmq_web.settings import WebSettings
 from support.clock import FakeClock
-from support.web_site import quick_scrypt
+from support.web.tested_page import quick_scrypt
 
 ANNAS = "annas password"
 OPERATORS = {"FMQ_WEB_PASSWORD": "12345678"}
@@ -65,7 +65,7 @@ def test_who_may_read_without_signing_in(environ: dict[str, str], anonymous: boo
 
 
 def test_a_users_file_ends_anonymous_reading(tmp_path: Path) -> None:
-    """Even an empty one; and then there is no password in the log."""
+    """Even an empty one; and then the log has no password."""
     assert not Door(_settings(FMQ_WEB_USERS_FILE=str(_users(tmp_path))), FakeClock()).anonymous_reads
 
 

@@ -18,8 +18,8 @@ from fmq_web.operations.runner import Runner
 from fmq_web.settings import WebSettings
 from fmq_web.site import Site
 from fmq_web.stores import Stores
-from support.filled import Filled, fill
-from support.web_api import Api
+from support.web.api import Api
+from support.web.filled import Filled, fill
 
 TOKENS = {"operate": "fmq_operate", "read": "fmq_read"}
 

@@ -11,9 +11,9 @@ from fmq.message_json import letter_fields
 from fmq.store.selection import Selection, State
 from fmq_web.api.endpoints import ENDPOINTS
 from fmq_web.http.peer.caller import Role
-from support.filled import EMPTY, QUEUE
 from support.wait import wait_for
-from support.web_api import Api
+from support.web.api import Api
+from support.web.filled import EMPTY, QUEUE
 
 
 class TestReading:

@@ -13,8 +13,8 @@ from fmq.store.selection import Selection, State
 from fmq_web.api.letters import letters
 from fmq_web.http.lasting import MOST_DOWNLOADS
 from fmq_web.http.problems import Problem
-from support.filled import EMPTY, PROPERTIES
-from support.web_api import Api
+from support.web.api import Api
+from support.web.filled import EMPTY, PROPERTIES
 
 _LARGEST_PIECE = 1024 * 1024
 _TEXT = ('"\\\n\x01\N{PILE OF POO}\N{LATIN SMALL LETTER E WITH ACUTE}' * 150_000).encode()

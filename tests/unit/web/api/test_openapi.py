@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from fmq_web.api.endpoints import ENDPOINTS
 from fmq_web.api.openapi import document, operation_id
-from support.filled import EMPTY, QUEUE
-from support.web_api import Api
+from support.web.api import Api
+from support.web.filled import EMPTY, QUEUE
 
 _STREAM = "/api/v1/stream"
 

@@ -10,8 +10,8 @@ from fmq.store.backends import open_store
 from fmq_web.access.sessions import IDLE_SECONDS
 from fmq_web.access.tokens import show_digest
 from fmq_web.http.lasting import MOST_STREAMS
-from support.asking import ask
-from support.web_site import PASSWORD, TestedPage, page_of, quick_hash
+from support.web.asking import ask
+from support.web.tested_page import PASSWORD, TestedPage, page_of, quick_hash
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestedPage]:
 @pytest.mark.parametrize(
     ("kind", "status", "template", "detail"),
     [
-        ("unknown", 404, "404.html", "There is no queue q."),
+        ("unknown", 404, "404.html", "The queue q does not exist."),
         ("unavailable", 503, "store_unreadable.html", "The disk is full."),
         ("refused", 503, "store_unreadable.html", "It is not an fmq database."),
         ("damaged", 503, "store_unreadable.html", "It is damaged."),
@@ -52,7 +52,7 @@ def test_a_store_that_comes_later(tmp_path: Path, *, is_empty_file: bool) -> Non
     with page_of(tmp_path, store=False) as page:
         assert ask(page.app, "GET", "/api/v1/echo").status == 503
         assert ask(page.app, "GET", "/api/v1/open").status == 503
-        assert "There is no store" in ask(page.app, "GET", "/names").text
+        assert "The store does not exist" in ask(page.app, "GET", "/names").text
         assert [one.stat().st_size for one in tmp_path.iterdir()] == [0] * is_empty_file
         with open_store(f"sqlite:///{tmp_path}/q.db", clock=page.clock) as store:
             store.declare("sensors/#")

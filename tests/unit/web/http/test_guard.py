@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from fmq_web.http.headers import ALWAYS
 from fmq_web.http.peer.hosts import Hosts
 from fmq_web.http.peer.origin import is_cross_origin
-from support.asking import FORM, JSON, ask, form
-from support.web_site import PASSWORD, SECRET, TestedPage, page_of
+from support.web.asking import FORM, JSON, ask, form
+from support.web.tested_page import PASSWORD, SECRET, TestedPage, page_of
 
 HOST = "fmq.example.com:9466"
 SITES = (None, "same-origin", "same-site", "cross-site", "none", "", "Same-Origin", "same-origin, none")
@@ -190,7 +190,9 @@ def test_an_unexpected_error_gives_nothing_away(tmp_path: Path, caplog: pytest.L
     assert [answer.status for answer in answers] == [500, 500]
     assert all(SECRET not in answer.text for answer in answers)
     assert all(SECRET not in str(record.__dict__) for record in caplog.records)
-    assert any("/api/v1/fail/{kind} failed: ValueError at" in one and "web_site.py:" in one for one in caplog.messages)
+    assert any(
+        "/api/v1/fail/{kind} failed: ValueError at" in one and "tested_page.py:" in one for one in caplog.messages
+    )
 
 
 def test_metrics_know_routes_and_no_paths(page: TestedPage) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.asking import FORM, JSON, Answered, ask
-from support.web_site import PASSWORD, TestedPage, page_of
+from support.web.asking import FORM, JSON, Answered, ask
+from support.web.tested_page import PASSWORD, TestedPage, page_of
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 from fmq_web.access.tokens import show_digest
 from fmq_web.http.peer.caller import Role
 from fmq_web.http.route import Endpoint, Page, PlainPage
-from support.asking import FORM, JSON, Answered, Headers, ask, form
-from support.web_site import ENDPOINTS, PAGES, PASSWORD, TestedPage, page_of, quick_hash
+from support.web.asking import FORM, JSON, Answered, Headers, ask, form
+from support.web.tested_page import ENDPOINTS, PAGES, PASSWORD, TestedPage, page_of, quick_hash
 
 ROUTES: list[Endpoint | Page | PlainPage] = [*ENDPOINTS, *PAGES]
 CALLERS = {

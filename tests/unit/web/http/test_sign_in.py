@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fmq.store.backends import open_store
 from fmq_web.access.sessions import IDLE_SECONDS, TOTAL_SECONDS
 from fmq_web.http.places import is_local, local
-from support.asking import FORM, JSON, Headers, ask, form
-from support.web_site import PASSWORD, TestedPage, page_of, quick_hash
+from support.web.asking import FORM, JSON, Headers, ask, form
+from support.web.tested_page import PASSWORD, TestedPage, page_of, quick_hash
 
 PROXY = "10.0.0.7"
 BEN = f"ben:read:{quick_hash(PASSWORD)}\n"

@@ -15,8 +15,8 @@ from fmq_web.http.problems import Problem
 from fmq_web.live.reading import Reader, Reading
 from fmq_web.live.sampler import Sampler
 from fmq_web.views.overview import Rates
-from support.live import Follower
-from support.web import QUEUE, Web
+from support.web.databases import QUEUE, Web
+from support.web.live import Follower
 
 
 class Bench:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.web import web_at
+from support.web.databases import web_at
 from unit.web.live.bench import Bench
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmq_web.live.board import NOTHING, Board
-from support.live import Follower, counts, operation, reading, service
+from support.web.live import Follower, counts, operation, reading, service
 
 NAMES = ("a", "b", "c")
 READERS = 3

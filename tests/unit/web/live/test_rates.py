@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fmq_web.live.rates import RateMeter
 from support.clock import FakeClock
-from support.live import counts
+from support.web.live import counts
 
 
 @given(st.lists(st.integers(0, 500), min_size=3, max_size=40))

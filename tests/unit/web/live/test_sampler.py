@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 import pytest
 
-from support.live import operation
-from support.web import QUEUE
+from support.web.databases import QUEUE
+from support.web.live import operation
 from unit.web.live.bench import Bench, Listener, run, status
 
 pytestmark = pytest.mark.timeout(30)

@@ -12,7 +12,7 @@ import pytest
 from fmq.errors import StoreUnavailable
 from fmq_web.live.feed import STUCK_SECONDS, Feed
 from fmq_web.live.sampler import MOST_STREAMS
-from support.web import QUEUE, Web, web_at
+from support.web.databases import QUEUE, Web, web_at
 from unit.web.live.bench import Bench, Listener, run, status
 
 pytestmark = pytest.mark.timeout(30)

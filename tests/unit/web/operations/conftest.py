@@ -7,7 +7,7 @@ import pytest
 
 from fmq.backoff import Backoff
 from fmq_web.operations.runner import Runner
-from support.web import Web, web_at
+from support.web.databases import Web, web_at
 
 FAST = Backoff(initial=0.001, maximum=0.002)
 

@@ -17,7 +17,7 @@ from fmq_web.answers.activity import OperationView
 from fmq_web.http.problems import Problem
 from fmq_web.operations.runner import MOST_KEPT, Runner
 from support.wait import wait_for
-from support.web import QUEUE, Web, Wrapped
+from support.web.databases import QUEUE, Web, Wrapped
 
 DEAD = Selection(State.DEAD)
 SLOWEST = 0.001

@@ -8,7 +8,7 @@ from fmq.errors import UnknownQueue
 from fmq.message import Incoming
 from fmq_web.http.problems import Problem
 from fmq_web.operations.picked import MOST_IDS, PickedKind, change_picked
-from support.web import QUEUE, Web
+from support.web.databases import QUEUE, Web
 
 
 @pytest.mark.parametrize(("kind", "pending"), [("handle-again", 5), ("purge", 1)])

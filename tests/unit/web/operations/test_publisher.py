@@ -9,7 +9,7 @@ import pytest
 from fmq.errors import UnknownQueue
 from fmq.message import Incoming, Properties
 from fmq.outcome import Dead
-from fmq.service.broker_url import parse_url
+from fmq.service.broker.url import parse_url
 from fmq.store.selection import Selection, State
 from fmq_web.http.problems import Problem
 from fmq_web.operations.publisher import Publisher, required
@@ -17,7 +17,7 @@ from fmq_web.settings import WebSettings
 from support.broker import free_port
 from support.scripted_broker import CONNECT, PUBACK, PUBLISH, Connection, Script, ScriptedBroker, packet
 from support.wait import wait_for
-from support.web import QUEUE, Web
+from support.web.databases import QUEUE, Web
 
 OPERATOR = "alice"
 CONNACK_REFUSED = packet(0x20, b"\0\x87\0")

@@ -23,7 +23,7 @@ from fmq_web.operations.kinds import KINDS
 from fmq_web.operations.plans import EXPIRES_SECONDS, MOST_PLANS
 from fmq_web.operations.runner import MOST_RUNNING, SMALL, Runner
 from support.wait import wait_for
-from support.web import QUEUE, Web, Wrapped, web_at
+from support.web.databases import QUEUE, Web, Wrapped, web_at
 
 DEAD = Selection(State.DEAD)
 SLOWEST = 0.001

@@ -26,7 +26,7 @@ from fmq_web.pages.routes import PAGES
 from fmq_web.settings import WebSettings
 from fmq_web.site import Site
 from fmq_web.stores import Stores
-from support.filled import Filled, fill
+from support.web.filled import Filled, fill
 
 _TOKENS = {"operate": "fmq_operate", "read": "fmq_read"}
 

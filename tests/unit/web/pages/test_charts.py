@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from fmq_web.answers.queues import Tide
 from fmq_web.pages.charts import charts, last_hour, tide
-from support.web_models import NOW, Texts, history, row
+from support.web.queues import history, row
+from support.web.texts import NOW, Texts
 
 _RATES = st.floats(0, 1e6)
 

@@ -8,7 +8,7 @@ from fmq.store.selection import State
 from fmq_web.http.problems import Problem
 from fmq_web.pages import figures, times
 from fmq_web.pages.asked import Asked, Chosen, group_of
-from support.web_models import NOW
+from support.web.texts import NOW
 
 _MOMENTS = st.floats(0, 4e9)
 

@@ -10,7 +10,8 @@ from fmq_web.answers.queues import Need
 from fmq_web.http.peer.caller import Caller, Role
 from fmq_web.pages import assets, runbooks, shown
 from fmq_web.pages.render import render
-from support.web_models import DEAD, GROWS, NAMES, overview
+from support.web.queues import DEAD, GROWS, overview
+from support.web.texts import NAMES
 
 _ROOT = Path(__file__).parents[4]
 _SCRIPTS = {name: one.content.decode() for name, one in assets.FILES.items() if name.endswith(".js")}

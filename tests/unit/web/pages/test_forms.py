@@ -11,8 +11,8 @@ from fmq.errors import StoreUnavailable
 from fmq.message import Incoming
 from fmq_web.pages.links import url
 from fmq_web.pages.routes import PAGES
-from support.filled import EMPTY, QUEUE
 from support.wait import wait_for
+from support.web.filled import EMPTY, QUEUE
 from unit.web.pages.conftest import Pages
 
 _QUEUE = quote(QUEUE, safe="")
@@ -214,7 +214,7 @@ def test_what_is_not_there_is_a_page_that_says_so(pages: Pages, path: str) -> No
     """404, and never a trace."""
     answer = pages.get(path)
     assert answer.status_code == httpx.codes.NOT_FOUND
-    assert "There is nothing here" in answer.text
+    assert "<h1>Not found</h1>" in answer.text
 
 
 @pytest.mark.parametrize("query", ["topic=a%23", "since=soon", "state=lost", "before=%21", "x=1", "group=g"])

@@ -13,7 +13,8 @@ from fmq_web.http.peer.caller import Caller, Role
 from fmq_web.http.route import Shown
 from fmq_web.pages.render import environment, render_with
 from fmq_web.showing.text import flat
-from support.web_models import Texts, every_page
+from support.web.every_page import every_page
+from support.web.texts import Texts
 
 CORPUS = {
     "script": "<script>alert(1)</script>",

@@ -7,13 +7,13 @@ import httpx
 import pytest
 
 from fmq.message import Incoming
-from fmq.service.broker_url import parse_url
+from fmq.service.broker.url import parse_url
 from fmq.store.selection import Selection, State
 from fmq_web.operations.publisher import Publisher
 from fmq_web.pages.links import url
 from fmq_web.settings import WebSettings
-from support.filled import QUEUE
 from support.scripted_broker import PUBACK, PUBLISH, Connection, ScriptedBroker, packet
+from support.web.filled import QUEUE
 from unit.web.pages.conftest import Pages
 
 _BUTTON = "Publish again</button>"

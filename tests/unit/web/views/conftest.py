@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.filled import Filled, fill
+from support.web.filled import Filled, fill
 
 
 @pytest.fixture

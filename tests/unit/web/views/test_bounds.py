@@ -11,7 +11,7 @@ from fmq_web.views.dead import groups
 from fmq_web.views.message import message_view
 from fmq_web.views.services import services
 from support.counting import execute
-from support.filled import EMPTY, Filled
+from support.web.filled import EMPTY, Filled
 
 _LARGEST = 300_000
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -11,7 +11,7 @@ from fmq_web.http.problems import Problem
 from fmq_web.views import dead
 from fmq_web.views.dead import groups
 from support.counting import execute
-from support.filled import EMPTY, QUEUE, Filled
+from support.web.filled import EMPTY, QUEUE, Filled
 
 _NO_ROUTE = fingerprint("no route to 10.0.0.1")
 

@@ -16,7 +16,7 @@ from fmq_web.views.cursors import cursor
 from fmq_web.views.message import message_view
 from fmq_web.views.messages import MOST, message_page
 from fmq_web.views.payload import WINDOW, piece, pieces, window
-from support.filled import EMPTY, QUEUE, Filled
+from support.web.filled import EMPTY, QUEUE, Filled
 
 ANY = Selection(State.ANY)
 

@@ -12,7 +12,7 @@ from fmq_web.views.overview import Rates, overview
 from fmq_web.views.services import services
 from support.backends import SqliteUnderTest
 from support.clock import FakeClock
-from support.filled import EMPTY, QUEUE, Filled, reports
+from support.web.filled import EMPTY, QUEUE, Filled, reports
 
 
 @pytest.fixture
@@ -250,7 +250,10 @@ class TestWhole:
         with backend.open() as store:
             seen = overview(store, backend.clock)
         assert (seen.queues, seen.needs) == ([], [])
-        assert (seen.summary, seen.detail) == ("There are no queues yet.", "A listener creates them: fmq listen TOPIC.")
+        assert (seen.summary, seen.detail) == (
+            "The store has no queues yet.",
+            "A listener creates them: fmq listen TOPIC.",
+        )
 
 
 def test_reports_of_any_shape(filled: Filled, clock: FakeClock) -> None:

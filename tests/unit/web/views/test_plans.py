@@ -11,7 +11,7 @@ import pytest
 
 from fmq.store.selection import Selection, State
 from fmq_web.views import activity, dead, history, message, messages, overview, payload, queue, services
-from support.filled import QUEUE, Filled
+from support.web.filled import QUEUE, Filled
 
 _SCAN = re.compile(r"SCAN (\S+)")
 # What has a few rows at most: fmq's own tables, the values of a list, and the steps of a statement.

@@ -11,7 +11,7 @@ from fmq_web.views.activity import activity
 from fmq_web.views.history import MOST_POINTS, history
 from fmq_web.views.queue import queue_view
 from fmq_web.views.services import services
-from support.filled import EMPTY, QUEUE, Filled, reports
+from support.web.filled import EMPTY, QUEUE, Filled, reports
 
 
 class TestQueue:

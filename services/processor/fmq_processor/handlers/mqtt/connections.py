@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fmq.mqtt.connection import Connection, Target
 from fmq.service.tls import TlsFiles, TlsGreeting
 from fmq_processor.handlers.mqtt.metrics import MqttMetrics
-from fmq_processor.handlers.mqtt.settings import MqttSettings
+from fmq_processor.handlers.mqtt.settings import TLS, MqttSettings
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Connections:
         self._settings = settings
         self._metrics = metrics
         tls = TlsFiles(
-            "FMQ_MQTT_TLS",
+            TLS,
             ca_file=settings.mqtt_tls_ca_file,
             cert_file=settings.mqtt_tls_cert_file,
             key_file=settings.mqtt_tls_key_file,

@@ -2,54 +2,35 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 
 from fmq.quantities import show
-from fmq.service.broker_url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
-from fmq.service.settings import HandlerSettings, Names, setting
-from fmq.service.tls import HOST_NAME, require_protocols
+from fmq.service.broker import fields
+from fmq.service.broker.url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
+from fmq.service.settings import HandlerSettings, setting
+from fmq.service.tls import require_pair
 from fmq_processor.handlers.mqtt.template import Template
+
+TLS = "FMQ_MQTT_TLS"
+"""Starts the variables of TLS."""
+_BROKER = "target broker"
 
 
 class MqttSettings(HandlerSettings):
     """The settings of ``fmq process --handler mqtt``."""
 
-    mqtt_url: str = setting(
-        ...,
-        about="URL of the target broker: mqtt:// or mqtts:// (TLS), ws:// or wss:// (WebSocket).",
-        expected="mqtt://user@host:1883, mqtts://host, ws://host/path or wss://host/path",
-        has_secret_query=True,
-    )
+    mqtt_url: str = fields.url(..., broker=_BROKER)
     mqtt_topic: str = setting(
         "{topic}",
         about="Topic to publish on. {topic} is the message's topic, {1}, {2}… are its levels, {queue} is the topic filter of its queue.",
         expected="a topic, such as site-7/{topic} or alerts/{2}",
     )
-    mqtt_username: str | None = setting(
-        None,
-        about="User name at the target broker. Takes precedence over one in the URL.",
-        expected="a user name",
-        min_length=1,
-        has_secret_query=True,
-    )
-    mqtt_password: SecretStr | None = setting(
-        None,
-        about="Password at the target broker. Takes precedence over one in the URL.",
-        expected="a password, together with a user name",
-    )
-    mqtt_query: Query = setting(
-        None,
-        about="Query that gives access: after the path of ws:// and wss://, as in a presigned URL, or after the user name "
-        "of mqtt:// and mqtts://, as custom authorizers of AWS IoT Core take it. Takes precedence over one in the URL.",
-        expected="a query such as name=value&name=value",
-    )
-    mqtt_headers: WebSocketHeaders = setting(
-        None,
-        about="Additional headers of the request that opens a WebSocket, such as those of a custom authorizer.",
-        expected='a JSON object of strings, such as {"Authorization": "Bearer …"}, with a broker at ws:// or wss://',
-    )
+    mqtt_username: str | None = fields.username(_BROKER)
+    mqtt_password: SecretStr | None = fields.password(_BROKER)
+    mqtt_query: Query = fields.query()
+    mqtt_headers: WebSocketHeaders = fields.headers()
     mqtt_protocol: Literal["5", "3.1.1"] = setting(
         "5",
         about="MQTT version to use. With 3.1.1, properties are not passed on, and the broker can't report a rejected message.",
@@ -107,31 +88,11 @@ class MqttSettings(HandlerSettings):
         ge=1,
         le=65_535,
     )
-    mqtt_tls_ca_file: Path | None = setting(
-        None,
-        about="CA certificates that verify the target broker (PEM). Default: those of the system.",
-        expected="a PEM file",
-    )
-    mqtt_tls_cert_file: Path | None = setting(
-        None, about="Client certificate (PEM).", expected="a PEM file, with its key in FMQ_MQTT_TLS_KEY_FILE"
-    )
-    mqtt_tls_key_file: Path | None = setting(
-        None,
-        about="Key of the client certificate (PEM, not encrypted).",
-        expected="a PEM file, together with FMQ_MQTT_TLS_CERT_FILE",
-    )
-    mqtt_tls_server_name: str | None = setting(
-        None,
-        about="Host name that TLS sends to the broker (SNI) and expects in its certificate, and that a WebSocket asks for. Default: the host of the URL.",
-        expected="a host name, such as broker.example.com",
-        pattern=HOST_NAME,
-    )
-    mqtt_tls_alpn: Annotated[Names, AfterValidator(require_protocols)] = setting(
-        (),
-        about="Application protocols that TLS offers to the broker (ALPN), separated by commas. AWS IoT Core on port 443: "
-        "x-amzn-mqtt-ca with a client certificate, mqtt with a custom authorizer.",
-        expected="names of 1 to 255 printable characters, such as x-amzn-mqtt-ca",
-    )
+    mqtt_tls_ca_file: Path | None = fields.ca_file(_BROKER)
+    mqtt_tls_cert_file: Path | None = fields.cert_file(TLS)
+    mqtt_tls_key_file: Path | None = fields.key_file(TLS)
+    mqtt_tls_server_name: str | None = fields.server_name()
+    mqtt_tls_alpn: fields.Protocols = fields.protocols()
 
     @field_validator("mqtt_url")
     @classmethod
@@ -145,21 +106,25 @@ class MqttSettings(HandlerSettings):
         Template(text)
         return text
 
+    @field_validator("mqtt_username", "mqtt_password")
+    @classmethod
+    def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        fields.require_login(value)
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.mqtt_tls_cert_file is None) != (self.mqtt_tls_key_file is None):
-            raise ValueError("FMQ_MQTT_TLS_CERT_FILE and FMQ_MQTT_TLS_KEY_FILE belong together: set both or neither")
-        tls = (self.mqtt_tls_ca_file, self.mqtt_tls_cert_file, self.mqtt_tls_server_name, self.mqtt_tls_alpn)
-        if not self.broker.tls and any(tls):
-            raise ValueError(
-                "FMQ_MQTT_TLS_… settings need an encrypted connection: expected an FMQ_MQTT_URL that starts with mqtts:// or wss://"
-            )
-        if self.mqtt_headers is not None and not self.broker.websocket:
-            raise ValueError(
-                "FMQ_MQTT_HEADERS needs a WebSocket: expected an FMQ_MQTT_URL that starts with ws:// or wss://"
-            )
-        if self.password is not None and self.username is None and (self.broker.websocket or not self.mqtt_query):
-            raise ValueError("FMQ_MQTT_PASSWORD needs a user name: set FMQ_MQTT_USERNAME too")
+        require_pair(TLS, cert_file=self.mqtt_tls_cert_file, key_file=self.mqtt_tls_key_file)
+        fields.require_consistent(
+            "FMQ_MQTT",
+            self.broker,
+            self.access,
+            tls=TLS,
+            has_tls=any(
+                (self.mqtt_tls_ca_file, self.mqtt_tls_cert_file, self.mqtt_tls_server_name, self.mqtt_tls_alpn)
+            ),
+            has_headers=self.mqtt_headers is not None,
+        )
         return self
 
     def misfits(self, *, calls: int, seconds: float) -> Sequence[str]:  # noqa: ARG002 - each call has a connection

@@ -14,6 +14,7 @@ from fmq.quantities import show
 from fmq.service import headers
 from fmq.service.headers import HEADERS_IN_A_FILE, Headers
 from fmq.service.settings import HandlerSettings, setting
+from fmq.service.tls import require_pair
 
 _OURS = re.compile(
     r"(?:webhook|fmq|ce)-.*|content-length|transfer-encoding|connection|expect|keep-alive|te|trailer|upgrade",
@@ -167,7 +168,7 @@ class WebhookSettings(HandlerSettings):
         if twice:
             raise ValueError(f"FMQ_WEBHOOK_HEADERS also has the header {min(twice)}")
         if urlsplit(info.data.get("webhook_url", "")).username and "authorization" in known | {n for n, _ in parsed}:
-            raise ValueError("FMQ_WEBHOOK_URL has a user name, and there is a header Authorization: use only one")
+            raise ValueError("FMQ_WEBHOOK_URL has a user name, and the headers have Authorization: use only one")
         return value
 
     @field_validator("webhook_secrets")
@@ -186,9 +187,9 @@ class WebhookSettings(HandlerSettings):
 
     @field_validator("webhook_key_file")
     @classmethod
-    def _is_beside_its_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if (value is None) != (info.data.get("webhook_cert_file") is None) and "webhook_cert_file" in info.data:
-            raise ValueError("FMQ_WEBHOOK_CERT_FILE and FMQ_WEBHOOK_KEY_FILE belong together")
+    def _is_with_its_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "webhook_cert_file" in info.data:
+            require_pair("FMQ_WEBHOOK", cert_file=info.data["webhook_cert_file"], key_file=value)
         return value
 
     @property

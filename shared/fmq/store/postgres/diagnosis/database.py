@@ -65,7 +65,7 @@ def _database(session: Session, *, thorough: bool) -> Iterator[Finding]:
     if found.kind is Kind.EMPTY:
         yield warning(
             "database",
-            f"there is no store in {name}",
+            f"{name} has no store yet",
             "The listener makes it at its first start. Is FMQ_QUEUE_URL right?",
         )
     elif found.kind is Kind.OLDER:

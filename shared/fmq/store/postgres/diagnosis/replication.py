@@ -73,7 +73,7 @@ def _standbys(session: Session, names: str) -> Iterator[Finding]:
     elif synchronous < wanted:
         yield problem(
             "standby",
-            f"{found}: commits wait, and intake stands",
+            f"{found}: commits wait, and intake has stopped",
             "Start a standby, and see its log. Its application_name must be in synchronous_standby_names.",
         )
     else:

@@ -168,7 +168,7 @@ OLDEST_VERSION = 1
 
 
 def migrate(ask: Ask, version: int) -> None:
-    """Apply the migrations after ``version`` (0: there is nothing yet). Within the caller's transaction, under its lock."""
+    """Apply the migrations after ``version`` (0: an empty database). Within the caller's transaction, under its lock."""
     if 0 < version < OLDEST_VERSION:
         ask(_LOCK_OUT, None)
     for number, step in enumerate(MIGRATIONS[version:], version + 1):

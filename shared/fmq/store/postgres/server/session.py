@@ -221,7 +221,7 @@ class Session:
             self.notified += 1
 
     def look(self, timeout: float = 0.0) -> bool:
-        """Take in notifications, waiting for at most ``timeout`` seconds. Returns False if there is no connection.
+        """Take in notifications, waiting for at most ``timeout`` seconds. Returns False without a connection.
 
         Without a timeout it takes microseconds, since the server is not asked.
         """

@@ -30,7 +30,7 @@ _KINDS = tuple(
         (r"too many (?:clients|connections)|connection slots", _IS_FULL),
         (r"connection refused", "refuses the connection: is it running?"),
         (r"timeout expired|timed out", "does not answer"),
-        (r"no route to host|network is unreachable|host is down", "can't be reached: there is no route to it"),
+        (r"no route to host|network is unreachable|host is down", "can't be reached: the network has no route to it"),
         (r"failed to resolve|could not translate|name or service not known", "has a name that can't be resolved"),
         (r"certificate", "has a certificate that is not trusted"),
         (r"closed the connection unexpectedly|reset by peer", "ended the connection"),

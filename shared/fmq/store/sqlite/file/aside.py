@@ -12,7 +12,7 @@ _OPEN_BYTE = 128  # of the -shm file: every connection in WAL mode holds a share
 def set_file_aside(path: Path) -> str:
     """Rename the file with its ``-wal`` and ``-shm``. See fmq.store.backends.Backend.set_aside."""
     if not path.exists():
-        raise StoreRefused(f"there is no database {path}")
+        raise StoreRefused(f"the database {path} does not exist")
     _require_closed(path.with_name(path.name + "-shm"))
     kept = path.with_name(f"{path.name}.aside-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
     # The log first: a database without its log is older, one with a stranger's log is damaged.

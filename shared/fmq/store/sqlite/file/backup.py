@@ -19,7 +19,7 @@ def back_up_file(source: Path, target: Path, *, on_progress: Callable[[int, int]
     """See fmq.store.backends.Backend.back_up."""
     location.require_fixed_library(location.library_version())
     if not source.exists():
-        raise StoreRefused(f"there is no database {source}")
+        raise StoreRefused(f"the database {source} does not exist")
     _require_new(target)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)

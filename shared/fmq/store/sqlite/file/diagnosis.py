@@ -48,7 +48,9 @@ def diagnose_file(path: Path, *, thorough: bool) -> Iterator[Finding]:
     yield _disk(path)
     if not path.exists():
         yield warning(
-            "database", f"there is none at {path}", "The listener makes it at its first start. Is FMQ_QUEUE_URL right?"
+            "database",
+            f"{path} does not exist yet",
+            "The listener makes it at its first start. Is FMQ_QUEUE_URL right?",
         )
         return
     yield from _files(path)

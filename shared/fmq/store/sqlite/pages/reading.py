@@ -193,7 +193,7 @@ class ReadingPart(Part):
         found = self._part_of("payload", name, message_id, offset, length)
         if found is not None:
             return found
-        # There is no such row, or its payload is a number that somebody has inserted.
+        # The row does not exist, or its payload is a number that somebody has inserted.
         rows = self._database.rows(
             f"SELECT CAST(payload AS BLOB) FROM {self._database.table(name)} WHERE id = ?", (message_id,)
         )

@@ -129,7 +129,7 @@ LATEST_VERSION = FIRST_VERSION + len(MIGRATIONS) - 1
 
 
 def migrate(connection: apsw.Connection, version: int) -> None:
-    """Apply the migrations after ``version`` (0: there is nothing yet). Within the caller's write transaction."""
+    """Apply the migrations after ``version`` (0: an empty database). Within the caller's write transaction."""
     done = version - FIRST_VERSION + 1 if version else 0
     for step in MIGRATIONS[done:]:
         if isinstance(step, str):

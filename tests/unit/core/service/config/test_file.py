@@ -21,7 +21,7 @@ def written(content: str | bytes) -> ConfigFile:
 
 
 def test_no_file() -> None:
-    """Without a file in the working directory there are no tables; one that is named has to exist."""
+    """A working directory without a file has no tables; one that is named has to exist."""
     assert read_config(None, "FMQ_CONFIG") == ConfigFile()
     assert read_config("", "FMQ_CONFIG").name == ""
     with pytest.raises(ConfigFileError, match=r"^FMQ_CONFIG='no.toml': can't be read \(No such file or directory\)"):

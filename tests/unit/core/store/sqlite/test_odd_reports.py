@@ -45,7 +45,7 @@ class TestHistory:
     @pytest.mark.parametrize("place", [0, 3, 6, 7])
     def test_odd_counters(self, path: Path, queue: Store, place: int, odd: str) -> None:
         """The queue is left out of that minute; what is good stays."""
-        odd = "7e400" if (place, odd) == (7, "null") else odd  # without messages there is no age
+        odd = "7e400" if (place, odd) == (7, "null") else odd  # without messages, no age is reported
         row = ",".join(odd if place == at else str(one) for at, one in enumerate(_GOOD))
         _note(path, 1, f'{{"q":[{row}],"other":{_GOOD}}}')
         _note(path, 2, f'{{"q":{_GOOD},"other":{_GOOD}}}')

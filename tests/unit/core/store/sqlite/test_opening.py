@@ -141,7 +141,7 @@ class TestRefusal:
 
     def test_not_there(self, path: Path) -> None:
         """Who only wants to look does not make a database."""
-        with pytest.raises(NoStore, match="there is no database"):
+        with pytest.raises(NoStore, match="does not exist"):
             open_store(f"sqlite:///{path}", create=False)
         assert not path.exists()
 
@@ -156,7 +156,7 @@ class TestRefusal:
     def test_not_there_yet(self, path: Path) -> None:
         """An empty file, which a listener may be about to fill, is not a store yet, and stays as it is."""
         path.touch()
-        with pytest.raises(NoStore, match="there is no database"):
+        with pytest.raises(NoStore, match="does not exist"):
             open_store(f"sqlite:///{path}", create=False)
         assert [(one.name, one.stat().st_size) for one in path.parent.iterdir()] == [(path.name, 0)]
 
@@ -217,8 +217,8 @@ class TestDamage:
         assert path.exists()
 
     def test_nothing_to_set_aside(self, path: Path) -> None:
-        """Without a file there is nothing to do."""
-        with pytest.raises(StoreRefused, match="no database"):
+        """Without a file, it does nothing."""
+        with pytest.raises(StoreRefused, match="does not exist"):
             backend_of(f"sqlite:///{path}").set_aside(f"sqlite:///{path}")
 
 

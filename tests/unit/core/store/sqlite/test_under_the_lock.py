@@ -47,7 +47,7 @@ def waiting(queue: Store, meanwhile: Callable[[], object], *, statement: str = "
 
     sql.exec_trace = trace
     yield
-    assert sql.exec_trace is None, f"there was no {statement}"
+    assert sql.exec_trace is None, f"{statement} was not run"
 
 
 @pytest.mark.parametrize("ordered", [False, True])

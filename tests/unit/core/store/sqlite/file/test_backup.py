@@ -95,7 +95,7 @@ def test_damage_is_found(path: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_store(tmp_path: Path) -> None:
     """No file, another program's database, a folder that is not there: refused with the reason."""
-    with pytest.raises(StoreRefused, match="no database"):
+    with pytest.raises(StoreRefused, match="does not exist"):
         backup(tmp_path / "none.db", tmp_path / "copy.db")
     other = tmp_path / "other.db"
     sql = apsw.Connection(str(other))

@@ -132,7 +132,7 @@ class TestMode:
             assert [claim.message.text for claim in queue.claim("q", 2, lease=60)] == ["x3"]
 
     def test_an_idle_processor_notices_a_change(self, path: Path) -> None:
-        """Also when there is nothing to claim."""
+        """Also when nothing can be claimed."""
         with opened(path) as queue, opened(path) as other:
             assert queue.claim("q", 1, lease=60) == []
             other.set_order("q", ordered=True)

@@ -1,4 +1,4 @@
-"""Shows every page with made-up answers, on loopback: ``python tests/support/web_preview.py PORT``.
+"""Shows every page with made-up answers, on loopback: ``PYTHONPATH=tests python tests/support/web/preview.py PORT``.
 
 It sends the headers of the real page, so that a browser refuses here what it would refuse there.
 """
@@ -16,7 +16,7 @@ from fmq_web.http.peer.caller import Caller, Role
 from fmq_web.http.route import Shown
 from fmq_web.pages import assets
 from fmq_web.pages.render import render
-from support.web_models import Texts, every_page
+from support.web.every_page import every_page
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -45,4 +45,4 @@ def app(pages: Mapping[str, Shown]) -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app(every_page(Texts())), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(app(every_page()), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

@@ -29,8 +29,8 @@ from fmq_web.http.route import Call, Endpoint, Page, Parameters, Redirect, Shown
 from fmq_web.settings import WebSettings
 from fmq_web.site import Site
 from fmq_web.stores import Stores
-from support.asking import FORM, Answered, ask, form
 from support.clock import FakeClock
+from support.web.asking import FORM, Answered, ask, form
 
 if TYPE_CHECKING:
     from fmq_web.live.sampler import Sampler
@@ -79,7 +79,7 @@ def _act(call: Call, _store: Store) -> Redirect:
 
 def _fail(call: Call, _store: Store) -> Answer:
     errors: dict[str, Exception] = {
-        "unknown": UnknownQueue("There is no queue q."),
+        "unknown": UnknownQueue("The queue q does not exist."),
         "unavailable": StoreUnavailable("The disk is full."),
         "refused": StoreRefused("It is not an fmq database."),
         "damaged": StoreDamaged("It is damaged."),

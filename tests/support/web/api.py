@@ -9,7 +9,7 @@ import httpx
 from starlette.applications import Starlette
 
 from fmq_web.site import Site
-from support.filled import Filled
+from support.web.filled import Filled
 
 
 @dataclass(frozen=True, slots=True)
