@@ -60,18 +60,6 @@ def test_a_batch_that_is_sent_again(tmp_path: Path) -> None:
         assert [claim.message.topic for claim in target.claim("s/#", 10, lease=60)] == ["s/7", "s/8", "s/9", "s/7"]
 
 
-def test_keys(tmp_path: Path) -> None:
-    """They sort as the ids do. Another queue, time of receipt or store has another key, also where the ids are the same."""
-    handler = Bench(tmp_path).handler
-    keys = [handler._key(message(number)) for number in (0, 9, 10, 255, 2**40, 2**63 - 1)]
-    assert keys == sorted(keys)
-    one = message(255)
-    keys += [handler._key(one._replace(received_at=1.0)), handler._key(one._replace(queue="s/\ud800"))]
-    handler.know_store(UUID(int=8))
-    keys += [handler._key(one)]
-    assert len(set(keys)) == len(keys)
-
-
 def test_everything_but_the_id_and_the_attempts_is_kept(tmp_path: Path) -> None:
     """Topic, payload, time of receipt, QoS, retain and properties; the attempts are counted anew."""
     bench = Bench(tmp_path)

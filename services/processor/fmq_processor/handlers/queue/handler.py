@@ -1,6 +1,5 @@
 """The handler ``queue``."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from fmq.message import Incoming, Message, Terms
 from fmq.outcome import Unavailable, batch_handler
 from fmq.service.settings import HandlerSettings
 from fmq.store.backends import open_store
+from fmq.store.keys import MessageKeys
 from fmq.store.options import Durability, StoreOptions
 from fmq.store.roles import Store
 from fmq_processor.handlers.queue.metrics import QueueMetrics
@@ -22,7 +22,6 @@ from fmq_processor.handlers.queue.settings import QueueSettings
 
 _log = logging.getLogger(__name__)
 _KEPT_QUEUES = 10_000
-_DIGEST = 12
 _NO_TERMS: Mapping[int, Terms] = {}
 
 
@@ -33,12 +32,11 @@ class QueueHandler:
     """
 
     Settings: ClassVar[type[HandlerSettings]] = QueueSettings
-    _store: UUID
+    _keys: MessageKeys
 
     def __init__(self, settings: QueueSettings, registry: CollectorRegistry) -> None:
         self._url = settings.queue_target_url
         self._target_name = lru_cache(_KEPT_QUEUES)(settings.target_name)
-        self._key_begins = lru_cache(_KEPT_QUEUES)(self._digest)
         self._key_seconds = settings.queue_target_duplicate_seconds
         self._options = StoreOptions(
             durability=Durability.FULL, busy_seconds=settings.queue_target_busy_seconds, check_integrity=False
@@ -50,8 +48,7 @@ class QueueHandler:
 
     def know_store(self, store: UUID) -> None:
         """Take the identity of the store that the messages come from."""
-        self._store = store
-        self._key_begins.cache_clear()
+        self._keys = MessageKeys(store)
 
     def setup(self) -> None:
         """Open the target store. If it is only unavailable, it is opened later; other errors are raised."""
@@ -79,7 +76,8 @@ class QueueHandler:
         # A batch is sent again if the target's answer was lost, or if the processor died before it could settle.
         terms = _NO_TERMS
         if self._key_seconds:
-            terms = {position: Terms(self._key(one), self._key_seconds) for position, one in enumerate(messages)}
+            key = self._keys.key
+            terms = {position: Terms(key(one), self._key_seconds) for position, one in enumerate(messages)}
         try:
             with self._lock:
                 self._put(incoming, terms)
@@ -91,19 +89,6 @@ class QueueHandler:
     def teardown(self) -> None:
         with self._lock:
             self._close()
-
-    def _key(self, message: Message) -> str:
-        """As unique as ``unique_id``, and made of the same.
-
-        The keys of a queue's messages sort by the messages' ids. So the target adds them at the end of its index. Keys in no order
-        would go to any of its pages, and each commit would write as many pages as it has messages.
-        """
-        return f"{self._key_begins(message.queue)}{message.id:016x}{message.received_at!r}"
-
-    def _digest(self, queue: str) -> str:
-        """What stands for a queue and the store that it is in."""
-        text = self._store.bytes + queue.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, digest_size=_DIGEST).hexdigest()
 
     def _put(self, incoming: Sequence[Incoming], terms: Mapping[int, Terms]) -> None:
         target = self._open()
