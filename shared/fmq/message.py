@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -157,6 +159,12 @@ class Message(NamedTuple):
         return json.loads(self.payload)
 
 
+def held_bytes(messages: Sequence[Message]) -> int:
+    """The sum of their ``held_bytes``, at a third of its cost."""
+    plain = sum([len(one.payload) + 4 * len(one.topic) for one in messages])
+    return plain + sum([one.properties.held_bytes for one in messages if one.properties is not NO_PROPERTIES])
+
+
 class _Decoded(Message):
     _body: Any
 
@@ -255,6 +263,8 @@ class StoreStats:
 _NOT_FIXED = ~(0xF << 76 | 0x3 << 62)
 _FIXED = 5 << 76 | 0x2 << 62
 """Version and variant of a UUID (RFC 9562, section 5.5)."""
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""By hexadecimal digit: the same one with the variant in its upper bits."""
 
 _serving: list[UUID] = []
 """The identity of the store whose messages this process handles: one processor serves one store."""
@@ -270,7 +280,22 @@ def unique_id(store: UUID, message: Message) -> UUID:
 
     It includes the time of receipt, since a store restored from a backup assigns ids again. A version 5 UUID (RFC 9562).
     """
-    name = f"{message.queue}\n{message.id}\n{message.received_at!r}"
     # As uuid5(store, name), in two thirds of its time.
-    digest = sha1(store.bytes + name.encode(), usedforsecurity=False).digest()
-    return UUID(int=int.from_bytes(digest[:16]) & _NOT_FIXED | _FIXED)
+    return UUID(int=int(_digest(store, message)[:32], 16) & _NOT_FIXED | _FIXED)
+
+
+def unique_text(store: UUID, message: Message) -> str:
+    """``str(unique_id(store, message))``, in half of its time."""
+    digits = _digest(store, message)
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:32]}"
+
+
+def _digest(store: UUID, message: Message) -> str:
+    """The hexadecimal digits of which an id takes the first 32."""
+    name = f"{message.queue}\n{message.id}\n{message.received_at!r}"
+    return sha1(_bytes_of(store) + name.encode(), usedforsecurity=False).hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _bytes_of(store: UUID) -> bytes:
+    return store.bytes

@@ -6,13 +6,13 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, NamedTuple
 
-from fmq.message import Claim
+from fmq.message import Claim, held_bytes
 from fmq.outcome import Cause, Dead, Done, Retry, RetryLater, describe
 
 
 def size_of(claims: Sequence[Claim]) -> int:
     """The memory that their messages take, in bytes."""
-    return sum([claim.message.held_bytes for claim in claims])
+    return held_bytes([claim.message for claim in claims])
 
 
 class Job:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from fmq import message
-from fmq.message import Message, unique_id
+from fmq.message import Message, unique_id, unique_text
 
 STORE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -28,6 +28,7 @@ def test_an_id_is_a_uuid_of_version_5() -> None:
         one = Message(number, "sensors/ä", "t", b"x", 1_764_000_000.1 + number)
         expected = uuid5(STORE, f"sensors/ä\n{number}\n{one.received_at!r}")
         assert (unique_id(STORE, one), unique_id(STORE, one).version) == (expected, 5)
+        assert unique_text(STORE, one) == str(expected)
 
 
 def test_a_message_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from fmq.clock import Clock
 from fmq.message import Claim
@@ -18,7 +20,7 @@ from fmq_processor.job import Finished, Job
 from fmq_processor.routing.parking import NOBODY
 
 _log = logging.getLogger(__name__)
-_DONE = Kind.DONE  # looked up for each message
+_QUEUE = attrgetter("queue")
 _DEAD_LINES = 10
 """Log lines about single dead letters between two summaries."""
 
@@ -59,9 +61,7 @@ class Accounting:
             queue = job.claims[0].message.queue
             handled[queue].append(end - began)
             began_at = began + to_wall
-            for claim in job.claims:
-                if not claim.message.retry_count:
-                    waited[queue].append(max(0.0, began_at - claim.message.received_at))
+            waited[queue] += [began_at - one.message.received_at for one in job.claims if not one.message.retry_count]
         for queue, seconds in handled.items():
             observe_many(seconds, self._metrics.timed(self._metrics.handle_seconds, self._route, queue))
         for queue, seconds in waited.items():
@@ -77,13 +77,19 @@ class Accounting:
         if commit.stale:
             self._metrics.stale_settlements.labels(self._route).inc(len(commit.stale))
         done: dict[str, list[float]] = defaultdict(list)
+        handled = [verdict[0].message for verdict in commit.effective if verdict[2] is Kind.DONE]
+        for queue, some in groupby(handled, _QUEUE):
+            done[queue] += [message.received_at for message in some]
+        self._done(done)
+        if len(handled) < len(commit.effective):
+            self._others([verdict for verdict in commit.effective if verdict[2] is not Kind.DONE])
+
+    def _others(self, verdicts: Sequence[Verdict]) -> None:
+        """Count and log what was not simply handled."""
         parked: Counter[str] = Counter()
-        for verdict in commit.effective:
+        for verdict in verdicts:
             claim, settlement, kind, _ = verdict
-            if kind is _DONE:
-                message = claim.message
-                done[message.queue].append(message.received_at)
-            elif kind in FAILED:
+            if kind in FAILED:
                 self._failed(verdict)
             elif kind is Kind.PARKED:
                 parked[_route(settlement)] += 1
@@ -91,7 +97,6 @@ class Accounting:
                 self._on_delay(_delay(settlement))
             elif kind is not Kind.GIVEN_BACK:
                 self._count(claim.message.queue, kind)
-        self._done(done)
         for route, count in parked.items():
             if route == NOBODY:
                 self._metrics.unrouted.inc(count)
@@ -109,7 +114,7 @@ class Accounting:
         for queue, times in received.items():
             self._count(queue, Kind.DONE, len(times))
             observe_many(
-                [max(0.0, now - at) for at in times],
+                [now - at for at in times],
                 metrics.timed(metrics.time_in_system_seconds, self._route, queue),
                 metrics.queue_seconds.labels(queue),
             )

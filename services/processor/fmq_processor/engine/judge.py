@@ -1,10 +1,10 @@
 """Decides what becomes of a message: by its result, by the state of the handler's target, by how many messages died."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
-from fmq.message import Claim
+from fmq.message import NO_PROPERTIES, Claim
 from fmq.outcome import (
     Cause,
     Dead,
@@ -55,15 +55,23 @@ class Judge:
 
     def finished(self, job: Job, result: object) -> list[Verdict]:
         """The verdict on each message of a job whose call returned or raised ``result``."""
-        if result is None or result is True:  # nearly always, so a short cut counts here
+        found: Sequence[object] = () if result is None or result is True else results(job, result)
+        if not [
+            one for one in found if one is not None and one is not True
+        ]:  # nearly always, so a short cut counts here
             self._breaker.succeeded(job.claims[0].message)
             return [(claim, DONE, Kind.DONE, "") for claim in job.claims]
-        return [self._safely(claim, one) for claim, one in zip(job.claims, results(job, result), strict=True)]
+        return [self._safely(claim, one) for claim, one in zip(job.claims, found, strict=True)]
 
     def interrupted(self, job: Job) -> list[Verdict]:
         """The verdict on each message of a job that could not be waited for: the attempt counts, the target is not blamed."""
         stopped = Retry(after=0, reason="the processor stopped", cause=Cause.STOPPED)
         return [_verdict(claim, self._decide(claim, stopped)) for claim in job.claims]
+
+    @staticmethod
+    def needs_all(claims: Sequence[Claim]) -> bool:
+        """Whether ``beforehand`` is None for each message, as it can be told at once: nearly always."""
+        return not any(claim.message.retry_count or claim.message.properties is not NO_PROPERTIES for claim in claims)
 
     def beforehand(self, claim: Claim) -> Verdict | None:
         """The verdict without an attempt on a message that has expired or used up its attempts; None if it has not.

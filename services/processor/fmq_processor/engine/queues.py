@@ -155,8 +155,9 @@ class Queues:
             if claims:
                 is_more = True  # also after fewer than asked for: the next message may have been too large
                 room -= len(claims)
-                most_bytes -= size_of(claims)
                 yield claims
+                if room > 0:  # often there is none left, so the size need not be known
+                    most_bytes -= size_of(claims)
                 if claims[0].suspect or most_bytes <= 0:
                     break
         self._look_at = now  # there may be more, or the store failed

@@ -64,6 +64,8 @@ class Settling:
 
     def without_settled(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Those of ``claims`` that need an attempt. The others are settled: expired, or out of attempts."""
+        if self._judge.needs_all(claims):
+            return claims
         left = []
         for claim in claims:
             verdict = self._judge.beforehand(claim)

@@ -31,6 +31,13 @@ def conversion(kind: TypeEngine[Any], *, dialect: str) -> Convert:
     return _as_it_is
 
 
+def converted(kind: TypeEngine[Any]) -> type | None:
+    """The type of the values that ``conversion`` of the column type ``kind`` returns as they are; None if it returns none so."""
+    if isinstance(kind, DOMAIN):
+        kind = kind.data_type
+    return next((value for column_type, value in _AS_THEY_ARE if isinstance(kind, column_type)), None)
+
+
 def _boolean(value: Any) -> bool:
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
@@ -124,3 +131,10 @@ _CONVERSIONS: tuple[tuple[type[TypeEngine[Any]], Convert], ...] = (
     (types.String, _text),
 )
 """From the more special to the more general."""
+_AS_THEY_ARE: tuple[tuple[type[TypeEngine[Any]], type], ...] = (
+    (types.Boolean, bool),
+    (types.Integer, int),
+    (types.Float, float),
+    (types.LargeBinary, bytes),
+    (types.String, str),
+)

@@ -33,7 +33,6 @@ def _postgresql(url: URL, settings: SqlSettings) -> Engine:
             url.set(drivername=_DRIVER),
             pool_size=_IDLE_CONNECTIONS,
             max_overflow=-1,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
     except ImportError as error:

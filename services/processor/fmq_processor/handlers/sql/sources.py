@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from fmq.message import Message, unique_id
+from fmq.message import Message, unique_text
 from fmq.outcome import Reject
 
 _LEVEL = re.compile(r"topic\.([1-9][0-9]*)")
@@ -79,7 +79,7 @@ def parse_source(text: str) -> Source:
 
 
 _PLAIN: Mapping[str, Source] = {
-    "key": lambda fields: str(unique_id(fields.store, fields.message)),
+    "key": lambda fields: unique_text(fields.store, fields.message),
     "store": lambda fields: str(fields.store),
     "topic": lambda fields: fields.message.topic,
     "payload": lambda fields: fields.message.payload,

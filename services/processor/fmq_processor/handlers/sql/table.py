@@ -1,7 +1,7 @@
 """The user's table, checked against the settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, Dialect, Insert, Inspector, MetaData, Table, inspect, types
@@ -12,7 +12,7 @@ from fmq.errors import SettingsError
 from fmq.message import Message
 from fmq.outcome import Reject
 from fmq_processor.handlers.sql.arrays import Arrays, arrays_for
-from fmq_processor.handlers.sql.conversion import Convert, conversion
+from fmq_processor.handlers.sql.conversion import Convert, conversion, converted
 from fmq_processor.handlers.sql.settings import Assignment, SqlSettings
 from fmq_processor.handlers.sql.sources import Fields
 
@@ -24,14 +24,25 @@ class TableUnfit(SettingsError):
     """The table does not fit the settings."""
 
 
+class _Cell(NamedTuple):
+    """A column, its source and its conversion. Values of the type ``converted`` need none."""
+
+    name: str
+    assignment: Assignment
+    column: Column[Any]
+    convert: Convert
+    converted: type | None
+
+
 class Target:
     """A table, the statement that adds rows to it, and how a message becomes a row."""
 
     def __init__(self, table: Table, settings: SqlSettings, *, dialect: Dialect) -> None:
         self._key = frozenset(settings.sql_key)
+        columns = [table.columns[one.column] for one in settings.assignments]
         self._cells = [
-            (one, table.columns[one.column], conversion(table.columns[one.column].type, dialect=dialect.name))
-            for one in settings.assignments
+            _Cell(column.name, one, column, conversion(column.type, dialect=dialect.name), converted(column.type))
+            for one, column in zip(settings.assignments, columns, strict=True)
         ]
         self.insert = _insert(table, settings, dialect=dialect.name)
         self.arrays: Arrays | None = None
@@ -43,10 +54,13 @@ class Target:
     def row(self, message: Message, store: UUID) -> Row:
         """The row of a message. Raises Reject if it does not fit."""
         fields = Fields(message, store)
-        return {one.column: self._value(fields, one, column, convert) for one, column, convert in self._cells}
+        row: dict[str, object] = {}
+        for name, one, column, convert, converted_type in self._cells:
+            value = one.source(fields)
+            row[name] = value if type(value) is converted_type else self._value(value, one, column, convert)
+        return row
 
-    def _value(self, fields: Fields, one: Assignment, column: Column[Any], convert: Convert) -> object:
-        value = one.source(fields)
+    def _value(self, value: object, one: Assignment, column: Column[Any], convert: Convert) -> object:
         if value is None:
             if one.column in self._key or not column.nullable:
                 raise Reject(f"column {one.column} needs a value, but the message has none at {one.text}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, Insert
+from sqlalchemy.exc import DBAPIError
 
 from fmq_processor.handlers.sql.failure import ROW_ERRORS, is_of_a_row, is_of_a_statement
 from fmq_processor.handlers.sql.table import Row, Target
@@ -21,10 +22,21 @@ def write(engine: Engine, target: Target, rows: Sequence[Row]) -> Written:
 
     Raises every error that is not caused by a row. Then nothing is stored, or everything if the answer to the commit was lost.
     """
+    try:
+        return _write(engine, target, rows)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        # It had ended while it was idle, perhaps. Asking before each batch would be one more round trip.
+        return _write(engine, target, rows)
+
+
+def _write(engine: Engine, target: Target, rows: Sequence[Row]) -> Written:
     insert = target.insert
     if target.arrays:
         try:
-            with engine.begin() as connection:
+            # Its own transaction: BEGIN and COMMIT would be two more round trips.
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 parameters = target.arrays.parameters(rows)
                 return Written(connection.exec_driver_sql(target.arrays.statement, parameters).rowcount, {})
         except ROW_ERRORS as error:

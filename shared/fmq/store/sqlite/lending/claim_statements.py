@@ -24,6 +24,7 @@ class Statements(NamedTuple):
     """The statements of a queue's claims, made once: SQLite finds a prepared statement by its text."""
 
     any_due: str
+    any_again: str
     again: str
     parked: str
     unread: str
@@ -44,6 +45,7 @@ class Statements(NamedTuple):
             f"(EXISTS (SELECT 1 FROM {table} WHERE id > head AND processed = 0) "
             f"OR EXISTS (SELECT 1 FROM {lent} WHERE due_at <= :now) "
             f"OR EXISTS (SELECT 1 FROM {lent} WHERE parked = :route)) FROM fmq_queue WHERE name = :name",
+            any_again=f"SELECT 1 FROM {lent} WHERE due_at <= ? LIMIT 1",
             again=f"SELECT due_at, id, token IS NOT NULL, {suspect}, {size} FROM {lent} AS lent WHERE due_at <= ? "
             "ORDER BY due_at, id LIMIT ?",
             # Before all that is due.

@@ -1,11 +1,9 @@
 """Lends messages: those that were lent before and are due again, and new ones after the queue's head."""
 
-import heapq
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from operator import itemgetter
-from typing import Any, NamedTuple
 
 import apsw
 
@@ -14,45 +12,14 @@ from fmq.outcome import Cause
 from fmq.store.ordering import wrong_order
 from fmq.store.sqlite.attempts import LAPSED, note_attempt
 from fmq.store.sqlite.codec import (
-    PROPERTIES_FACTOR,
-    TOPIC_FACTOR,
-    as_number,
     decode_message,
 )
 from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.lending.claim_statements import Statements
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
 from fmq.store.sqlite.lending.ordered import OrderedTopics
+from fmq.store.sqlite.lending.taking import PROPERTIES, Again, Chosen, choose, since
 from fmq.store.sqlite.schema.tables import ONE_MORE
-
-_TOPIC, _PAYLOAD, _RECEIVED_AT, _PROPERTIES, _CHANGED_AT = 1, 2, 3, 7, 8  # among MESSAGE_COLUMNS
-
-
-class _Again(NamedTuple):
-    """A message that was lent before and is due again. ``size`` is in bytes of memory.
-
-    ``expired``: its lease ran out. ``suspect``: this, or its last worker died and nobody has tried it since.
-    """
-
-    due_at: float
-    id: int
-    expired: bool
-    suspect: bool
-    size: int
-
-
-class _Chosen(NamedTuple):
-    """The messages of a claim: rows of new ones, ids of the others. ``suspect``: it is one that may have killed its worker.
-
-    ``expired``: the suspect's lease ran out just now, and its attempt is not counted yet. ``large`` holds the ids of rows that have a length in place of a long value.
-    """
-
-    fresh: list[tuple[Any, ...]]
-    again: Sequence[int]
-    head: int
-    suspect: bool = False
-    expired: bool = False
-    large: Collection[int] = ()
 
 
 class Claims:
@@ -109,7 +76,7 @@ class Claims:
                     token,
                     until,
                     suspect,
-                    0.0 if row[_PROPERTIES] is None else now - _since(row),
+                    0.0 if row[PROPERTIES] is None else now - since(row),
                 ),
             )
             for row in rows
@@ -158,80 +125,38 @@ class Claims:
 
     def _longest_due(
         self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None
-    ) -> _Chosen:
+    ) -> Chosen:
         """What has waited longest: a message that was never lent since it came, another one since it was due again.
 
         Before these comes what is set aside for ``route``.
         """
         statements = self._statements(name)
+
+        def end() -> int:
+            last = self._database.rows(f"SELECT max(id) FROM {self._database.table(name)}")[0][0]
+            return last or 0
+
         parked = [] if route is None else self._again(statements.parked, route, limit)
         if len(parked) == limit:
-            return self._choose(name, parked, (), limit, head, most_bytes)
+            return choose(parked, (), limit, head, most_bytes, end)
         known = {one.id for one in parked}
-        again = [*parked, *(one for one in self._again(statements.again, now, limit) if one.id not in known)]
+        # The second of these takes 20 µs even where it finds nothing.
+        due = self._again(statements.again, now, limit) if self._database.rows(statements.any_again, (now,)) else []
+        again = [*parked, *(one for one in due if one.id not in known)]
         try:
             unread = statements.unread if most_bytes is None else statements.unread_at_sight
             with closing(self._database.sql.execute(unread, (head, limit))) as rows:
-                return self._choose(name, again, rows, limit, head, most_bytes)
+                return choose(again, rows, limit, head, most_bytes, end)
         except UnicodeDecodeError:  # somebody's own INSERT
             with closing(self._database.sql.execute(statements.unread_as_bytes, (head, limit))) as rows:
-                return self._choose(name, again, rows, limit, head, most_bytes)
+                return choose(again, rows, limit, head, most_bytes, end)
 
-    def _again(self, statement: str, value: object, limit: int) -> list[_Again]:
-        return [_Again(*row) for row in self._database.rows(statement, (value, limit))]
+    def _again(self, statement: str, value: object, limit: int) -> list[Again]:
+        return [Again(*row) for row in self._database.rows(statement, (value, limit))]
 
-    def _choose(
-        self,
-        name: str,
-        again: Sequence[_Again],
-        unread: Iterable[tuple[Any, ...]],
-        limit: int,
-        head: int,
-        most_bytes: int | None,
-    ) -> _Chosen:
-        fresh: list[tuple[Any, ...]] = []
-        ids: list[int] = []
-        large: set[int] = set()
-        room = limit
-        left = float("inf") if most_bytes is None else most_bytes
-        line: Iterator[Any] = iter(unread) if not again else heapq.merge(again, unread, key=_since)
-        for one in line:
-            if again and type(one) is _Again:
-                if one.suspect:
-                    if not fresh and not ids:
-                        return _Chosen([], [one.id], head, suspect=True, expired=bool(one.expired))
-                    continue  # the next claim begins with it
-                left -= one.size
-                if left < 0 and (fresh or ids):
-                    break
-                ids.append(one.id)
-            else:
-                number, topic, payload, _, _, _, _, properties, _ = one
-                try:
-                    left -= len(payload) + TOPIC_FACTOR * len(topic)
-                    if properties is not None:
-                        left -= PROPERTIES_FACTOR * len(properties)
-                except TypeError:  # the length of what is long, or somebody's own INSERT
-                    left -= _held_by_large(one)
-                    if left >= 0 or not (fresh or ids):
-                        large.add(number)
-                if left < 0 and (fresh or ids):
-                    break
-                fresh.append(one)
-            room -= 1
-            if not room:
-                break
-        else:
-            # All that was never lent is lent now: what else stands behind the head need not be looked at again.
-            last = self._database.rows(f"SELECT max(id) FROM {self._database.table(name)}")[0][0]
-            return _Chosen(fresh, ids, max(head, last or 0), large=large)
-        return _Chosen(fresh, ids, fresh[-1][0] if fresh else head, large=large)
-
-    def _heads(
-        self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None
-    ) -> _Chosen:
+    def _heads(self, name: str, limit: int, head: int, now: float, most_bytes: int | None, route: str | None) -> Chosen:
         ids, suspect, expired = self._topics.heads(name, limit, now, most_bytes, route)
-        return _Chosen([], ids, self._past_settled(name, head), suspect, expired)
+        return Chosen([], ids, self._past_settled(name, head), suspect, expired)
 
     def _past_settled(self, name: str, head: int) -> int:
         """How far the head may go, so that nobody walks through what is settled: up to what was never lent."""
@@ -243,22 +168,3 @@ class Claims:
             (head,),
         )[0]
         return max(head, first - 1 if first is not None else last or 0)
-
-
-def _held_by_large(row: tuple[Any, ...]) -> int:
-    payload, properties = (
-        max(one, 0) if isinstance(one, int) else _length(one) for one in (row[_PAYLOAD], row[_PROPERTIES])
-    )
-    return payload + TOPIC_FACTOR * _length(row[_TOPIC]) + PROPERTIES_FACTOR * properties
-
-
-def _length(value: object) -> int:
-    return len(value if isinstance(value, bytes | str) else str(value))
-
-
-def _since(one: Any) -> float:  # noqa: ANN401 - a row, or one that was lent
-    """Since when it could be lent, in the store's time; a row that somebody has inserted goes by its date."""
-    if type(one) is _Again:
-        return float(one.due_at)
-    since = one[_CHANGED_AT]
-    return since if type(since) is float else as_number(one[_RECEIVED_AT])

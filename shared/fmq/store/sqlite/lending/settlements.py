@@ -54,13 +54,11 @@ class Settlements:
             return {name for name in {claim.message.queue for claim in claims} if self._database.has(name)}
 
     def _settle(self, settlements: Sequence[tuple[Claim, Settlement]], worker: str) -> Sequence[Claim]:
-        done: list[Claim] = []
+        done = [claim for claim, settlement in settlements if isinstance(settlement, Done)]  # nearly always all
         back: dict[GiveBack, list[Claim]] = defaultdict(list)
         single: list[tuple[Claim, RetryLater | Dead]] = []
-        for claim, settlement in settlements:
+        for claim, settlement in settlements if len(done) < len(settlements) else ():
             match settlement:
-                case Done():
-                    done.append(claim)
                 case GiveBack():
                     back[settlement].append(claim)
                 case RetryLater() | Dead():
@@ -182,7 +180,9 @@ def _held_statement(change: str, lent: str) -> str:
     return f"{change.format(lent)} {_OF_THESE} AND token = :token RETURNING id"
 
 
-def _by_token(claims: Iterable[Claim]) -> dict[tuple[str, int], list[Claim]]:
+def _by_token(claims: Sequence[Claim]) -> dict[tuple[str, int], list[Claim]]:
+    if len(one := {(claim.message.queue, claim.token) for claim in claims}) == 1:
+        return {one.pop(): list(claims)}
     groups: dict[tuple[str, int], list[Claim]] = defaultdict(list)
     for claim in claims:
         groups[claim.message.queue, claim.token].append(claim)
