@@ -4,12 +4,17 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from fmq.message import LATEST_MOMENT, NO_PROPERTIES, DeadLetter, Incoming, Message, Properties
 from fmq.topics import parse
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring_ascii
+_quote_name = lru_cache(4_096)(_quote)
+JSON_BEGINS = '{"id":'
+"""The start of each ``message_json``."""
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -50,12 +55,22 @@ def letter_fields(letter: DeadLetter) -> dict[str, Any]:
 
 
 def message_json(message: Message) -> str:
-    """One line of ASCII, without its end, that starts with ``JSON_BEGINS``. Other characters are escaped.
+    """``message_fields`` as one line of ASCII, without its end, that starts with ``JSON_BEGINS``. Other characters are escaped.
 
     So it has nothing that a reader could take for the end of a line, and strings that UTF-8 can't encode (lone surrogates)
     do no harm.
     """
-    return _encode(message_fields(message))
+    # Written part by part: in the same bytes, json's encoder takes four times as long.
+    number, queue, topic, payload, received_at, qos, retain, retry_count, properties = message
+    try:
+        content = _quote(payload.decode())
+    except UnicodeDecodeError:
+        content = f'null,"payload_base64":"{_base64(payload)}"'
+    kept = "{}" if properties is NO_PROPERTIES else _encode(property_fields(properties))
+    return (
+        f'{JSON_BEGINS}{number},"queue":{_quote_name(queue)},"topic":{_quote_name(topic)},"received_at":{received_at!r},'
+        f'"retry_count":{retry_count},"qos":{qos},"retain":{"true" if retain else "false"},"properties":{kept},"payload":{content}}}'
+    )
 
 
 def read_message_json(line: str | bytes) -> Incoming:
@@ -209,10 +224,6 @@ def require_storable(message: Incoming) -> None:
         message.topic.encode()
     except UnicodeEncodeError:
         raise ValueError("topic is text that UTF-8 can't encode (a lone surrogate)") from None
-
-
-JSON_BEGINS = '{"id":'
-"""The start of each ``message_json``."""
 
 
 def _base64(data: bytes) -> str:

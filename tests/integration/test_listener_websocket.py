@@ -6,16 +6,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import paho.mqtt.client as mqtt
 import pytest
 import trustme
 from paho.mqtt.enums import CallbackAPIVersion
+from prometheus_client import CollectorRegistry
 
-from fmq.message import Incoming
+from fmq.message import Incoming, Message
 from fmq.service.environment import load
 from fmq.store.backends import open_store
 from fmq.store.selection import Selection, State
+from fmq_processor.handlers.mqtt.handler import MqttHandler
+from fmq_processor.handlers.mqtt.settings import MqttSettings
 from fmq_web.operations.publisher import Publisher
 from fmq_web.settings import WebSettings
 from support.broker import free_port
@@ -68,9 +72,16 @@ def _answers(port: int) -> bool:
     return True
 
 
+def _ca(prefix: str, url: str, folder: Path) -> dict[str, str]:
+    return {f"{prefix}_CA_FILE": str(folder / "ca.pem")} if url.startswith("wss") else {}
+
+
 def test_messages_come_over_a_websocket(url: str, fmq: Processes, database: Path, tmp_path: Path) -> None:
-    """Small and large, in order, acknowledged, with TLS and without; the end is as graceful as over TCP."""
-    tls = {"FMQ_TLS_CA_FILE": tmp_path / "ca.pem"} if url.startswith("wss") else {}
+    """Small and large, in order, acknowledged, with TLS and without; the end is as graceful as over TCP.
+
+    One at a time by paho, and all at once by the handler ``mqtt``.
+    """
+    tls = _ca("FMQ_TLS", url, tmp_path)
     listener = fmq.start("listen", "web/#", FMQ_BROKER_URL=url, FMQ_MQTT_VERSION="3.1.1", **tls)
     listener.wait_to_say("Connected and subscribed successfully")
     sent = [b"small", b"", bytes(200_000), *(b"%d" % number for number in range(50))]
@@ -83,15 +94,22 @@ def test_messages_come_over_a_websocket(url: str, fmq: Processes, database: Path
         publisher.publish("web/x", payload, 1).wait_for_publish(10)
     publisher.disconnect()
     publisher.loop_stop()
+    forward = load(
+        MqttSettings, {}, {"FMQ_MQTT_URL": url, "FMQ_MQTT_PROTOCOL": "3.1.1", **_ca("FMQ_MQTT_TLS", url, tmp_path)}
+    )
+    handler = MqttHandler(forward, CollectorRegistry())
+    handler.know_store(uuid4())
+    assert handler.handle([Message(1, "#", "web/x", one, 1_800_000_000.0) for one in sent]) == [None] * len(sent)
+    handler.teardown()
     rows = Rows(database)
-    wait_for(lambda: rows.count("web/#") == len(sent), what="all rows")
-    assert rows.payloads("web/#") == sent
+    wait_for(lambda: rows.count("web/#") == 2 * len(sent), what="all rows")
+    assert rows.payloads("web/#") == sent * 2
     assert listener.terminate() == 0
 
 
 def test_the_web_page_publishes_over_a_websocket(url: str, tmp_path: Path) -> None:
     """A payload that needs several writes is acknowledged."""
-    tls = {"FMQ_TLS_CA_FILE": str(tmp_path / "ca.pem")} if url.startswith("wss") else {}
+    tls = _ca("FMQ_TLS", url, tmp_path)
     settings = load(WebSettings, {}, {"FMQ_BROKER_URL": url, "FMQ_MQTT_VERSION": "3.1.1", **tls})
     assert settings.broker is not None
     with open_store(f"sqlite:///{tmp_path}/q.db") as store:

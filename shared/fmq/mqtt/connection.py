@@ -9,16 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
 from uuid import uuid4
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fmq.mqtt.packets import Packet
-from fmq.mqtt.reasons import HearingClient, explain_auth, explain_reason
+from fmq.mqtt.reasons import explain_auth, explain_reason
+from fmq.mqtt.wire import Answer, PublishingClient
 from fmq.outcome import Unavailable
 from fmq.service.broker.client import CONNECT_SECONDS, explain_end, explain_error, give_access, make_client
 from fmq.service.broker.url import Access, BrokerUrl
@@ -26,6 +26,9 @@ from fmq.service.tls import TlsFiles, failure_of
 
 _log = logging.getLogger(__name__)
 _NO_LIMIT = 268_435_460  # the longest packet there is
+_HIGHEST_ID = 65_535
+_EXACTLY_ONCE = 2
+_WRITE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +60,31 @@ class Connection:
     def __init__(self, target: Target, client_id: str = "") -> None:
         """Without a ``client_id`` it has a random one."""
         self._target = target
-        self._answers: SimpleQueue[tuple[int, ReasonCode] | None] = SimpleQueue()
+        self._answers: SimpleQueue[Sequence[Answer] | None] = SimpleQueue()
         self._connack: SimpleQueue[tuple[ReasonCode, Properties | None] | None] = SimpleQueue()
         self._tls_failure: ssl.SSLError | None = None
         self._client = self._make_client(client_id or f"fmq{uuid4().hex[:20]}")
         self._window = target.inflight
+        self._last_id = 0
         self.retains = True
         """Whether the broker keeps retained messages. If not, none is sent as one."""
         self.largest = _NO_LIMIT
         """The longest packet that the broker takes, in bytes."""
-        self.largest_qos = 2
+        self.largest_qos = _EXACTLY_ONCE
         """A packet with a higher QoS is sent with this one."""
         self.ended = ""
         """Why it has ended, once it has."""
 
-    def _make_client(self, client_id: str) -> "_Client":
+    def _make_client(self, client_id: str) -> PublishingClient:
         target = self._target
-        make = partial(_Client, CallbackAPIVersion.VERSION2)
+        make = partial(PublishingClient, CallbackAPIVersion.VERSION2, answered=self._answers.put)
         client = make_client(
             make, target.broker, client_id=client_id, version=target.version, reconnect_on_failure=False
         )
-        client.max_inflight_messages_set(0)  # no limit of paho's, which goes through all that wait at each PUBACK
         give_access(client, target.broker, target.access())
         if target.broker.tls:
             client.tls_set_context(target.tls.context())
         client.on_connect = self._on_connect
-        client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         client.on_socket_close = lambda _client, _userdata, sock: self._note_failure(sock)
         return client
@@ -94,6 +96,7 @@ class Connection:
             self._client.connect(broker.host, broker.port, self._target.keepalive_seconds)
         except (OSError, ValueError) as error:
             raise Unavailable(reason=f"{broker} was not reached: {explain_error(error)}") from error
+        self._client.send_at_once()
         self._client.loop_start()
         answer = None
         with suppress(Empty):
@@ -111,39 +114,54 @@ class Connection:
         _log.info("Connected to %s", broker)
 
     def send(self, packets: Sequence[Packet]) -> list[ReasonCode | None]:
-        """Publish, and wait for the acknowledgements. None: not answered before the connection ended, see ``ended``.
-
-        Raises ValueError for a topic that is not one; packets before it may have been sent.
-        """
+        """Publish, and wait for the acknowledgements. None: not answered before the connection ended, see ``ended``."""
         answers: list[ReasonCode | None] = [None] * len(packets)
         waiting: dict[int, int] = {}
-        for position, packet in enumerate(packets):
-            while len(waiting) >= self._window:
-                if not self._take(waiting, answers):
-                    return answers
-            qos = min(packet.qos, self.largest_qos)
-            info = self._client.publish(
-                packet.topic, packet.payload, qos, packet.retain and self.retains, packet.properties
-            )
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self.ended = self.ended or "the connection has ended"
-                break  # there may be answers all the same
-            waiting[info.mid] = position
-        while waiting and self._take(waiting, answers):
-            pass
+        sent = 0
+        while waiting or sent < len(packets):
+            until = min(len(packets), sent + self._window - len(waiting))
+            self._publish(packets, range(sent, until), waiting)
+            sent = until
+            if not self._take(waiting, answers):
+                break
         return answers
 
+    def _publish(self, packets: Sequence[Packet], positions: Sequence[int], waiting: dict[int, int]) -> None:
+        """Have the packets at ``positions`` written, and note them as waiting by their packet identifiers."""
+        parts: list[bytes] = []
+        size, number = 0, self._last_id
+        limits = self.largest_qos < _EXACTLY_ONCE or not self.retains
+        for position in positions:
+            number = number % _HIGHEST_ID + 1
+            while number in waiting:
+                number = number % _HIGHEST_ID + 1
+            waiting[number] = position
+            packet = packets[position]
+            if limits:
+                packet = packet.limited(qos=self.largest_qos, retains=self.retains)
+            parts += packet.head, number.to_bytes(2, "big"), packet.properties, packet.payload
+            size += packet.size
+            if size >= _WRITE_BYTES:
+                self._client.write(b"".join(parts))
+                parts.clear()
+                size = 0
+        self._last_id = number
+        if parts:
+            self._client.write(b"".join(parts))
+
     def _take(self, waiting: dict[int, int], answers: list[ReasonCode | None]) -> bool:
-        """Note the next acknowledgement. Returns whether there was one."""
+        """Note the next acknowledgements. Returns whether there were any before the connection ended."""
         try:
-            answer = self._answers.get(timeout=self._target.ack_seconds)
+            several = self._answers.get(timeout=self._target.ack_seconds)
         except Empty:
             self.ended = f"it sent no PUBACK for {self._target.ack_seconds:g} s"
             return False
-        if answer is None:
+        if several is None:
             return False
-        packet_id, reason = answer
-        answers[waiting.pop(packet_id)] = reason
+        for packet_id, reason in several:
+            position = waiting.pop(packet_id, None)
+            if position is not None:
+                answers[position] = reason
         return True
 
     def close(self) -> None:
@@ -167,7 +185,7 @@ class Connection:
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self.retains = bool(getattr(properties, "RetainAvailable", 1))
         self.largest = getattr(properties, "MaximumPacketSize", _NO_LIMIT)
-        self.largest_qos = getattr(properties, "MaximumQoS", 2)
+        self.largest_qos = getattr(properties, "MaximumQoS", _EXACTLY_ONCE)
         return "" if self.largest_qos else "it supports only QoS 0, which acknowledges nothing"
 
     def _explain(self, reason: ReasonCode) -> str:
@@ -186,11 +204,6 @@ class Connection:
     ) -> None:
         self._connack.put((reason, properties))
 
-    def _on_publish(
-        self, _client: Client, _userdata: object, packet_id: int, reason: ReasonCode, _properties: Properties
-    ) -> None:
-        self._answers.put((packet_id, reason))
-
     def _on_disconnect(
         self,
         _client: Client,
@@ -204,15 +217,6 @@ class Connection:
         self.ended = self.ended or (explain_auth(self._client.said) if self._client.said.asks else end)
         self._connack.put(None)
         self._answers.put(None)
-
-
-class _Client(HearingClient):
-    """Paho copies what is left of a packet at each write: of a view, that costs neither time nor memory."""
-
-    def _packet_queue(self, command: int, packet: Any, *arguments: Any, **options: Any) -> MQTTErrorCode:  # noqa: ANN401 - as the base class has them
-        # Its WebSocket masks a packet in place, so it needs copies.
-        whole: Any = packet if self.transport == "websockets" else memoryview(packet)
-        return super()._packet_queue(command, whole, *arguments, **options)
 
 
 def _cut(descriptor: int) -> None:

@@ -1,6 +1,7 @@
 """A PUBLISH on its way, and its properties."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
@@ -8,38 +9,50 @@ from paho.mqtt.properties import Properties
 
 import fmq
 
-HEADER_BYTES = 1 + 4 + 2 + 2
-"""The most bytes of a PUBLISH in addition to topic, properties and payload: type, length, topic length, packet id."""
+_PUBLISH = 0x30
+_RETAIN = 1
+_LONGEST_TOPIC = 65_535
+_KEPT = 1_024
 
 
 class Packet(NamedTuple):
-    """A PUBLISH. ``size`` is at least that of the packet, in bytes."""
+    """A PUBLISH without its packet identifier, which belongs between ``head`` and ``properties``.
+
+    ``head`` is the flags, the length and the topic. ``properties`` are encoded with their length; empty for MQTT 3.1.1.
+    ``size`` is that of the whole packet in bytes.
+    """
 
     topic: str
+    head: bytes
+    properties: bytes
     payload: bytes
     retain: bool
-    properties: Properties | None
     size: int
-    qos: int = 1
+    qos: int
+
+    def limited(self, *, qos: int, retains: bool) -> "Packet":
+        """The same with at most this QoS, which is at least 1, and without the retain flag if nobody ``retains``."""
+        retain, qos = self.retain and retains, min(self.qos, qos)
+        return make_packet(self.topic, self.payload, retain=retain, properties=self.properties, qos=qos)
 
 
-def make_packet(
-    topic: str, payload: bytes, *, retain: bool, properties: tuple[Properties | None, int], qos: int = 1
-) -> Packet:
-    """A packet with ``properties``, as ``publish_properties`` returns them. Raises ValueError for a topic that is not UTF-8."""
-    size = HEADER_BYTES + properties[1] + len(topic.encode()) + len(payload)
-    return Packet(topic, payload, retain, properties[0], size, qos)
+def make_packet(topic: str, payload: bytes, *, retain: bool, properties: bytes, qos: int = 1) -> Packet:
+    """A packet of QoS 1 or 2, with ``properties`` as ``publish_properties`` returns them, or none for MQTT 3.1.1.
+
+    Raises ValueError for a topic that nobody can publish on, and for a packet that is too large for MQTT.
+    """
+    left = 2 + len(properties) + len(payload)
+    head = _encode_head(topic, left, _PUBLISH | qos << 1 | (_RETAIN if retain else 0))
+    return Packet(topic, head, properties, payload, retain, len(head) + left, qos)
 
 
-def publish_properties(
-    kept: fmq.Properties, *, expiry: int | None, more: Sequence[tuple[str, str]] = ()
-) -> tuple[Properties, int]:
-    """The properties of a stored message as paho takes them, and their size in bytes.
+def publish_properties(kept: fmq.Properties, *, expiry: int | None, more: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The properties of a stored message, encoded with their length.
 
     ``expiry`` replaces the Message Expiry Interval, in seconds; ``more`` are further user properties. Raises MQTTException and
     ValueError for what can't be sent.
     """
-    properties = _Encoded(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     for name, value in (
         ("PayloadFormatIndicator", kept.payload_format_indicator),
         ("MessageExpiryInterval", expiry),
@@ -52,15 +65,29 @@ def publish_properties(
     pairs = [*kept.user_properties, *more]
     if pairs:
         properties.UserProperty = pairs
-    encoded: bytes = super(_Encoded, properties).pack()  # type: ignore[no-untyped-call]
-    object.__setattr__(properties, "encoded", encoded)
-    return properties, len(encoded)
+    return bytes(properties.pack())  # type: ignore[no-untyped-call]
 
 
-class _Encoded(Properties):
-    """Properties that do not change any more. Paho would encode them for each PUBLISH, in a third of its time."""
+@lru_cache(_KEPT)
+def _encode_head(topic: str, left: int, first: int) -> bytes:
+    """The beginning of a packet, up to its packet identifier. Raises ValueError (MQTT 5, section 4.7.3).
 
-    encoded: bytes
+    ``left`` is how many bytes follow it; ``first`` is the first byte. Many messages begin alike.
+    """
+    name = topic.encode()
+    if not 0 < len(name) <= _LONGEST_TOPIC or any(character in topic for character in "+#\0"):
+        raise ValueError("nobody can publish on its topic, which is empty, too long or has a wildcard or NUL")
+    return bytes([first]) + _variable_length(2 + len(name) + left) + len(name).to_bytes(2, "big") + name
 
-    def pack(self) -> bytes:
-        return self.encoded
+
+def _variable_length(number: int) -> bytes:
+    """MQTT 5, section 1.5.5. Raises ValueError above 268,435,455."""
+    if number < 1 << 7:
+        return bytes([number])
+    if number < 1 << 14:
+        return bytes([number & 127 | 128, number >> 7])
+    if number < 1 << 21:
+        return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
+    if number < 1 << 28:
+        return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128, number >> 21])
+    raise ValueError(f"its {number} bytes are too many for a packet")

@@ -124,9 +124,7 @@ class Publisher:
         # At least QoS 1, since with QoS 0 a broker acknowledges nothing.
         qos = max(1, found.head.qos)
         try:
-            properties = (
-                publish_properties(kept, expiry=kept.message_expiry_interval) if self._version == "5" else (None, 0)
-            )
+            properties = publish_properties(kept, expiry=kept.message_expiry_interval) if self._version == "5" else b""
             return make_packet(found.head.topic, payload, retain=retain, properties=properties, qos=qos)
         except (MQTTException, ValueError):  # whose texts show contents
             raise conflict("Its topic or one of its properties is not valid in MQTT, so no broker takes it.") from None
@@ -166,10 +164,7 @@ class Publisher:
             )
         if packet.retain and not connection.retains:
             raise conflict("The broker keeps no retained messages. Publish it without retain.")
-        try:
-            (answer,) = connection.send([packet])
-        except ValueError:  # whose text shows the topic
-            raise conflict("Nobody can publish on its topic: it is empty, too long or has wildcards.") from None
+        (answer,) = connection.send([packet])
         if answer is None:
             raise Problem(
                 HTTPStatus.GATEWAY_TIMEOUT,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
 import click
@@ -21,10 +22,11 @@ from fmq.cli.common.stopping import stoppable
 from fmq.cli.help import SettingsCommand
 from fmq.cli.main import read_settings
 from fmq.errors import FmqError
-from fmq.message import Incoming, Terms, unique_id
+from fmq.message import Incoming, Terms
 from fmq.message_json import require_storable
 from fmq.service.settings import StoreSettings
 from fmq.store.backends import open_store
+from fmq.store.keys import MessageKeys
 from fmq.store.moving.file_frame import FrameReader
 from fmq.store.moving.json_lines import read_line
 from fmq.store.options import Durability
@@ -36,6 +38,7 @@ from fmq.text import counted
 _WRONG_SHOWN = 20
 _PUT = 500
 _PUT_BYTES = 8 * 1024 * 1024
+_keys_of = lru_cache(MessageKeys)
 
 
 class _Line(NamedTuple):
@@ -147,7 +150,7 @@ def _require_right(file: BinaryIO, reading: _Reading) -> None:
 def _read(line: bytes, number: int, reading: _Reading) -> _Line:
     one, store = read_line(line)
     # A line that does not say from which store it comes is known again at the same place of the same file.
-    key = f"{number} {hashlib.sha256(line).hexdigest()}" if store is None else str(unique_id(store, one.message))
+    key = f"{number:012d} {hashlib.sha256(line).hexdigest()}" if store is None else _keys_of(store).key(one.message)
     if reading.into is not None:
         one = replace(one, message=one.message._replace(queue=reading.into))
     if reading.as_new:

@@ -129,11 +129,14 @@ def _known(messages: Sequence[Incoming], terms: Mapping[int, Terms], into: Datab
     now = into.now()
     asked = [(position, messages[position].queue, one) for position, one in terms.items() if one.key is not None]
     asked.sort()  # of two messages with one key, the one that came first is new
-    new: Counter[tuple[str, str]] = Counter()
+    found: list[tuple[str, str]] = []
     for start in range(0, len(asked), _ROWS):
         some = asked[start : start + _ROWS]
         values = [value for _, queue, one in some for value in (queue, one.key, now + one.key_seconds)]
-        new.update(into.rows(_keys(len(some)), (*values, now)))
+        found += into.rows(_keys(len(some)), (*values, now))
+    if len(found) == len(asked):  # as nearly always
+        return []
+    new = Counter(found)
     duplicates: list[int] = []
     for position, queue, one in asked:
         if new[queue, one.key or ""] > 0:

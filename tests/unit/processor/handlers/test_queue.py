@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fmq.errors import SettingsError, StoreRefused
-from fmq.message import Message, Properties, serve_store
+from fmq.message import Message, Properties
 from fmq.outcome import Unavailable
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
@@ -27,12 +27,12 @@ class Bench:
     """A handler whose target is ``centre.db``; ``target`` is another connection to it."""
 
     def __init__(self, folder: Path, name: str = "{queue}") -> None:
-        serve_store(UUID(int=7))
         self.path = folder / "centre.db"
         self.url = f"sqlite:///{self.path}"
         self.registry = CollectorRegistry()
         settings = QueueSettings(queue_target_url=self.url, queue_target_name=name, queue_target_busy_seconds=0.05)
         self.handler = QueueHandler(settings, self.registry)
+        self.handler.know_store(UUID(int=7))
 
     @contextmanager
     def target(self) -> Iterator[Store]:
@@ -53,7 +53,7 @@ def test_a_batch_that_is_sent_again(tmp_path: Path) -> None:
     bench.handler.setup()
     bench.handler.handle([message(7), message(8)])
     bench.handler.handle([message(7), message(9)])
-    serve_store(UUID(int=8))
+    bench.handler.know_store(UUID(int=8))
     bench.handler.handle([message(7)])
     bench.handler.teardown()
     with bench.target() as target:

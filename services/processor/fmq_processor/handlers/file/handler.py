@@ -30,6 +30,7 @@ class FileHandler:
 
     def __init__(self, settings: FileSettings, registry: CollectorRegistry, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = str(Path(settings.file_path).absolute())
+        self._only = None if placeholders.has_any(self._path) else Path(self._path)
         self._path_of = lru_cache(_KEPT_PATHS)(self._find_path)
         self._fixed_folder = settings.fixed_folder
         self._metrics = FileMetrics(registry)
@@ -42,16 +43,18 @@ class FileHandler:
 
     def setup(self) -> None:
         """Repair a file that a crash left with an unfinished line, before readers see it for long."""
-        if placeholders.has_any(self._path):
+        if self._only is None:
             return  # each one is repaired at its first append
         try:
-            self._appender.append(Path(self._path), b"")
+            self._appender.append(self._only, b"")
         except OSError as error:
             _log.warning("The file can't be written yet: %s", error)
 
     @batch_handler
     def handle(self, messages: Sequence[Message]) -> Sequence[Unavailable | None]:
         """One append per file. A file that can't be written counts as a target that is down, for its messages."""
+        if self._only is not None:
+            return [self._append(self._only, messages)] * len(messages)
         by_path: dict[Path, list[int]] = defaultdict(list)
         for index, message in enumerate(messages):
             by_path[self._path_of(message.queue, message.topic)].append(index)

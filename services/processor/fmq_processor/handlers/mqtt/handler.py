@@ -51,7 +51,7 @@ class MqttHandler:
             try:
                 sending.left[position] = self._packets.packet(message)
             except Reject as refused:
-                sending.settle(position, refused)
+                sending.refuse(position, refused)
         try:
             self._patience.call(lambda: self._send(sending))
         except Unavailable as error:
@@ -88,42 +88,52 @@ class _Sending:
         self._metrics = metrics
         self._at_once = len(results)
 
-    def settle(self, position: int, result: Exception | None) -> None:
-        """Record the result of a message."""
-        self._results[position] = result
+    def refuse(self, position: int, why: Exception) -> None:
+        """Record the failure of a message."""
+        self._results[position] = why
         self.left.pop(position, None)
-        (self._metrics.acknowledged if result is None else self._metrics.refused).inc()
+        self._metrics.refused.inc()
 
     def run(self, connection: Connection) -> None:
         """Send all that is left. Raises Unavailable if the connection ends before that."""
         while self.left:
-            for position in [position for position, packet in self.left.items() if packet.size > connection.largest]:
-                reason = f"its {self.left[position].size} bytes exceed the broker's maximum of {connection.largest}"
-                self.settle(position, Reject(reason))
+            largest = connection.largest
+            for position in [position for position, packet in self.left.items() if packet.size > largest]:
+                reason = f"its {self.left[position].size} bytes exceed the broker's maximum of {largest}"
+                self.refuse(position, Reject(reason))
             share = list(self.left)[: self._at_once]
             began = time.perf_counter()
             answers = connection.send([self.left[position] for position in share])
-            for position, answer in zip(share, answers, strict=True):
-                if answer is not None:
-                    self.settle(position, _judge(answer))
-            unanswered = answers.count(None)
+            unanswered = self._note(share, answers)
             if unanswered:
                 self._lose(share, unanswered, connection)
             self._metrics.send_seconds.observe(time.perf_counter() - began)
             self._at_once = min(2 * self._at_once, len(self._results))
 
+    def _note(self, share: Sequence[int], answers: Sequence[ReasonCode | None]) -> int:
+        """Settle what was answered. Returns how many were not."""
+        acknowledged = unanswered = 0
+        for position, answer in zip(share, answers, strict=True):
+            if answer is None:
+                unanswered += 1
+            elif answer.is_failure:
+                self.refuse(position, _judge(answer))
+            else:
+                del self.left[position]
+                acknowledged += 1
+        self._metrics.acknowledged.inc(acknowledged)
+        return unanswered
+
     def _lose(self, share: Sequence[int], unanswered: int, connection: Connection) -> None:
         why = f"the broker has not acknowledged it: {connection.ended}"
         self._metrics.unanswered.inc(unanswered)
         if len(share) == 1:
-            self.settle(share[0], Retry(reason=f"{why}, while nothing else was in flight"))
+            self.refuse(share[0], Retry(reason=f"{why}, while nothing else was in flight"))
         self._at_once = max(1, len(share) // _FEWER)
         raise Unavailable(reason=why)
 
 
-def _judge(answer: ReasonCode) -> Exception | None:
-    """The result of a PUBACK."""
-    if not answer.is_failure:
-        return None
+def _judge(answer: ReasonCode) -> Exception:
+    """The result of a PUBACK that is a failure."""
     reason = f"the broker rejected it: {answer} ({answer.value})"
     return Reject(reason) if answer.value in _HOPELESS else Retry(reason=reason)

@@ -4,7 +4,6 @@ from functools import lru_cache
 from uuid import UUID
 
 from paho.mqtt import MQTTException
-from paho.mqtt.properties import Properties
 
 import fmq
 from fmq.clock import SYSTEM_CLOCK, Clock
@@ -27,7 +26,7 @@ class Packets:
         self._v5 = settings.mqtt_protocol == "5"
         self._retain = settings.mqtt_retain == "keep"
         self._guards = not settings.mqtt_loops
-        self._store = store
+        self._store = str(store)
         self._clock = clock
 
     def packet(self, message: Message) -> Packet:
@@ -39,10 +38,13 @@ class Packets:
                 "(change FMQ_MQTT_TOPIC, or set FMQ_MQTT_LOOPS=true if this is intended)"
             )
         topic = self._template.topic(message)
-        properties = self._properties(message, mark) if self._v5 else (None, 0)
-        return make_packet(topic, message.payload, retain=message.retain and self._retain, properties=properties)
+        properties = self._properties(message, mark) if self._v5 else b""
+        try:
+            return make_packet(topic, message.payload, retain=message.retain and self._retain, properties=properties)
+        except ValueError as error:
+            raise Reject(f"it can't be sent: {error}") from error
 
-    def _properties(self, message: Message, mark: str | None) -> tuple[Properties, int]:
+    def _properties(self, message: Message, mark: str | None) -> bytes:
         kept = message.properties
         expiry = kept.message_expiry_interval
         if expiry is not None:
@@ -55,6 +57,6 @@ class Packets:
 
 
 @lru_cache(_KEPT)
-def _encode(kept: fmq.Properties, expiry: int | None, mark: str | None) -> tuple[Properties, int]:
+def _encode(kept: fmq.Properties, expiry: int | None, mark: str | None) -> bytes:
     """Many messages have the same properties."""
     return publish_properties(kept, expiry=expiry, more=() if mark is None else ((MARK, mark),))

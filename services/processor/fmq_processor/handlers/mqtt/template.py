@@ -1,6 +1,7 @@
 """The target topic of a message, made from its own topic."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from fmq.message import Message
 from fmq.outcome import Reject
@@ -8,6 +9,7 @@ from fmq_processor.handlers import placeholders
 
 _LEVEL = "[1-9][0-9]*"
 _LONGEST = 65_535
+_KEPT = 1_024
 _Part = Callable[[Message], str]
 
 
@@ -23,11 +25,11 @@ class Template:
         ]
         if not self._parts:
             raise ValueError("a topic can't be empty")
-        self.keeps_topic = text == "{topic}"
+        self._only = self._parts[0] if len(self._parts) == 1 else None
 
     def topic(self, message: Message) -> str:
         """The topic for ``message``. Raises Reject if it is invalid."""
-        topic = "".join(part(message) for part in self._parts)
+        topic = self._only(message) if self._only else "".join([part(message) for part in self._parts])
         try:
             _require_topic(topic)
         except ValueError as error:
@@ -55,6 +57,7 @@ def _level(topic: str, number: int) -> str:
     return levels[number - 1]
 
 
+@lru_cache(_KEPT)
 def _require_topic(topic: str) -> None:
     """Raise ValueError for an invalid topic (MQTT 5, section 4.7.3)."""
     if not topic:

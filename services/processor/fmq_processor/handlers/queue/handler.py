@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -12,12 +14,15 @@ from fmq.message import Incoming, Message, Terms
 from fmq.outcome import Unavailable, batch_handler
 from fmq.service.settings import HandlerSettings
 from fmq.store.backends import open_store
+from fmq.store.keys import MessageKeys
 from fmq.store.options import Durability, StoreOptions
 from fmq.store.roles import Store
 from fmq_processor.handlers.queue.metrics import QueueMetrics
 from fmq_processor.handlers.queue.settings import QueueSettings
 
 _log = logging.getLogger(__name__)
+_KEPT_QUEUES = 10_000
+_NO_TERMS: Mapping[int, Terms] = {}
 
 
 class QueueHandler:
@@ -27,10 +32,11 @@ class QueueHandler:
     """
 
     Settings: ClassVar[type[HandlerSettings]] = QueueSettings
+    _keys: MessageKeys
 
     def __init__(self, settings: QueueSettings, registry: CollectorRegistry) -> None:
         self._url = settings.queue_target_url
-        self._target_name = settings.target_name
+        self._target_name = lru_cache(_KEPT_QUEUES)(settings.target_name)
         self._key_seconds = settings.queue_target_duplicate_seconds
         self._options = StoreOptions(
             durability=Durability.FULL, busy_seconds=settings.queue_target_busy_seconds, check_integrity=False
@@ -39,6 +45,10 @@ class QueueHandler:
         self._lock = threading.Lock()
         self._target: Store | None = None
         self._declared: set[str] = set()
+
+    def know_store(self, store: UUID) -> None:
+        """Take the identity of the store that the messages come from."""
+        self._keys = MessageKeys(store)
 
     def setup(self) -> None:
         """Open the target store. If it is only unavailable, it is opened later; other errors are raised."""
@@ -64,11 +74,10 @@ class QueueHandler:
             for one in messages
         ]
         # A batch is sent again if the target's answer was lost, or if the processor died before it could settle.
-        terms = {
-            position: Terms(key=str(one.unique_id), key_seconds=self._key_seconds)
-            for position, one in enumerate(messages)
-            if self._key_seconds
-        }
+        terms = _NO_TERMS
+        if self._key_seconds:
+            key = self._keys.key
+            terms = {position: Terms(key(one), self._key_seconds) for position, one in enumerate(messages)}
         try:
             with self._lock:
                 self._put(incoming, terms)
