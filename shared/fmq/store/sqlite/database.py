@@ -23,7 +23,7 @@ from fmq.store.sqlite.file.open_files import OpenFiles
 from fmq.store.sqlite.file.wakeup import ring
 from fmq.store.sqlite.queue_tables import QueueTables
 from fmq.store.sqlite.schema.migrations import migrate
-from fmq.store.sqlite.schema.put_only import let_only_put
+from fmq.store.sqlite.schema.put_only import PutOnly
 from fmq.store.sqlite.schema.recognition import recognize
 from fmq.store.sqlite.schema.tables import lent_table
 from fmq.store.sqlite.translating import damage, translated
@@ -64,6 +64,7 @@ class Database(QueueTables):
         self.now: Callable[[], float] = self._time.now
         """The store's time in seconds: steady within a boot, and continued in the next one."""
         self._files: OpenFiles | None = None
+        self._put_only: PutOnly | None = None
         flags = apsw.SQLITE_OPEN_READWRITE
         if create:
             location.make_private_file(path)
@@ -114,7 +115,7 @@ class Database(QueueTables):
                 migrate(sql, recognize(sql).version)
         self._set_clock()
         if options.only_puts:
-            let_only_put(sql)
+            self._put_only = PutOnly(sql)
         self._files = OpenFiles(self.path)
 
     def _check_integrity(self) -> None:
@@ -199,6 +200,8 @@ class Database(QueueTables):
                 raise
             if self._files and monotonic() >= self._files.look_at:
                 self._files.require_until_next()
+                if self._put_only:
+                    self._put_only.look()
 
     @contextmanager
     def read(self) -> Iterator[apsw.Connection]:

@@ -11,17 +11,28 @@ from fmq.store.sqlite.names import PREFIX
 _OURS = "fmq_*"
 
 
-def let_only_put(sql: apsw.Connection) -> None:
-    """Switch CHECKs and triggers off for this connection.
+class PutOnly:
+    """Switches CHECKs and triggers off for a connection, unless somebody has made triggers of their own.
 
-    Triggers keep the counters when messages are changed or deleted, so SQLite refuses statements that do so. Where somebody has
-    made triggers of their own, everything stays as it is.
+    Triggers keep the counters when messages are changed or deleted, so SQLite refuses statements that do so.
     """
-    if sql.execute("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB ?", (_OURS,)).fetchone():
-        return
-    sql.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-    sql.pragma("ignore_check_constraints", True)
-    sql.authorizer = _refuse_changes
+
+    def __init__(self, sql: apsw.Connection) -> None:
+        self._sql = sql
+        self._version: int | None = None
+        self.look()
+
+    def look(self) -> None:
+        """Look for triggers of others, if any table was made or altered since the last look."""
+        sql, version = self._sql, self._sql.pragma("schema_version")
+        if version == self._version:
+            return
+        others = sql.execute("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT GLOB ?", (_OURS,))
+        is_alone = others.fetchone() is None
+        sql.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, not is_alone)
+        sql.pragma("ignore_check_constraints", is_alone)
+        sql.authorizer = _refuse_changes if is_alone else None
+        self._version = version
 
 
 def _refuse_changes(action: int, table: str | None, *_: str | None) -> int:

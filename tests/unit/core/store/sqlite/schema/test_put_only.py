@@ -1,5 +1,6 @@
 """A connection that only puts."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -10,6 +11,7 @@ from fmq.message import Incoming, Properties, Terms
 from fmq.outcome import Done
 from fmq.store.options import StoreOptions
 from support.backends import SqliteUnderTest
+from support.wait import wait_for
 
 _PUTS = StoreOptions(busy_seconds=5, only_puts=True)
 
@@ -54,14 +56,32 @@ def test_it_refuses_to_change_or_delete_messages(backend: SqliteUnderTest) -> No
     assert backend.full_count() == {"q": (0, 0, 0, 3)}
 
 
-def test_triggers_of_others_run(backend: SqliteUnderTest) -> None:
-    """Somebody's own trigger on a queue's table is there for each message that a listener stores."""
+@pytest.mark.parametrize("late", [False, True])
+def test_triggers_of_others_run(backend: SqliteUnderTest, *, late: bool) -> None:
+    """Somebody's own trigger on a queue's table runs for each message that a listener stores, also soon after it was made."""
     with backend.open() as store:
         store.declare("q")
-    sql = apsw.Connection(str(backend.path))
-    sql.execute("CREATE TABLE seen (topic TEXT)")
-    sql.execute("CREATE TRIGGER mine AFTER INSERT ON msg_q BEGIN INSERT INTO seen VALUES (NEW.topic); END")
-    with backend.open(_PUTS) as puts:
-        puts.put([Incoming("q", "t", b"x", backend.clock.wall())])
-    assert sql.execute("SELECT topic FROM seen").fetchall() == [("t",)]
-    sql.close()
+    with ExitStack() as stack:
+        sql = apsw.Connection(str(backend.path))
+        stack.callback(sql.close)
+        sql.execute("CREATE TABLE seen (topic TEXT)")
+
+        def make() -> None:
+            sql.execute("CREATE TRIGGER mine AFTER INSERT ON msg_q BEGIN INSERT INTO seen VALUES (NEW.topic); END")
+
+        if not late:
+            make()
+        puts = stack.enter_context(backend.open(_PUTS))
+
+        def put() -> bool:
+            puts.put([Incoming("q", "t", b"x", backend.clock.wall())])
+            return sql.execute("SELECT topic FROM seen LIMIT 1").fetchall() == [("t",)]
+
+        if late:
+            assert not put()
+            make()
+            wait_for(put, what="a trigger that was made meanwhile to run")
+        else:
+            assert put()
+        puts.purge_dead("q")  # its own triggers run again, so nothing is refused
+    assert backend.full_count()["q"][1:] == (0, 0, 0)
