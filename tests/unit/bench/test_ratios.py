@@ -9,7 +9,7 @@ from bench.measure import Figures, Goal, Round, Table
 
 
 class _Part:
-    """Two ratios, of which one is better the smaller it is, and a figure that is no ratio."""
+    """Two ratios, of which one is better the smaller it is, and a figure alone."""
 
     TABLES: tuple[Table, ...] = ()
     GOALS = (Goal("rate", "ours", "theirs"), Goal("cost", "ours", "theirs", most=1.2), Goal("alone", "ours"))

@@ -80,7 +80,7 @@ class Judge:
 
     @staticmethod
     def needs_all(claims: Sequence[Claim]) -> bool:
-        """Whether ``beforehand`` is None for each message, as it can be told at once: nearly always."""
+        """Whether ``beforehand`` is None for each message, which shows at once: nearly always."""
         return not any(claim.message.retry_count or claim.message.properties is not NO_PROPERTIES for claim in claims)
 
     def beforehand(self, claim: Claim) -> Verdict | None:
