@@ -8,7 +8,6 @@ import pytest
 from support.terminal import Terminal
 from support.walkthrough import Walk
 
-# No read of its bash lasts: a signal that comes just before one would wait for its end.
 _PAGE = """
 # First
 
@@ -41,15 +40,27 @@ false
 
 # Second
 
+Save this as `stay.py`:
+
+<!-- file: stay.py -->
+```python
+import signal
+
+signal.signal(signal.SIGINT, lambda *_: exit())
+print("one\\nready\\ngot 1 echo", flush=True)
+while True:
+    signal.pause()
+```
+
 <!-- terminal: second, keeps running -->
 ```console
-$ bash -c 'trap "echo bye; exit 0" INT; echo one; echo ready; while read -t 1 line || [ $? -gt 128 ]; do [ -z "$line" ] || echo "got $line"; done < <(tail -f -n +1 greet.sh)'
+$ python3 stay.py
 ready
 ```
 
 <!-- terminal: second -->
 ```console
-got echo …
+got …
 ```
 
 <!-- press Ctrl-C: second -->

@@ -248,7 +248,7 @@ def test_intake_stops_before_the_disk_is_full(broker: Broker, fmq: Processes, da
         publish(broker.port, (("w", payload) for payload in sent))
         (stopped,) = listener.wait_to_say("Intake stopped: ")
         assert "FMQ_DISK_RESERVE_BYTES" in stopped["message"]
-        assert "full" in listener.get("readyz")
+        assert "of the disk are free" in listener.get("readyz")
         assert listener.terminate() == 0
         assert wire.acknowledged == 0
         assert Rows(database).count("w") == 0

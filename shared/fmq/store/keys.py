@@ -1,6 +1,7 @@
 """Keys by which duplicates are recognized."""
 
 import hashlib
+from base64 import b64encode
 from functools import lru_cache
 from uuid import UUID
 
@@ -30,8 +31,8 @@ class MessageKeys:
 
     def key(self, message: Message) -> str:
         """The key of a message."""
-        return f"{self._begin(message.queue)}{message.id:016x}{message.received_at!r}"
+        return f"{self._begin(message.queue)}{message.id:012x}{message.received_at!r}"
 
     def _find_begin(self, queue: str) -> str:
         text = self._store.bytes + queue.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, digest_size=_BEGIN_BYTES).hexdigest()
+        return b64encode(hashlib.blake2b(text, digest_size=_BEGIN_BYTES).digest()).decode("ascii")

@@ -9,7 +9,7 @@ from fmq.store.keys import MessageKeys
 def test_keys_of_messages() -> None:
     """They sort as the ids do. Another queue, time of receipt or store has another key, also where the ids are the same."""
     one = Message(255, "s/#", "s/a", b"x", 1.5)
-    keys = [MessageKeys(UUID(int=7)).key(one._replace(id=number)) for number in (0, 9, 10, 255, 2**40, 2**63 - 1)]
+    keys = [MessageKeys(UUID(int=7)).key(one._replace(id=number)) for number in (0, 9, 10, 255, 2**40, 2**48 - 1)]
     assert keys == sorted(keys)
     assert MessageKeys(UUID(int=7)).key(one._replace(payload=b"y", retry_count=2)) == keys[3]
     keys += [MessageKeys(UUID(int=7)).key(one._replace(received_at=1.0))]

@@ -154,10 +154,12 @@ def test_a_route_whose_target_is_down_holds_up_no_other(tmp_path: Path) -> None:
         bench.turn_until(lambda: bench.stats().done == 500)
         bench.turn_until(lambda: bench.of_route("fmq_circuit_open", "fire") == 1)
         assert bench.of_route("fmq_circuit_open", "rest") == 0
-        for _ in range(20):
+
+        def probed() -> bool:
             bench.clock.advance(10)
-            bench.turn()
-        assert bench.of_route("fmq_circuit_probes_total", "fire") > 2
+            return bench.of_route("fmq_circuit_probes_total", "fire") > 2
+
+        bench.turn_until(probed)
         assert bench.metric("fmq_retries_total") == 0
         down.clear()
 
