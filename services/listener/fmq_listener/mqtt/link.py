@@ -60,15 +60,15 @@ class Link:
             select.select([sock, self._shutdown], writers, [], timeout)
 
     def read(self, *, hold: float = 0.0) -> None:
-        """Read until the batch is full, nothing is left, or its time is over: then its commit begins.
+        """Read until the batch is full or has enough, nothing is left, or its time is over: then its commit begins.
 
-        For ``hold`` seconds, wait for more.
+        For ``hold`` seconds, wait for more, also where it has enough.
         """
         began = self._clock.steady()
         end = began + max(_LONGEST_READ, hold)
         while self._client.has_room and not self._client.loop_read() and self._clock.steady() < end:
             sock: Any = self._client.socket()
-            if sock is None:
+            if sock is None or (self._client.has_enough and not hold):
                 return
             if not (self._client.undecoded or sockets.pending(sock)):
                 patience = max(0.0, began + hold - self._clock.steady())

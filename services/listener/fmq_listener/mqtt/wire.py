@@ -23,6 +23,8 @@ from fmq_listener.mqtt.packets.exactly_once import ExactlyOnce
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
+_ENOUGH_BYTES = 8 * 1024 * 1024
+"""A commit of as much takes many times as long as its sync."""
 _PUBACK_PACKET = 0x4002_0000
 _PUBCOMP = struct.Struct(">BBH")
 _PUBCOMP_UNKNOWN = struct.Struct(">BBHB")
@@ -84,6 +86,11 @@ class WireClient(HearingClient):
     def has_room(self) -> bool:
         """Whether the batch may grow."""
         return self._batch.packets < self._most_messages and self._batch.size < self._most_bytes
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether a larger commit would gain nothing. The broker can go on while it runs."""
+        return self._batch.size >= _ENOUGH_BYTES
 
     @property
     def undecoded(self) -> bool:

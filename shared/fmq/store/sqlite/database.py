@@ -19,6 +19,7 @@ from fmq.store.recognition import Kind
 from fmq.store.sqlite import timekeeping
 from fmq.store.sqlite.codec import ANY_COLUMNS, MESSAGE_COLUMNS
 from fmq.store.sqlite.file import location
+from fmq.store.sqlite.file.checkpoints import LOG_PAGES, Checkpoints
 from fmq.store.sqlite.file.open_files import OpenFiles
 from fmq.store.sqlite.file.wakeup import ring
 from fmq.store.sqlite.queue_tables import QueueTables
@@ -65,6 +66,7 @@ class Database(QueueTables):
         """The store's time in seconds: steady within a boot, and continued in the next one."""
         self._files: OpenFiles | None = None
         self._put_only: PutOnly | None = None
+        self._checkpoints: Checkpoints | None = None
         flags = apsw.SQLITE_OPEN_READWRITE
         if create:
             location.make_private_file(path)
@@ -109,6 +111,7 @@ class Database(QueueTables):
         sql.pragma("cache_size", -_CACHE_BYTES // 1024)  # in KiB, as its sign says
         sql.pragma("mmap_size", options.tuning.get("memory_map_bytes", _MEMORY_MAP_BYTES))
         sql.pragma("journal_size_limit", _WAL_LIMIT_BYTES)
+        sql.pragma("wal_autocheckpoint", LOG_PAGES)
         sql.pragma("temp_store", "MEMORY")
         if recognize(sql).kind is not Kind.CURRENT:
             with self.write():
@@ -116,6 +119,7 @@ class Database(QueueTables):
         self._set_clock()
         if options.only_puts:
             self._put_only = PutOnly(sql)
+            self._checkpoints = Checkpoints(sql, self.path)
         self._files = OpenFiles(self.path)
 
     def _check_integrity(self) -> None:
@@ -255,5 +259,7 @@ class Database(QueueTables):
         if self._files:
             with suppress(QueueError):
                 self.see_if_set()
+        if self._checkpoints:
+            self._checkpoints.close()
         with translated(self.path):
             self.sql.close()
