@@ -27,8 +27,20 @@ class Terminal:
     def __init__(self, folder: Path, environ: Mapping[str, str], *, prefix: Sequence[str] = ()) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, _COLUMNS, 0, 0))
+        # What a shell starts in the background ignores Ctrl-C, and so would everything that these tests start.
         self._process = subprocess.Popen(
-            ["setsid", "--ctty", *prefix, "bash", "--norc", "--noprofile", "--noediting", "-i"],
+            [
+                "env",
+                "--default-signal=INT,QUIT",
+                "setsid",
+                "--ctty",
+                *prefix,
+                "bash",
+                "--norc",
+                "--noprofile",
+                "--noediting",
+                "-i",
+            ],
             cwd=folder,
             env={**environ, "PS1": "<<$?>>", "PS2": "", "TERM": "xterm", "HISTFILE": ""},
             stdin=slave,
