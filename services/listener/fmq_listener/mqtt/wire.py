@@ -23,7 +23,7 @@ from fmq_listener.mqtt.packets.exactly_once import ExactlyOnce
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
-_ENOUGH_BYTES = 8 * 1024 * 1024
+_ENOUGH_BYTES = 4 * 1024 * 1024
 """A commit of as much takes many times as long as its sync."""
 _PUBACK_PACKET = 0x4002_0000
 _PUBCOMP = struct.Struct(">BBH")

@@ -117,10 +117,10 @@ class Database(QueueTables):
             with self.write():
                 migrate(sql, recognize(sql).version)
         self._set_clock()
+        self._files = OpenFiles(self.path)
         if options.only_puts:
             self._put_only = PutOnly(sql)
-            self._checkpoints = Checkpoints(sql, self.path)
-        self._files = OpenFiles(self.path)
+            self._checkpoints = Checkpoints(sql, self.path)  # last: nothing would end its thread if another step failed
 
     def _check_integrity(self) -> None:
         size = self.path.stat().st_size

@@ -38,9 +38,9 @@ class _Client(WireClient):
         return self._packet_read()
 
 
-@pytest.mark.parametrize(("hold", "count"), [(0.0, 4), (0.001, 10)])
+@pytest.mark.parametrize(("hold", "count"), [(0.0, 2), (0.001, 10)])
 def test_a_commit_begins_when_the_batch_has_enough(hold: float, count: int) -> None:
-    """Large messages are committed 8 MiB at once, so that the broker goes on sending meanwhile; who lets messages gather waits."""
+    """Large messages are committed 4 MiB at once, so that the broker goes on sending meanwhile; who lets messages gather waits."""
     here, there = socket.socketpair()
     with here, there, closing(Shutdown()) as shutdown:
         client = _Client(here)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import apsw
 
-LOG_PAGES = 4_000
-"""The size at which a commit copies the log itself, whichever process makes it."""
-_STEP_PAGES = 1_000
+LOG_PAGES = 2_000
+"""The size at which a commit copies the log itself, whichever process makes it. Of 8 KiB each, what is not copied yet fits in the
+room that intake leaves on a disk."""
+_STEP_PAGES = 500
 _JOIN_SECONDS = 5.0
 
 
