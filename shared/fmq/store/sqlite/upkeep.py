@@ -47,6 +47,8 @@ class Upkeep:
         deleted = self._forget_keys(limit)
         for name in self._next(names):
             with suppress(UnknownQueue):  # deleted meanwhile
+                if self._is_empty(name):
+                    continue
                 self._mark(name, retention)
                 done, dead = self._sweep(name, retention, limit)
                 deleted += done + dead
@@ -65,6 +67,14 @@ class Upkeep:
         some = [*names[start:], *names[:start]][:_QUEUES]
         self._last_name = some[-1]
         return some
+
+    def _is_empty(self, name: str) -> bool:
+        """Whether the queue has no row, as most of thousands: it needs no mark then, which is a commit."""
+        with self._database.read():
+            if self._database.rows(f"SELECT 1 FROM {self._database.table(name)} LIMIT 1"):
+                return False
+        self._swept.pop(name, None)
+        return True
 
     def _mark(self, name: str, retention: Retention) -> None:
         """Record the largest id from time to time: a message with a larger one came later, whatever its date says."""
