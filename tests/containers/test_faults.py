@@ -112,7 +112,11 @@ def test_full_disk_stops_intake_until_there_is_space(stack: StackMaker, tell: Ca
     assert 0 < stored < count
     assert listener.run("fmq", "health").returncode == 0
     # Between two attempts it may be ready for a moment: a small commit still finds room where a batch does not.
-    wait_for(lambda: "full" in listener.run("fmq", "health", "--ready", check=False).stderr, 30, what="/readyz to tell")
+    wait_for(
+        lambda: "of the disk are free" in listener.run("fmq", "health", "--ready", check=False).stderr,
+        30,
+        what="/readyz to tell",
+    )
     assert made.metric("fmq_acknowledged_total") <= stored
 
     listener.run("rm", "/data/filler")
