@@ -31,7 +31,7 @@ class MessageKeys:
 
     def key(self, message: Message) -> str:
         """The key of a message."""
-        return f"{self._begin(message.queue)}{message.id:012x}{message.received_at!r}"
+        return f"{self._begin(message.queue)}{message.id:012x} {message.received_at!r}"
 
     def _find_begin(self, queue: str) -> str:
         text = self._store.bytes + queue.encode("utf-8", "surrogatepass")

@@ -16,3 +16,9 @@ def test_keys_of_messages() -> None:
     keys += [MessageKeys(UUID(int=7)).key(one._replace(queue="s/\ud800"))]
     keys += [MessageKeys(UUID(int=8)).key(one)]
     assert len(set(keys)) == len(keys)
+
+
+def test_an_id_never_runs_into_the_time() -> None:
+    """Ids of more digits than usual, which somebody may set by hand, have keys of their own: no message is lost as a duplicate."""
+    keys, one = MessageKeys(UUID(int=7)), Message(0x1234567890AB, "q", "t", b"x", 17.5)
+    assert keys.key(one) != keys.key(one._replace(id=0x1234567890AB1, received_at=7.5))
