@@ -260,11 +260,8 @@ class StoreStats:
     free_disk_bytes: int | None
 
 
-_NOT_FIXED = ~(0xF << 76 | 0x3 << 62)
-_FIXED = 5 << 76 | 0x2 << 62
-"""Version and variant of a UUID (RFC 9562, section 5.5)."""
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-"""By hexadecimal digit: the same one with the variant in its upper bits."""
+"""By hexadecimal digit: the same one with the variant of a UUID in its upper bits (RFC 9562, section 5.5)."""
 
 _serving: list[UUID] = []
 """The identity of the store whose messages this process handles: one processor serves one store."""
@@ -280,20 +277,15 @@ def unique_id(store: UUID, message: Message) -> UUID:
 
     It includes the time of receipt, since a store restored from a backup assigns ids again. A version 5 UUID (RFC 9562).
     """
-    # As uuid5(store, name), in two thirds of its time.
-    return UUID(int=int(_digest(store, message)[:32], 16) & _NOT_FIXED | _FIXED)
+    return UUID(unique_text(store, message))
 
 
 def unique_text(store: UUID, message: Message) -> str:
     """``str(unique_id(store, message))``, in half of its time."""
-    digits = _digest(store, message)
-    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:32]}"
-
-
-def _digest(store: UUID, message: Message) -> str:
-    """The hexadecimal digits of which an id takes the first 32."""
     name = f"{message.queue}\n{message.id}\n{message.received_at!r}"
-    return sha1(_bytes_of(store) + name.encode(), usedforsecurity=False).hexdigest()
+    # As uuid5(store, name), which makes an object for each.
+    digits = sha1(_bytes_of(store) + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:32]}"
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 
 _LONGEST = 65_535
@@ -46,6 +47,22 @@ def parse(text: str) -> TopicFilter:
     if "#" in levels[:-1]:
         raise ValueError(f"{text!r} has # before its last level")
     return TopicFilter(text, name)
+
+
+@lru_cache(1_024)
+def require_topic(topic: str) -> None:
+    """Raise ValueError for a topic that nobody can publish on (MQTT 5, section 4.7.3)."""
+    if not topic:
+        raise ValueError("it is empty")
+    for character, what in (("+", "the wildcard +"), ("#", "the wildcard #"), ("\0", "a NUL character")):
+        if character in topic:
+            raise ValueError(f"{topic[:200]!r} has {what} in it")
+    try:
+        size = len(topic.encode())
+    except UnicodeEncodeError:
+        raise ValueError("it is not valid UTF-8") from None
+    if size > _LONGEST:
+        raise ValueError(f"its {size} bytes exceed the maximum of {_LONGEST}")
 
 
 def matches(filter_levels: Sequence[str], topic: str) -> bool:

@@ -5,13 +5,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 import fmq
+from fmq.topics import require_topic
 
 _PUBLISH = 0x30
 _RETAIN = 1
-_LONGEST_TOPIC = 65_535
+_LONGEST = 268_435_455
+"""Bytes (MQTT 5, section 1.5.5)."""
 _KEPT = 1_024
 
 
@@ -74,20 +76,13 @@ def _encode_head(topic: str, left: int, first: int) -> bytes:
 
     ``left`` is how many bytes follow it; ``first`` is the first byte. Many messages begin alike.
     """
+    try:
+        require_topic(topic)
+    except ValueError as error:
+        raise ValueError(f"nobody can publish on its topic: {error}") from error
     name = topic.encode()
-    if not 0 < len(name) <= _LONGEST_TOPIC or any(character in topic for character in "+#\0"):
-        raise ValueError("nobody can publish on its topic, which is empty, too long or has a wildcard or NUL")
-    return bytes([first]) + _variable_length(2 + len(name) + left) + len(name).to_bytes(2, "big") + name
-
-
-def _variable_length(number: int) -> bytes:
-    """MQTT 5, section 1.5.5. Raises ValueError above 268,435,455."""
-    if number < 1 << 7:
-        return bytes([number])
-    if number < 1 << 14:
-        return bytes([number & 127 | 128, number >> 7])
-    if number < 1 << 21:
-        return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
-    if number < 1 << 28:
-        return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14 & 127 | 128, number >> 21])
-    raise ValueError(f"its {number} bytes are too many for a packet")
+    length = 2 + len(name) + left
+    if length > _LONGEST:
+        raise ValueError(f"its {length} bytes are too many for a packet")
+    encoded: bytes = VariableByteIntegers.encode(length)  # type: ignore[no-untyped-call]
+    return bytes([first]) + encoded + len(name).to_bytes(2, "big") + name

@@ -59,14 +59,9 @@ class Accounting:
         handled: dict[str, list[float]] = defaultdict(list)
         waited: dict[str, list[float]] = defaultdict(list)
         for job, _, began, end in calls:
-            first = job.claims[0].message
-            queue = first.queue
+            queue = job.claims[0].message.queue
             handled[queue].append(end - began)
             began_at = began + to_wall
-            if not job.is_batch:
-                if not first.retry_count:
-                    waited[queue].append(began_at - first.received_at)
-                continue
             waited[queue] += [began_at - one.message.received_at for one in job.claims if not one.message.retry_count]
         for queue, seconds in handled.items():
             observe_many(seconds, self._metrics.timed(self._metrics.handle_seconds, self._route, queue))
@@ -83,12 +78,13 @@ class Accounting:
         if commit.stale:
             self._metrics.stale_settlements.labels(self._route).inc(len(commit.stale))
         done: dict[str, list[float]] = defaultdict(list)
-        handled = [verdict[0].message for verdict in commit.effective if verdict[2] is _DONE]
+        effective = commit.effective
+        handled = [verdict[0].message for verdict in effective if verdict[2] is _DONE]
         for queue, some in groupby(handled, _QUEUE):
             done[queue] += [message.received_at for message in some]
         self._done(done)
-        if len(handled) < len(commit.effective):
-            self._others([verdict for verdict in commit.effective if verdict[2] is not _DONE])
+        if len(handled) < len(effective):
+            self._others([verdict for verdict in effective if verdict[2] is not _DONE])
 
     def _others(self, verdicts: Sequence[Verdict]) -> None:
         """Count and log what was not simply handled."""

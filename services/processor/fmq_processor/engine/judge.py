@@ -23,7 +23,7 @@ from fmq_processor.engine.mistakes import Mistakes
 from fmq_processor.engine.verdict import DONE, Kind, Verdict
 from fmq_processor.guards.circuit_breaker import Breaker, Failure
 from fmq_processor.guards.dead_letter_limit import DeadLetterLimit
-from fmq_processor.job import Finished, Job, results, unusable
+from fmq_processor.job import Finished, Job, are_all_done, results, unusable
 from fmq_processor.prepare.reading import Postponed, Skipped, Unreadable
 
 _DONE = Kind.DONE  # looked up for each message
@@ -57,16 +57,14 @@ class Judge:
 
     def ended(self, calls: Sequence[Finished]) -> list[Verdict]:
         """The verdict on each message of calls that have ended."""
-        if self._breaker.is_calm and not [one for one in calls if one.result is not None and one.result is not True]:
+        if self._breaker.is_calm and are_all_done([one.result for one in calls]):
             return [(claim, DONE, _DONE, "") for one in calls for claim in one.job.claims]
         return [verdict for one in calls for verdict in self.finished(one.job, one.result)]
 
     def finished(self, job: Job, result: object) -> list[Verdict]:
         """The verdict on each message of a job whose call returned or raised ``result``."""
         found: Sequence[object] = () if result is None or result is True else results(job, result)
-        if not [
-            one for one in found if one is not None and one is not True
-        ]:  # nearly always, so a short cut counts here
+        if are_all_done(found):
             if not self._breaker.is_calm:
                 for claim in job.claims:
                     self._breaker.succeeded(claim.message)

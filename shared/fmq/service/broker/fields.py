@@ -6,9 +6,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator
 
-from fmq.service.broker.url import Access, BrokerUrl, require_short, require_user
+from fmq.service.broker.url import Access, BrokerUrl
 from fmq.service.settings import Names, setting
 from fmq.service.tls import HOST_NAME, require_protocols
 
@@ -97,14 +97,6 @@ def protocols() -> Any:
         "x-amzn-mqtt-ca with a client certificate, mqtt with a custom authorizer.",
         expected="names of 1 to 255 printable characters, such as x-amzn-mqtt-ca",
     )
-
-
-def require_login(value: str | SecretStr | None) -> None:
-    """Raise ValueError, without the value, if it can't be a user name or, as a secret, a password in CONNECT."""
-    if isinstance(value, SecretStr):
-        require_short(value.get_secret_value())
-    else:
-        require_user(value or "")
 
 
 def require_consistent(

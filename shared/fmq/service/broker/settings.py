@@ -4,10 +4,19 @@ import ssl
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import SecretStr, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from fmq.service.broker import fields
-from fmq.service.broker.url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
+from fmq.service.broker.url import (
+    Access,
+    BrokerUrl,
+    Password,
+    Query,
+    UserName,
+    WebSocketHeaders,
+    make_access,
+    parse_url,
+)
 from fmq.service.settings import Headings, StoreSettings, setting
 from fmq.service.tls import TlsFiles, TlsGreeting, require_pair
 
@@ -20,8 +29,8 @@ class OptionalBrokerSettings(StoreSettings):
     table: ClassVar = "broker"
 
     broker_url: str | None = fields.url(None, note=" Default: no broker.")
-    broker_username: str | None = fields.username("broker")
-    broker_password: SecretStr | None = fields.password("broker")
+    broker_username: UserName = fields.username("broker")
+    broker_password: Password = fields.password("broker")
     broker_query: Query = fields.query()
     broker_headers: WebSocketHeaders = fields.headers()
     mqtt_version: Literal["5", "3.1.1"] = setting("5", about="MQTT version to use.", expected="5 or 3.1.1")
@@ -53,12 +62,6 @@ class OptionalBrokerSettings(StoreSettings):
         if url is not None:
             parse_url(url)
         return url
-
-    @field_validator("broker_username", "broker_password")
-    @classmethod
-    def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        fields.require_login(value)
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

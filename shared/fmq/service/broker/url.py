@@ -114,12 +114,19 @@ def require_headers(text: str) -> Headers:
     return parse_headers(text, ours=_OURS)
 
 
+def _fits_user(value: str | None) -> str | None:
+    require_user(value or "")
+    return value
+
+
 def _checked(check: Callable[[str], object], value: SecretStr | None) -> SecretStr | None:
     if value is not None:
         check(value.get_secret_value())
     return value
 
 
+UserName = Annotated[str | None, AfterValidator(_fits_user)]
+Password = Annotated[SecretStr | None, AfterValidator(partial(_checked, require_short))]
 Query = Annotated[SecretStr | None, AfterValidator(partial(_checked, require_query))]
 WebSocketHeaders = Annotated[SecretStr | None, AfterValidator(partial(_checked, require_headers)), HEADERS_IN_A_FILE]
 

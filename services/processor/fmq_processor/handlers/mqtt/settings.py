@@ -4,11 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import SecretStr, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from fmq.quantities import show
 from fmq.service.broker import fields
-from fmq.service.broker.url import Access, BrokerUrl, Query, WebSocketHeaders, make_access, parse_url
+from fmq.service.broker.url import (
+    Access,
+    BrokerUrl,
+    Password,
+    Query,
+    UserName,
+    WebSocketHeaders,
+    make_access,
+    parse_url,
+)
 from fmq.service.settings import HandlerSettings, setting
 from fmq.service.tls import require_pair
 from fmq_processor.handlers.mqtt.template import Template
@@ -27,8 +36,8 @@ class MqttSettings(HandlerSettings):
         about="Topic to publish on. {topic} is the message's topic, {1}, {2}… are its levels, {queue} is the topic filter of its queue.",
         expected="a topic, such as site-7/{topic} or alerts/{2}",
     )
-    mqtt_username: str | None = fields.username(_BROKER)
-    mqtt_password: SecretStr | None = fields.password(_BROKER)
+    mqtt_username: UserName = fields.username(_BROKER)
+    mqtt_password: Password = fields.password(_BROKER)
     mqtt_query: Query = fields.query()
     mqtt_headers: WebSocketHeaders = fields.headers()
     mqtt_protocol: Literal["5", "3.1.1"] = setting(
@@ -105,12 +114,6 @@ class MqttSettings(HandlerSettings):
     def _topic_can_be_made(cls, text: str) -> str:
         Template(text)
         return text
-
-    @field_validator("mqtt_username", "mqtt_password")
-    @classmethod
-    def _fits_into_connect(cls, value: str | SecretStr | None) -> str | SecretStr | None:
-        fields.require_login(value)
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

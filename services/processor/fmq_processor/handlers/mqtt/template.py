@@ -1,15 +1,13 @@
 """The target topic of a message, made from its own topic."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 from fmq.message import Message
 from fmq.outcome import Reject
+from fmq.topics import require_topic
 from fmq_processor.handlers import placeholders
 
 _LEVEL = "[1-9][0-9]*"
-_LONGEST = 65_535
-_KEPT = 1_024
 _Part = Callable[[Message], str]
 
 
@@ -19,7 +17,7 @@ class Template:
     def __init__(self, text: str) -> None:
         """Raises ValueError with the reason."""
         placeholders.check(text, ("topic", "queue", "1", "2"), more=_LEVEL)
-        _require_topic(placeholders.without_placeholders(text) or "x")
+        require_topic(placeholders.without_placeholders(text) or "x")
         self._parts: Sequence[_Part] = [
             _place(part) if is_name else _literal(part) for part, is_name in placeholders.parts(text)
         ]
@@ -31,7 +29,7 @@ class Template:
         """The topic for ``message``. Raises Reject if it is invalid."""
         topic = self._only(message) if self._only else "".join([part(message) for part in self._parts])
         try:
-            _require_topic(topic)
+            require_topic(topic)
         except ValueError as error:
             raise Reject(f"the topic can't be made: {error}") from error
         return topic
@@ -55,19 +53,3 @@ def _level(topic: str, number: int) -> str:
     if number > len(levels):
         raise Reject(f"the topic can't be made: {topic[:200]!r} has no level {number}")
     return levels[number - 1]
-
-
-@lru_cache(_KEPT)
-def _require_topic(topic: str) -> None:
-    """Raise ValueError for an invalid topic (MQTT 5, section 4.7.3)."""
-    if not topic:
-        raise ValueError("it is empty")
-    for character, what in (("+", "the wildcard +"), ("#", "the wildcard #"), ("\0", "a NUL character")):
-        if character in topic:
-            raise ValueError(f"{topic[:200]!r} has {what} in it")
-    try:
-        size = len(topic.encode())
-    except UnicodeEncodeError:
-        raise ValueError("it is not valid UTF-8") from None
-    if size > _LONGEST:
-        raise ValueError(f"its {size} bytes exceed the maximum of {_LONGEST}")

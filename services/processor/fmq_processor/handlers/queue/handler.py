@@ -22,7 +22,6 @@ from fmq_processor.handlers.queue.settings import QueueSettings
 
 _log = logging.getLogger(__name__)
 _KEPT_QUEUES = 10_000
-_NO_TERMS: Mapping[int, Terms] = {}
 
 
 class QueueHandler:
@@ -74,7 +73,7 @@ class QueueHandler:
             for one in messages
         ]
         # A batch is sent again if the target's answer was lost, or if the processor died before it could settle.
-        terms = _NO_TERMS
+        terms: Mapping[int, Terms] = {}
         if self._key_seconds:
             key = self._keys.key
             terms = {position: Terms(key(one), self._key_seconds) for position, one in enumerate(messages)}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import types
@@ -18,24 +18,25 @@ _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
-def conversion(kind: TypeEngine[Any], *, dialect: str) -> Convert:
+class Conversion(NamedTuple):
+    """Converts the values of a column. Those of the type ``keeps`` it would return as they are."""
+
+    convert: Convert
+    keeps: type | None = None
+
+
+def conversion(kind: TypeEngine[Any], *, dialect: str) -> Conversion:
     """The conversion to the column type ``kind``."""
     if isinstance(kind, DOMAIN):
         kind = kind.data_type
     if isinstance(kind, types.DateTime):
         # SQLite keeps text, whose zone would be lost: always UTC there.
-        return _moment if getattr(kind, "timezone", False) and dialect != "sqlite" else _moment_without_zone
+        has_zone = getattr(kind, "timezone", False) and dialect != "sqlite"
+        return Conversion(_moment if has_zone else _moment_without_zone)
     for column_type, convert in _CONVERSIONS:
         if isinstance(kind, column_type):
             return convert
-    return _as_it_is
-
-
-def converted(kind: TypeEngine[Any]) -> type | None:
-    """The type of the values that ``conversion`` of the column type ``kind`` returns as they are; None if it returns none so."""
-    if isinstance(kind, DOMAIN):
-        kind = kind.data_type
-    return next((value for column_type, value in _AS_THEY_ARE if isinstance(kind, column_type)), None)
+    return Conversion(_as_it_is)
 
 
 def _boolean(value: Any) -> bool:
@@ -117,24 +118,17 @@ def _as_it_is(value: Any) -> object:
     return _text(value) if isinstance(value, dict | list) else value
 
 
-_CONVERSIONS: tuple[tuple[type[TypeEngine[Any]], Convert], ...] = (
-    (types.Boolean, _boolean),
-    (types.Integer, _integer),
-    (types.Float, _float),
-    (types.Numeric, _decimal),
-    (types.JSON, _json),
-    (types.LargeBinary, _bytes),
-    (types.Uuid, _uuid),
-    (types.Date, _date),
-    (types.Time, _time),
-    (types.ARRAY, lambda value: value),
-    (types.String, _text),
+_CONVERSIONS: tuple[tuple[type[TypeEngine[Any]], Conversion], ...] = (
+    (types.Boolean, Conversion(_boolean, bool)),
+    (types.Integer, Conversion(_integer, int)),
+    (types.Float, Conversion(_float, float)),
+    (types.Numeric, Conversion(_decimal)),
+    (types.JSON, Conversion(_json)),
+    (types.LargeBinary, Conversion(_bytes, bytes)),
+    (types.Uuid, Conversion(_uuid)),
+    (types.Date, Conversion(_date)),
+    (types.Time, Conversion(_time)),
+    (types.ARRAY, Conversion(lambda value: value)),
+    (types.String, Conversion(_text, str)),
 )
 """From the more special to the more general."""
-_AS_THEY_ARE: tuple[tuple[type[TypeEngine[Any]], type], ...] = (
-    (types.Boolean, bool),
-    (types.Integer, int),
-    (types.Float, float),
-    (types.LargeBinary, bytes),
-    (types.String, str),
-)

@@ -12,7 +12,7 @@ from fmq.errors import SettingsError
 from fmq.message import Message
 from fmq.outcome import Reject
 from fmq_processor.handlers.sql.arrays import Arrays, arrays_for
-from fmq_processor.handlers.sql.conversion import Convert, conversion, converted
+from fmq_processor.handlers.sql.conversion import Convert, conversion
 from fmq_processor.handlers.sql.settings import Assignment, SqlSettings
 from fmq_processor.handlers.sql.sources import Fields
 
@@ -25,13 +25,13 @@ class TableUnfit(SettingsError):
 
 
 class _Cell(NamedTuple):
-    """A column, its source and its conversion. Values of the type ``converted`` need none."""
+    """A column, its source and its conversion, which values of the type ``keeps`` do not need."""
 
     name: str
     assignment: Assignment
     column: Column[Any]
     convert: Convert
-    converted: type | None
+    keeps: type | None
 
 
 class Target:
@@ -41,7 +41,7 @@ class Target:
         self._key = frozenset(settings.sql_key)
         columns = [table.columns[one.column] for one in settings.assignments]
         self._cells = [
-            _Cell(column.name, one, column, conversion(column.type, dialect=dialect.name), converted(column.type))
+            _Cell(column.name, one, column, *conversion(column.type, dialect=dialect.name))
             for one, column in zip(settings.assignments, columns, strict=True)
         ]
         self.insert = _insert(table, settings, dialect=dialect.name)
@@ -55,9 +55,9 @@ class Target:
         """The row of a message. Raises Reject if it does not fit."""
         fields = Fields(message, store)
         row: dict[str, object] = {}
-        for name, one, column, convert, converted_type in self._cells:
+        for name, one, column, convert, keeps in self._cells:
             value = one.source(fields)
-            row[name] = value if type(value) is converted_type else self._value(value, one, column, convert)
+            row[name] = value if type(value) is keeps else self._value(value, one, column, convert)
         return row
 
     def _value(self, value: object, one: Assignment, column: Column[Any], convert: Convert) -> object:
