@@ -37,6 +37,21 @@ class TestClaim:
         assert sizes == [[4, 4], [4], [50], [1]]
 
     @pytest.mark.parametrize("ordered", [False, True])
+    def test_few_messages_and_a_large_limit(self, queue: Store, *, ordered: bool) -> None:
+        """A large payload comes whole, also where there is room for all; and properties count with what they take in memory."""
+        queue.declare("q")
+        payload = bytes(range(256)) * 400
+        queue.put([Incoming("q", topic, payload, 1.0) for topic in "ab"])
+        claims = queue.claim("q", 2, lease=60, ordered=ordered, most_bytes=2**30)
+        assert [claim.message.payload for claim in claims] == [payload] * 2
+        queue.settle([(claim, Done()) for claim in claims])
+        properties = Properties(user_properties=tuple((f"name {number}", "value") for number in range(400)))
+        queue.put([Incoming("q", topic, b"p", 1.0, properties=properties) for topic in "ab"])
+        for topic in "ab":
+            (claim,) = queue.claim("q", 2, lease=60, ordered=ordered, most_bytes=2**17)
+            assert (claim.message.topic, claim.message.properties) == (topic, properties)
+
+    @pytest.mark.parametrize("ordered", [False, True])
     @pytest.mark.parametrize("what", ["payload", "topic", "properties", "content type"])
     def test_the_limit_holds_for_everything(self, queue: Store, what: str, *, ordered: bool) -> None:
         """Of large messages, each comes alone, whole and in its turn, with the small ones before and behind together.

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from fmq import message
-from fmq.message import Message, unique_id, unique_text
+from fmq.message import Message, Properties, held_bytes, unique_id, unique_text
 
 STORE, OTHER = UUID(int=1), UUID(int=2)
 
@@ -40,3 +40,11 @@ def test_a_message_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     message.serve_store(UUID(int=7))
     assert one.unique_id == message.unique_id(UUID(int=7), one) == one._replace(retry_count=3).unique_id
     assert one.unique_id != one._replace(queue="p").unique_id
+
+
+def test_the_memory_of_many_is_the_sum() -> None:
+    """It is added up in another way than that of one."""
+    properties = Properties(content_type="text/plain", user_properties=(("a", "b"), ("c", "d" * 100)))
+    messages = [Message(1, "q", "t/ä", b"x" * 10, 0.5), Message(2, "q", "t", b"", 0.5, properties=properties)]
+    assert held_bytes(messages) == sum(one.held_bytes for one in messages)
+    assert held_bytes([]) == 0

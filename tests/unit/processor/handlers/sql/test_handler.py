@@ -1,6 +1,7 @@
 """The handler ``sql`` on real databases: what becomes a row, what is refused, and that nothing is written twice."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -69,6 +70,19 @@ def test_a_rotated_password_is_used(postgres: Postgres, tmp_path: Path) -> None:
     file.write_text(new)
     assert handler.handle([message(2)]) == [None]
     handler.teardown()
+
+
+@pytest.mark.postgres
+def test_a_batch_is_one_round_trip(postgres: Postgres, make: Make) -> None:
+    """One statement that is its own transaction, and no question before it whether the server is still there."""
+    database = on_postgres(postgres)
+    database.make(SIMPLE)
+    handler = make(database._replace(url=f"{database.url}?options=-clog_statement%3Dall"))
+    assert handler.handle([message(1)]) == [None]
+    before = len(postgres.log)
+    assert handler.handle([message(number) for number in range(2, 50)]) == [None] * 48
+    statements = re.findall(r"LOG:  (?:execute \S+|statement): *(\w*)", postgres.log[before:])
+    assert statements == ["INSERT"]
 
 
 class TestRows:
