@@ -32,7 +32,8 @@ TABLES = (
     ),
 )
 GOALS = (
-    Goal("processor, no-op handler, batch 100", _NOTHING, least=60_000, unit=" msg/s"),
+    Goal("processor, no-op handler, batch 100", _NOTHING, least=100_000, unit=" msg/s"),
+    Goal("processor, batch handler, batch 100", _BATCH, least=150_000, unit=" msg/s"),
     Goal("batch handler / no-op handler", _BATCH, _NOTHING, least=1.0),
     Goal("100 slow async handlers / ideal", _SLOW, _IDEALLY, least=0.9),
 )
