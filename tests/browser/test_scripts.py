@@ -198,6 +198,24 @@ def test_keys_go_places_and_can_be_switched_off(new_page: NewPage) -> None:
     wait_for(went, what="the dead letters")
 
 
+def test_a_key_counts_right_after_the_help_is_closed(new_page: NewPage) -> None:
+    """Though its dialog has the focus until the browser draws the page again."""
+    page = new_page()
+    page.goto("/overview")
+    page.keyboard.press("?")
+    page.locator("#keys-on").focus()
+    opened = page.evaluate(
+        """() => {
+          const help = document.getElementById("keys");
+          const field = document.activeElement;
+          help.close();
+          field.dispatchEvent(new KeyboardEvent("keydown", { key: "?", bubbles: true }));
+          return help.open;
+        }"""
+    )
+    assert opened
+
+
 def test_the_filter_hides_other_queues(new_page: NewPage) -> None:
     """And says how many are left."""
     page = new_page()

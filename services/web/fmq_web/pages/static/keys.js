@@ -6,8 +6,9 @@ const on = document.getElementById("keys-on");
 const PAGES = { q: "/", d: "/dead", w: "/workers", a: "/activity" };
 let went = -Infinity;
 
+// A dialog that has just been closed keeps the focus until the browser draws the page again: keys there are for the page.
 function typing(element) {
-  return element.closest("input, textarea, select, dialog") !== null || element.isContentEditable;
+  return element.checkVisibility() && (element.closest("input, textarea, select, dialog") !== null || element.isContentEditable);
 }
 
 function step(by) {
