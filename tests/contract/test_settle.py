@@ -61,3 +61,31 @@ class TestSettle:
         (claim,) = queue.claim("q", 1, lease=60)
         assert list(queue.settle([(claim, RetryLater(1)), (claim, Dead("x"))])) == [claim]
         assert figures(queue) == (1, 0, 0, 0)
+
+    @pytest.mark.parametrize("lost", [(), (0,), (2,), (4,), (0, 4), (1, 2, 3), (0, 1, 2, 3, 4)])
+    @pytest.mark.parametrize("step", [1, -1], ids=["in order", "reversed"])
+    def test_a_batch_of_which_others_have_some(
+        self, queue: Store, clock: FakeClock, lost: tuple[int, ...], step: int
+    ) -> None:
+        """Wherever they stand in the batch: those are stale and stay with their new holder, the rest is done."""
+        fill(queue, clock, *"abcde")
+        claims = list(queue.claim("q", 5, lease=60))
+        gone = [claims[one] for one in lost]
+        queue.settle([(claim, GiveBack()) for claim in gone])
+        others = queue.claim("q", 5, lease=60)
+        stale = queue.settle([(claim, Done()) for claim in claims[::step]])
+        assert sorted(stale) == sorted(gone)
+        assert figures(queue) == (0, len(lost), 5 - len(lost), 0)
+        assert list(queue.settle([(claim, Done()) for claim in others])) == []
+        assert figures(queue) == (0, 0, 5, 0)
+
+    @pytest.mark.parametrize("some", [(0, 2, 4), (0, 4), (1, 2), (3, 1), (0, 0, 2), (2, 2)])
+    def test_some_of_a_batch(self, queue: Store, clock: FakeClock, some: tuple[int, ...]) -> None:
+        """The messages between them stay claimed, and one that is named twice counts once."""
+        fill(queue, clock, *"abcde")
+        claims = list(queue.claim("q", 5, lease=60))
+        queue.settle([(claims[one], Done()) for one in some])
+        assert figures(queue) == (0, 5 - len(set(some)), len(set(some)), 0)
+        left = [claim for one, claim in enumerate(claims) if one not in some]
+        assert list(queue.settle([(claim, Done()) for claim in left])) == []
+        assert figures(queue) == (0, 0, 5, 0)

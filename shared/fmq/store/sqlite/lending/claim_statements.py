@@ -31,6 +31,7 @@ class Statements(NamedTuple):
     unread_at_sight: str
     unread_as_bytes: str
     lend: str
+    lend_run: str
 
     @classmethod
     def of(cls, table: str, lent: str, attempts: str) -> Self:
@@ -56,4 +57,7 @@ class Statements(NamedTuple):
             lend=f"INSERT INTO {lent} (id, due_at, token) SELECT value, :until, :token FROM json_each(:ids) "
             "WHERE true ON CONFLICT DO UPDATE SET due_at = excluded.due_at, token = excluded.token, received_at = NULL, "
             "parked = NULL",
+            # Of messages that were never lent.
+            lend_run=f"INSERT INTO {lent} (id, due_at, token) SELECT id, :until, :token FROM {table} "
+            "WHERE id BETWEEN :first AND :last",
         )

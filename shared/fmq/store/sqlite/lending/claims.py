@@ -18,6 +18,7 @@ from fmq.store.sqlite.database import Database
 from fmq.store.sqlite.lending.claim_statements import Statements
 from fmq.store.sqlite.lending.delivery_order import DeliveryOrder
 from fmq.store.sqlite.lending.ordered import OrderedTopics
+from fmq.store.sqlite.lending.runs import is_run
 from fmq.store.sqlite.lending.taking import PROPERTIES, Again, Chosen, choose, since
 from fmq.store.sqlite.schema.tables import ONE_MORE
 
@@ -53,8 +54,8 @@ class Claims:
                 if ordered
                 else self._longest_due(name, limit, head, now, most_bytes, route)
             )
-            ids = [*chosen.again, *(row[0] for row in chosen.fresh)]
-            token = self._lend(name, ids, until=now + lease) if ids else 0
+            ids = [*chosen.again, *[row[0] for row in chosen.fresh]]
+            token = self._lend(name, ids, until=now + lease, are_new=not chosen.again) if ids else 0
             if chosen.expired:
                 self._note_lapse(name, ids[0])
             count = 0 if chosen.expired else len(ids)
@@ -111,16 +112,17 @@ class Claims:
             raise wrong_order(name, ordered=ordered)
         return bool(is_due)
 
-    def _lend(self, name: str, ids: Sequence[int], *, until: float) -> int:
-        """Note who holds these messages; the token of the claim."""
+    def _lend(self, name: str, ids: Sequence[int], *, until: float, are_new: bool) -> int:
+        """Note who holds these messages; the token of the claim. ``are_new``: none of them was lent before."""
         found = self._database.rows("UPDATE fmq_token SET token = token + 1 RETURNING token")
         if not found:
             raise apsw.SQLError("fmq_token has no row")
         token = int(found[0][0])
-        self._database.rows(
-            self._statements(name).lend,
-            {"ids": json.dumps(ids), "until": until, "token": token},
-        )
+        statements, values = self._statements(name), {"until": until, "token": token}
+        if are_new and is_run(ids):
+            self._database.rows(statements.lend_run, {**values, "first": ids[0], "last": ids[-1]})
+        else:
+            self._database.rows(statements.lend, {**values, "ids": json.dumps(ids)})
         return token
 
     def _longest_due(

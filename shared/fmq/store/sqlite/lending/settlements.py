@@ -10,11 +10,13 @@ from fmq.message import Claim
 from fmq.outcome import Cause, Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.store.sqlite.attempts import note_attempt
 from fmq.store.sqlite.database import Database
+from fmq.store.sqlite.lending.runs import is_run
 from fmq.store.sqlite.schema.tables import ONE_MORE
 
 # Always another value than before, or the trigger would count too (see schema).
 _CHANGED = "changed_at = iif(changed_at = :now, :now - 0.000001, :now)"
 _OF_THESE = "WHERE id IN (SELECT value FROM json_each(:ids))"
+_IN_RUN = "WHERE id BETWEEN :first AND :last"
 
 
 class Settlements:
@@ -94,13 +96,25 @@ class Settlements:
         return self._wait(name, token, claims, due_at=due_at, parked=settlement.route)
 
     def _done(self, name: str, token: int, claims: Sequence[Claim]) -> Sequence[int]:
-        ids = self._held(name, token, claims, "DELETE FROM {}")
-        self._database.rows(
-            _done_statement(self._database.table(name)),
-            {"now": self._database.now(), "ids": json.dumps(ids)},
-        )
+        table = self._database.table(name)
+        ids: Sequence[int] = [claim.message.id for claim in claims]
+        values: dict[str, float | str] = {"now": self._database.now()}
+        if is_run(ids) and self._end_all(name, token, ids[0], ids[-1]):
+            self._database.rows(_done_statement(table, _IN_RUN), {**values, "first": ids[0], "last": ids[-1]})
+        else:
+            ids = self._held(name, token, claims, "DELETE FROM {}")
+            self._database.rows(_done_statement(table, _OF_THESE), {**values, "ids": json.dumps(ids)})
         self._count(name, claimed=-len(ids), done=len(ids))
         return ids
+
+    def _end_all(self, name: str, token: int, first: int, last: int) -> bool:
+        """End the claims of the messages from ``first`` to ``last``, if all of them still hold. Returns whether they did."""
+        run, lent = {"first": first, "last": last}, self._database.lent(name)
+        held = self._database.rows(f"SELECT count(*) FROM {lent} {_IN_RUN} AND token = :token", {**run, "token": token})
+        if held[0][0] < last - first + 1:
+            return False
+        self._database.rows(f"DELETE FROM {lent} {_IN_RUN}", run)
+        return True
 
     def _dead(self, name: str, token: int, claim: Claim, settlement: Dead, worker: str) -> Sequence[int]:
         ids = self._held(name, token, [claim], "DELETE FROM {}")
@@ -171,8 +185,8 @@ class Settlements:
 
 
 @lru_cache(maxsize=1_024)
-def _done_statement(table: str) -> str:
-    return f"UPDATE {table} SET processed = 1, {_CHANGED}, reason = NULL {_OF_THESE}"
+def _done_statement(table: str, which: str) -> str:
+    return f"UPDATE {table} SET processed = 1, {_CHANGED}, reason = NULL {which}"
 
 
 @lru_cache(maxsize=1_024)
