@@ -55,6 +55,7 @@ class Worker:
         self._clock = clock
         self._exchange = exchange
         self._number = number
+        self._has_claimed = False
         self._suspects = Suspects(exchange, number, clock)
 
     @property
@@ -70,7 +71,7 @@ class Worker:
     @property
     def tick(self) -> float:
         """The longest wait until the next step, in seconds. 0: go on at once."""
-        if self._settling and self._claiming.store_is_open:
+        if (self._settling and self._claiming.store_is_open) or (self._has_claimed and not self._is_full):
             return 0.0
         return _BUSY_TICK if self._in_hand else min(max(_SHORTEST_TICK, self._claiming.due_in), _IDLE_TICK)
 
@@ -200,14 +201,21 @@ class Worker:
         if self._settling and self._settling.commit() and self._limits.ordered:
             self._claiming.look_within(0)  # the next message of a topic is due as soon as the one before it is settled
 
+    @property
+    def _is_full(self) -> bool:
+        """Whether more jobs would only wait for others to end."""
+        return len(self._in_hand) >= self._limits.concurrency if self._limits.is_batch else self.runner.waiting() > 0
+
     def _claim(self) -> None:
+        self._has_claimed = False
         if self._in_hand.suspect:
             self._start_suspect()
             return
-        if self.runner.waiting() or self._suspects.must_step_back():
+        if self._is_full or self._suspects.must_step_back():
             return
         room = self._limits.capacity - self._in_hand.messages
         for claims in self._claiming.take(room, self._limits.most_bytes - self._in_hand.bytes):
+            self._has_claimed = self._limits.is_batch  # one claim of others is enough for all calls
             if self._exchange.is_shared(claims[0].message.queue):
                 self._hand_out_own(claims)
             else:

@@ -34,6 +34,30 @@ def test_one_batch_is_filled_from_several_queues(tmp_path: Path) -> None:
         assert bench.metric("fmq_in_progress") == bench.worker.holds == 5
 
 
+@pytest.mark.parametrize("count", [1, 5, 8, 30])
+def test_batches_for_all_concurrent_calls_at_once(tmp_path: Path, count: int) -> None:
+    """No call waits for the end of another one, nor for time to pass; then the worker waits."""
+    go, began = threading.Event(), threading.Semaphore(0)
+
+    @batch_handler
+    def handle(_messages: Sequence[Message]) -> None:
+        began.release()
+        go.wait(10)
+
+    with Workbench(tmp_path, handle, batch=2, concurrency=4) as bench:
+        bench.put(*[b"x"] * count)
+        steps = 0
+        while steps == 0 or bench.lane.tick == 0:
+            bench.lane.step()
+            steps += 1
+            assert steps < 10
+        assert bench.worker.holds == min(count, 8)
+        for _ in range(min((count + 1) // 2, 4)):
+            assert began.acquire(timeout=10)
+        go.set()
+        bench.turn_until(lambda: bench.states() == (0, 0, count, 0))
+
+
 def test_of_many_queues_only_those_with_messages_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message costs the same with 40 queues as with one; new queues are found at once."""
     asked: list[str] = []
