@@ -1,12 +1,15 @@
 """Each handler next to the plainest program that does the same, on the same target in the same round."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bench.handling import many_routes, timing
 from bench.handling.work import WORKS, Peer, Place, Work
 from bench.measure import Figures, Goal, Round, Table
 
-_OURS = "fmq"
+
+def _ours(work: Work) -> dict[int, str]:
+    """By the number of calls at once."""
+    return {calls: "fmq" if calls == 1 else f"fmq, {calls} calls at once" for calls in work.calls}
 
 
 def _row(work: Work, at_once: int, who: str) -> str:
@@ -23,7 +26,7 @@ TABLES = (
             f"handling-{number}-{at_once}",
             work.step(at_once).capitalize(),
             work.about if at_once == next(iter(work.steps)) else "",
-            tuple(_row(work, at_once, who) for who in (_OURS, *(peer.name for peer in work.peers))),
+            tuple(_row(work, at_once, who) for who in (*_ours(work).values(), *(peer.name for peer in work.peers))),
         )
         for number, work in enumerate(WORKS)
         for at_once in work.steps
@@ -32,12 +35,13 @@ TABLES = (
 )
 
 
-def _goals(work: Work, at_once: int, peer: Peer) -> tuple[Goal, Goal]:
-    ours, theirs = _row(work, at_once, _OURS), _row(work, at_once, peer.name)
-    return (
-        Goal(f"{work.step(at_once)} / {peer.name}", ours, theirs, least=peer.least),
-        Goal(f"{work.step(at_once)}: messages per processor time / {peer.name}", _cpu(theirs), _cpu(ours)),
-    )
+def _goals(work: Work, at_once: int, peer: Peer) -> Iterator[Goal]:
+    theirs = _row(work, at_once, peer.name)
+    for calls, name in _ours(work).items():
+        step = work.step(at_once) if calls == 1 else f"{work.step(at_once)}, {calls} calls at once"
+        ours = _row(work, at_once, name)
+        yield Goal(f"{step} / {peer.name}", ours, theirs, least=peer.least)
+        yield Goal(f"{step}: messages per processor time / {peer.name}", _cpu(theirs), _cpu(ours))
 
 
 GOALS = (
@@ -69,11 +73,14 @@ def measure_one(turn: Round, work: Work) -> Figures:
 def _runs(turn: Round, work: Work, at_once: int, place: Place) -> list[tuple[str, Callable[[], timing.Cost]]]:
     count = turn.scaled(work.steps[at_once])
 
-    def ours() -> timing.Cost:
-        return timing.of_processor(turn, count, {**work.tuned(at_once), **place.settings()})
+    def ours(calls: int) -> Callable[[], timing.Cost]:
+        return lambda: timing.of_processor(turn, count, {**work.tuned(at_once, calls), **place.settings()})
 
     def theirs(peer: Peer) -> Callable[[], timing.Cost]:
         some = max(1, int(count * peer.share))
         return lambda: timing.of_program(peer.kind, place.where(some), count=some, at_once=at_once)
 
-    return [(_OURS, ours), *((peer.name, theirs(peer)) for peer in work.peers)]
+    return [
+        *((name, ours(calls)) for calls, name in _ours(work).items()),
+        *((peer.name, theirs(peer)) for peer in work.peers),
+    ]

@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A handler. ``steps``: how many at once, or in a batch, with the number of messages."""
+    """A handler. ``steps``: how many at once, or in a batch, with the number of messages; ``calls``: batches at once."""
 
     name: str
     about: str
@@ -50,15 +50,16 @@ class Work:
     peers: Sequence[Peer]
     target: Callable[[Round], AbstractContextManager[Place]]
     is_batch: bool = True
+    calls: Sequence[int] = (1, 2)
 
     def step(self, at_once: int) -> str:
         """The name of a step."""
         return f"{self.name}, {'batch' if self.is_batch else 'at once'} {at_once:,}"
 
-    def tuned(self, at_once: int) -> Mapping[str, object]:
+    def tuned(self, at_once: int, calls: int = 1) -> Mapping[str, object]:
         """The settings of fmq for a step."""
         return (
-            {"FMQ_BATCH": at_once}
+            {"FMQ_BATCH": at_once, "FMQ_CONCURRENCY": calls}
             if self.is_batch
             else {"FMQ_BATCH": max(100, 2 * at_once), "FMQ_CONCURRENCY": at_once}
         )
@@ -138,6 +139,7 @@ WORKS = (
         peers=(Peer("aiohttp", "aiohttp", 0.9), Peer("httpx", "httpx", share=0.05)),
         target=_http,
         is_batch=False,
+        calls=(1,),
     ),
     Work(
         name="sql",
@@ -174,6 +176,7 @@ WORKS = (
         peers=(Peer("spawn", "posix_spawn alone"),),
         target=_command,
         is_batch=False,
+        calls=(1,),
     ),
     *(
         Work(
@@ -182,6 +185,7 @@ WORKS = (
             steps={1: 2_000, 100: 40_000, 1_000: 80_000},
             peers=_LOOP,
             target=_own(handler),
+            calls=(1,),
         )
         for kind, handler in (("plain", "nothing"), ("async", "nothing_async"), ("batch", "nothing_at_all"))
     ),
