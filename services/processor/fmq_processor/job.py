@@ -18,13 +18,12 @@ def size_of(claims: Sequence[Claim]) -> int:
 class Job:
     """One call of the handler: a message, or a list of them for a batch handler."""
 
-    __slots__ = ("argument", "claims", "is_batch", "seen_at", "size")
+    __slots__ = ("argument", "claims", "is_batch", "seen_at")
 
     def __init__(self, claims: Sequence[Claim], *, is_batch: bool = False) -> None:
         self.claims = claims
         self.is_batch = is_batch
         self.argument: Any = [claim.message for claim in claims] if is_batch else claims[0].message
-        self.size = size_of(claims) if is_batch else claims[0].message.held_bytes
         self.seen_at: float | None = None
         """When it was first seen running, in steady seconds without those in which the runner stalled."""
 

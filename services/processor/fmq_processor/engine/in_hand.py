@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fmq.message import Claim
-from fmq_processor.job import Job
+from fmq_processor.job import Job, size_of
 
 
 class InHand:
@@ -11,10 +11,12 @@ class InHand:
 
     def __init__(self) -> None:
         self._jobs: set[Job] = set()
+        self._unsized: set[Job] = set()
+        """Jobs whose memory nobody has asked for yet. Most end before that."""
+        self._sizes: dict[Job, int] = {}
+        self._bytes = 0
         self.messages = 0
         """Messages that are claimed and not settled, those that wait for their commit included."""
-        self.bytes = 0
-        """The memory of the messages of all jobs."""
         self.suspect: Job | None = None
         """A job that must run alone. It waits until nothing else is in hand."""
         self.suspect_began: float | None = None
@@ -29,6 +31,16 @@ class InHand:
 
     def __contains__(self, job: object) -> bool:
         return job in self._jobs
+
+    @property
+    def bytes(self) -> int:
+        """The memory of the messages of all jobs."""
+        if self._unsized:
+            sizes = {job: size_of(job.claims) for job in self._unsized}
+            self._sizes.update(sizes)
+            self._bytes += sum(sizes.values())
+            self._unsized.clear()
+        return self._bytes
 
     @property
     def claims(self) -> list[Claim]:
@@ -46,7 +58,7 @@ class InHand:
     def add(self, jobs: Sequence[Job]) -> None:
         """Take jobs whose messages were claimed."""
         self._jobs.update(jobs)
-        self.bytes += sum([job.size for job in jobs])
+        self._unsized.update(jobs)
 
     def drop(self, job: Job) -> bool:
         """Let go of a job that has ended or will not start. Its messages stay counted until they are settled.
@@ -56,7 +68,8 @@ class InHand:
         if job not in self._jobs:
             return False
         self._jobs.remove(job)
-        self.bytes -= job.size
+        self._unsized.discard(job)
+        self._bytes -= self._sizes.pop(job, 0)
         if job is self.suspect:
             self.suspect, self.suspect_began = None, None
         return True

@@ -92,9 +92,10 @@ class Queues:
 
     def due(self) -> bool:
         """Whether there may be something to claim."""
+        if self._clock.steady() >= self._look_at:
+            return True
         seen, self._changes_seen = self._changes_seen, self._changes.count()
-        changed = seen != self._changes_seen
-        return changed or self._clock.steady() >= self._look_at
+        return seen != self._changes_seen
 
     def look_again(self) -> None:
         """Look at all queues in the next turn, whatever the last look has found."""

@@ -67,17 +67,17 @@ class Settlements:
                     single.append((claim, settlement))
         stale: list[Claim] = []
         with self._database.write():
-            for (name, token), group in _by_token(done).items():
+            groups = _by_token(done)
+            for (name, token), group in groups.items():
                 stale += _others(group, self._done(name, token, group))
             for settlement, given_back in back.items():
                 for (name, token), group in _by_token(given_back).items():
                     stale += _others(group, self._give_back(name, token, group, settlement))
             for claim, settlement in single:
                 stale += _others([claim], self._single(claim, settlement, worker))
+            names = {name for name, _ in groups} | {claim.message.queue for claim, _ in single}
             # Others may have what comes back, and what comes next in order.
-            wakes = bool(back) or any(
-                self._is_ordered(name) for name in {claim.message.queue for claim, _ in settlements}
-            )
+            wakes = bool(back) or any(self._is_ordered(name) for name in names)
         if wakes:
             self._database.wake_others()
         return stale
