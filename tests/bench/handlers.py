@@ -34,6 +34,12 @@ async def wait_50_ms(_message: Message) -> None:
     await asyncio.sleep(0.05)
 
 
+@batch_handler
+def wait_10_ms(_messages: Sequence[Message]) -> None:
+    """As a service that takes batches."""
+    time.sleep(0.01)
+
+
 def note_delay(message: Message) -> None:
     """Write down how long ago the message was published."""
     delay = time.time() - float(message.payload)

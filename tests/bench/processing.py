@@ -15,6 +15,8 @@ _CONCURRENCY = 100
 _IDEAL = _CONCURRENCY / 0.05
 _NOTHING, _BATCH = "a handler that does nothing, batch 100", "a batch handler that does nothing, batch 100"
 _SLOW, _IDEALLY = f"{_CONCURRENCY} async handlers at once, 50 ms each", "their ideal rate"
+_CALLS = 4
+_BATCHES, _BATCHES_IDEALLY = f"{_CALLS} batch handlers at once, 10 ms each, batch 100", "their ideal rate, with batches"
 _MANY = (1, 2, 4)
 TABLES = (
     Table(
@@ -22,7 +24,7 @@ TABLES = (
         "Processor",
         "`fmq process` as users start it. The time runs from just before its first claim (the handler's `setup`) to the commit "
         "that settles the last message, so start-up does not count.",
-        (_NOTHING, _BATCH, _SLOW, _IDEALLY),
+        (_NOTHING, _BATCH, _SLOW, _IDEALLY, _BATCHES, _BATCHES_IDEALLY),
     ),
     Table(
         "processors",
@@ -36,6 +38,7 @@ GOALS = (
     Goal("processor, batch handler, batch 100", _BATCH, least=150_000, unit=" msg/s"),
     Goal("batch handler / no-op handler", _BATCH, _NOTHING, least=1.0),
     Goal("100 slow async handlers / ideal", _SLOW, _IDEALLY, least=0.9),
+    Goal(f"{_CALLS} batch handlers / ideal", _BATCHES, _BATCHES_IDEALLY, least=0.8),
 )
 
 
@@ -48,6 +51,8 @@ def measure(turn: Round) -> Figures:
         _BATCH: _run(turn, "nothing_at_all", count),
         _SLOW: _run(turn, "wait_50_ms", turn.scaled(_SLOW_COUNT), **slow),
         _IDEALLY: _IDEAL,
+        _BATCHES: _run(turn, "wait_10_ms", count // 2, FMQ_CONCURRENCY=_CALLS),
+        _BATCHES_IDEALLY: _CALLS * 100 / 0.01,
     }
     return figures | {f"processors: {number}": _run(turn, "nothing", count, number=number) for number in _MANY}
 
