@@ -14,6 +14,8 @@ from fmq_processor.routing.owners import Claimant, Owners
 _LOOK_SECONDS = 5.0
 _STEP_SECONDS = 0.1
 _STEP = 1_000
+_QUEUES, _QUEUES_SECONDS = 20, 0.002
+"""The most queues that one step looks through, and for how long: nearly all have nothing set aside."""
 _Routes = frozenset[tuple[Claimant, ...]]
 
 
@@ -36,7 +38,8 @@ class Neighbours:
         self._routes: _Routes = frozenset()
         self._others: Sequence[Owners] = ()
         self._queues: set[str] = set()
-        self._left: set[str] = set()
+        self._left: dict[str, None] = {}
+        """A set in the order in which the queues were found."""
         self._look_at = self._step_at = 0.0
 
     def is_shared(self, queue: str) -> bool:
@@ -54,7 +57,7 @@ class Neighbours:
     def found(self, queue: str) -> None:
         """Note that this process serves ``queue``."""
         self._queues.add(queue)
-        self._left.add(queue)
+        self._left[queue] = None
 
     @property
     def is_releasing(self) -> bool:
@@ -67,7 +70,7 @@ class Neighbours:
         To be called before the routes claim. What they have set aside by what was known before is settled when it is released.
         """
         now = self._clock.steady()
-        has_released = bool(self._left) and now >= self._step_at and self._release(min(self._left))
+        has_released = now >= self._step_at and self._release_some(now)
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
@@ -81,7 +84,9 @@ class Neighbours:
         if routes != self._routes:
             self._routes = routes
             self._others = [Owners(one) for one in sorted(routes)]
-            self._left |= self._queues  # what nobody wanted may have somebody now, or the other way round
+            self._left |= dict.fromkeys(
+                sorted(self._queues)
+            )  # what nobody wanted may have somebody now, or the other way round
 
     def _is_other(self, service: Service) -> bool:
         report = service.report
@@ -89,8 +94,21 @@ class Neighbours:
             report.kind == "processor" and service.unseen < AWAY_SECONDS and f"{report.host}/{report.pid}" != self._name
         )
 
-    def _release(self, queue: str) -> bool:
-        """What waits for a route that is there stays set aside; all of it is released if the only route here takes everything."""
+    def _release_some(self, now: float) -> bool:
+        """Release those of one queue, or see that many queues have none. Returns whether any were released."""
+        looked = 0
+        while self._left and looked < _QUEUES and self._clock.steady() - now < _QUEUES_SECONDS:
+            count = self._release(next(iter(self._left)))
+            if count != 0:
+                return bool(count)
+            looked += 1
+        return False
+
+    def _release(self, queue: str) -> int | None:
+        """What waits for a route that is there stays set aside; all of it is released if the only route here takes everything.
+
+        Returns the number of messages, or None if the store is unavailable.
+        """
         is_shared = self._own.is_shared(queue) or self.is_shared(queue)
         there = {*self._own.names, *(name for other in self._others for name in other.names)} if is_shared else ()
         try:
@@ -101,8 +119,8 @@ class Neighbours:
         if count == _STEP:
             self._step_at = self._clock.steady() + _STEP_SECONDS
         elif count is not None:
-            self._left.discard(queue)
-        return bool(count)
+            del self._left[queue]
+        return count
 
 
 def _routes(state: Mapping[str, object]) -> tuple[Claimant, ...]:

@@ -146,3 +146,18 @@ def test_a_queue_that_is_deleted_is_forgotten(tmp_path: Path) -> None:
         bench.put(b"x", topic="fire/1")
         bench.clock.advance(6)
         bench.turn_until(lambda: bench.stats().done == 1)
+
+
+def test_many_queues_are_looked_through_in_a_few_steps(tmp_path: Path) -> None:
+    """At the start, since nearly all have nothing set aside. What one of them has is released."""
+    with RoutesBench(tmp_path, BenchRoute("fire", _fine, {}, topics=("fire/#",))) as bench:
+        _set_aside(bench, "gone")
+        for number in range(99):
+            bench.other.declare(f"q{number}")
+        steps = 0
+        while steps == 0 or bench.worker.neighbours.is_releasing:
+            bench.turn(1)
+            steps += 1
+            assert steps < 12
+        assert bench.other.parked(QUEUE) == {}
+        bench.turn_until(lambda: bench.stats().done == 1)
