@@ -108,7 +108,9 @@ class Supervisor:
             lane.step()
         tick = min([lane.tick for lane in self.lanes])
         if tick:
-            self._bell.wait(tick if self._bell.has_alarm else min(tick, _WITHOUT_ALARM))
+            # It goes off until somebody claims, so it is not heard while nobody can.
+            alarm = any(lane.worker.can_claim for lane in self.lanes)
+            self._bell.wait(tick if self._bell.has_alarm else min(tick, _WITHOUT_ALARM), alarm=alarm)
 
     def drain(self) -> int:
         """Give back what has not started, wait for running calls, settle. Returns how many messages could not be settled."""
@@ -117,7 +119,7 @@ class Supervisor:
             lane.begin_drain()
         while [lane for lane in self.lanes if lane.drain_step()] and self._clock.steady() < end:
             self._heartbeat.beat()
-            self._bell.wait(_TICK)
+            self._bell.wait(_TICK, alarm=False)
         return sum([lane.end_drain() for lane in self.lanes])
 
     def tear_down(self, seconds: float) -> bool:

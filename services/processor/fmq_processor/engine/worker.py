@@ -69,6 +69,11 @@ class Worker:
         return self._claiming
 
     @property
+    def can_claim(self) -> bool:
+        """Whether there is room for messages that become available."""
+        return not self._is_full and self._in_hand.messages < self._limits.capacity
+
+    @property
     def tick(self) -> float:
         """The longest wait until the next step, in seconds. 0: go on at once."""
         if (self._settling and self._claiming.store_is_open) or (self._has_claimed and not self._is_full):

@@ -51,16 +51,16 @@ class Bell:
             self._is_pending = True
             os.write(self._rung, b"!")
 
-    def wait(self, seconds: float) -> None:
-        """Wait for a ring, at most ``seconds``.
+    def wait(self, seconds: float, *, alarm: bool = True) -> None:
+        """Wait for a ring, at most ``seconds``, and, with ``alarm``, for the alarm.
 
-        The alarm does not count for 2 ms after it went off: so the steady traffic of others costs little.
+        It does not count for 2 ms after it went off: so the steady traffic of others costs little.
         """
         found: list[tuple[int, int]] = []
         if (deaf := min(self._deaf_until - time.monotonic(), seconds)) > 0:
             found = self._rings.poll(1000 * deaf)
             seconds -= deaf
-        found = found or self._all.poll(1000 * seconds)
+        found = found or (self._all if alarm else self._rings).poll(1000 * seconds)
         if any(number == self._alarm for number, _ in found):
             self._deaf_until = time.monotonic() + _DEAF_SECONDS
         if any(number == self._heard for number, _ in found):

@@ -58,6 +58,38 @@ def test_batches_for_all_concurrent_calls_at_once(tmp_path: Path, count: int) ->
         bench.turn_until(lambda: bench.states() == (0, 0, count, 0))
 
 
+@pytest.mark.parametrize(
+    "settings", [{"batch": 2}, {"batch": 6, "concurrency": 2}], ids=["a full batch", "a queue of calls"]
+)
+def test_a_worker_without_room_is_not_woken_by_new_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """The alarm goes off until somebody claims, so it would take a worker's time for as long as a call runs."""
+    go, began = threading.Event(), threading.Event()
+
+    def handle(_message: Message) -> None:
+        began.set()
+        go.wait(10)
+
+    with Workbench(tmp_path, handle, **settings) as bench:
+        bell, heard = bench.runner.bell, list[bool]()
+        wait = bell.wait
+
+        def noting(seconds: float, *, alarm: bool = True) -> None:
+            heard.append(alarm)
+            wait(seconds, alarm=alarm)
+
+        monkeypatch.setattr(bell, "wait", noting)
+        bench.put(*[b"x"] * 10)
+        bench.turn_until(began.is_set)
+        heard.clear()
+        bench.turn(3)
+        assert not any(heard)
+        go.set()
+        bench.turn_until(lambda: bench.states() == (0, 0, 10, 0))
+        bench.turn_until(lambda: heard[-1])
+
+
 def test_of_many_queues_only_those_with_messages_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message costs the same with 40 queues as with one; new queues are found at once."""
     asked: list[str] = []
