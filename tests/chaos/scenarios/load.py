@@ -140,6 +140,8 @@ def _flood(setting: Setting) -> Result:
             wait_for(lambda goal=goal: flood.acknowledged >= goal, _DEADLINE, what=f"{goal:,} messages")  # type: ignore[misc]
             if goal == count:
                 result.notes.append(_drain(rig))
+            else:  # the processor, too, is to have been through as many
+                wait_for(lambda goal=goal: rig.stored() - rig.unhandled() >= goal, _DEADLINE, what="the processor")  # type: ignore[misc]
             memory["listener"].append(resident_bytes(listener.pid) / MIB)
             memory["processor"].append(resident_bytes(processor.pid) / MIB)
         passed = time.monotonic() - began
