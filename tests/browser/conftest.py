@@ -43,6 +43,12 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
+def close_pages(context: BrowserContext) -> None:
+    """What a test is done with. The context itself ends with the browser: Chromium, when busy, may never answer a request to close one."""
+    for page in context.pages:
+        page.close()
+
+
 @contextmanager
 def watched_pages(browser: Browser, base_url: str, **usual: object) -> Iterator[tuple[NewPage, list[str]]]:
     """Opens each page in a context of its own, and lists what no page may do: fail, ask, break the policy, call others."""
@@ -69,7 +75,7 @@ def watched_pages(browser: Browser, base_url: str, **usual: object) -> Iterator[
         yield make, faults
     finally:
         for context in contexts:
-            context.close()
+            close_pages(context)
 
 
 @pytest.fixture
@@ -97,7 +103,7 @@ def session(browser: Browser, stack: Stack) -> StorageState:
     context = browser.new_context(base_url=stack.url)
     sign_in(context.new_page())
     state = context.storage_state()
-    context.close()
+    close_pages(context)
     return state
 
 
