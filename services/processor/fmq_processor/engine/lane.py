@@ -19,6 +19,8 @@ from fmq_processor.runners.protocol import Runner, Trouble
 _log = logging.getLogger(__name__)
 _TEARDOWN_SECONDS = 5.0
 _LONGEST_BACKOFF = 60.0
+_TASK_TICK = 0.02
+"""Seconds between two looks at a set-up or a tear-down."""
 
 
 class Lane:
@@ -74,7 +76,7 @@ class Lane:
     @property
     def tick(self) -> float:
         """The longest wait until the next step, in seconds."""
-        return self.worker.tick
+        return self.worker.tick if self._task is None else _TASK_TICK  # the worker does not step meanwhile
 
     def start(self) -> None:
         """Start the runner and the handler's set-up."""

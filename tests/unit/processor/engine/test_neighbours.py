@@ -161,3 +161,38 @@ def test_many_queues_are_looked_through_in_a_few_steps(tmp_path: Path) -> None:
             assert steps < 12
         assert bench.other.parked(QUEUE) == {}
         bench.turn_until(lambda: bench.stats().done == 1)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 20), (0.003, 1)], ids=["quick", "slow"])
+def test_a_step_looks_through_a_few_queues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
+) -> None:
+    """However many there are, and however slow the store is: handlers wait for it."""
+    with RoutesBench(tmp_path, BenchRoute("fire", _fine, {}, topics=("fire/#",))) as bench:
+        asked = list[str]()
+
+        def release(name: str, **_: object) -> int:
+            asked.append(name)
+            bench.clock.advance(seconds)
+            return 0
+
+        monkeypatch.setattr(bench.queue, "release", release)
+        for number in range(50):
+            bench.worker.neighbours.found(f"q{number}")
+        bench.worker.neighbours.step()
+        assert len(asked) == len(set(asked)) == most
+
+
+def test_a_store_that_is_away_is_asked_again(tmp_path: Path) -> None:
+    """What is set aside for a route that is gone is released once it is back."""
+    with RoutesBench(tmp_path, BenchRoute("fire", _fine, {}, topics=("fire/#",))) as bench:
+        _set_aside(bench, "gone")
+        bench.worker.neighbours.found(QUEUE)
+        with bench.locked():
+            bench.worker.neighbours.step()
+
+        def released() -> bool:
+            bench.clock.advance(1)
+            return not bench.other.parked(QUEUE)
+
+        bench.turn_until(released)

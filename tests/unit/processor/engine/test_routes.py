@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,38 @@ def test_a_set_up_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
         assert not bench.worker.is_ready
         bench.shutdown.request()
         assert bench.worker.run(bench.shutdown) == "the handler's setup did not end in time"
+        go_on.set()
+
+
+def test_a_replacement_is_waited_for_without_a_busy_loop(tmp_path: Path, hanging: Hanging) -> None:
+    """Also if the worker had just claimed more for its free calls when the replacement began."""
+    go_on, setups = threading.Event(), list[int]()
+
+    def setup() -> None:
+        setups.append(1)
+        if len(setups) > 1:
+            go_on.wait(10)
+
+    @batch_handler
+    def hang(messages: Sequence[Message]) -> None:
+        hanging(messages[0])
+
+    settings = {"batch": 1, "concurrency": 2, "handler_timeout": TIMEOUT, "circuit_failures": 0, "grace_seconds": 0}
+    one = BenchRoute("one", hang, {**settings, "topics": ("one",)}, setup=setup)
+    with RoutesBench(tmp_path, one, BenchRoute("two", _fine, {"topics": ("two",)})) as bench:
+        bench.put(*[b"x"] * 60, queue="one")
+        lane = bench.worker.lanes[0]
+        bench.turn_until(lambda: lane.is_ready)
+        began = 0
+        while lane.is_ready:
+            began += 2
+            bench.turn_until(lambda began=began: hanging.calls >= began or not lane.is_ready)  # type: ignore[misc]
+            bench.turn(1)
+            bench.clock.advance(TIMEOUT + 1)
+            for _ in range(4):
+                bench.turn(1 if lane.is_ready else 0)
+        bench.turn_until(lambda: len(setups) == 2)
+        assert lane.tick > 0
         go_on.set()
 
 

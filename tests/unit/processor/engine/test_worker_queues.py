@@ -58,6 +58,46 @@ def test_batches_for_all_concurrent_calls_at_once(tmp_path: Path, count: int) ->
         bench.turn_until(lambda: bench.states() == (0, 0, count, 0))
 
 
+@pytest.mark.parametrize("is_batch", [True, False], ids=["batches", "single messages"])
+def test_what_comes_while_the_only_call_runs(tmp_path: Path, *, is_batch: bool) -> None:
+    """A batch handler leaves it for a larger batch, or for other processors. A plain one has the next message at hand."""
+    go, began = threading.Event(), threading.Event()
+
+    def handle(_: Any) -> None:  # noqa: ANN401 - a message, or many
+        began.set()
+        go.wait(10)
+
+    with Workbench(tmp_path, batch_handler(handle) if is_batch else handle, batch=10) as bench:
+        bench.put(b"x")
+        bench.turn_until(began.is_set)
+        bench.put(b"x")
+        bench.turn(5)
+        assert bench.worker.holds == (1 if is_batch else 2)
+        go.set()
+        bench.turn_until(lambda: bench.states() == (0, 0, 2, 0))
+
+
+def test_an_idle_worker_does_not_look_for_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only after a change of the store, or once its time has come."""
+    with Workbench(tmp_path, lambda _: None, sleep=3600) as bench:
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.stats().done == 1)
+        bench.turn(5)
+        asked = list[str]()
+        claim = bench.queue.claim
+
+        def noting(name: str, limit: int, **more: Any) -> Sequence[Claim]:  # noqa: ANN401 - as they came
+            asked.append(name)
+            return claim(name, limit, **more)
+
+        monkeypatch.setattr(bench.queue, "claim", noting)
+        bench.turn(5)
+        assert asked == []
+        bench.put(b"x")
+        bench.turn_until(lambda: bench.stats().done == 2)
+        assert asked
+
+
 @pytest.mark.parametrize(
     "settings", [{"batch": 2}, {"batch": 6, "concurrency": 2}], ids=["a full batch", "a queue of calls"]
 )

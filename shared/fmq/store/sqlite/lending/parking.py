@@ -30,9 +30,6 @@ class ParkingPart(Part):
 
     def release(self, name: str, *, but: Sequence[str] = (), limit: int = 1_000) -> int:
         lent = self._database.lent(name)
-        with self._database.read():  # nearly always there is nothing, and others need not wait for that
-            if not self._database.rows(f"SELECT 1 FROM {lent} WHERE parked IS NOT NULL LIMIT 1"):
-                return 0
         released = 0
         with self._database.write() as sql:
             for (route,) in self._database.rows(_NAMES.format(lent=lent)):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fmq.message import Incoming
-from fmq.outcome import Done, GiveBack
+from fmq.outcome import Dead, Done, GiveBack, RetryLater, Settlement
 from fmq.store.backends import open_store
 from fmq.store.roles import Store
 from fmq.store.sqlite.file.wakeup import Alarm, ring
@@ -58,14 +58,15 @@ def test_what_makes_messages_available_wakes_others(url: str, change: Callable[[
         assert not _is_heard(alarm)
 
 
-def test_the_next_message_in_order_wakes_others(url: str) -> None:
-    """In an ordered queue, a settlement makes the next message of its topic available."""
+@pytest.mark.parametrize("settlement", [Done(), Dead("bad"), RetryLater(5.0)], ids=lambda one: type(one).__name__)
+def test_the_next_message_in_order_wakes_others(url: str, settlement: Settlement) -> None:
+    """In an ordered queue, a settlement makes the next message of its topic available, or the same one again."""
     with open_store(url) as mine, open_store(url) as other:
         other.put(_ONE * 2)
         alarm = mine.alarm()
         claims = other.claim("q", 1, lease=9, ordered=True)
         mine.wait(0)
-        other.settle([(claims[0], Done())])
+        other.settle([(claims[0], settlement)])
         assert _is_heard(alarm)
 
 

@@ -18,7 +18,9 @@ def test_runs(ids: list[int]) -> None:
     assert is_run(ids)
 
 
-@pytest.mark.parametrize("ids", [[1, 3], [2, 1], [1, 1], [1, 3, 3], [1, 1, 3], [3, 2, 1], [1, 3, 2, 4], [1, 2, 4, 4]])
+@pytest.mark.parametrize(
+    "ids", [[1, 3], [2, 1], [1, 1], [1, 3, 3], [1, 1, 3], [3, 2, 1], [1, 3, 2, 4], [1, 2, 4, 4], [1, 2**62]]
+)
 def test_others(ids: list[int]) -> None:
     """A gap, another order, or an id that is there twice: also if the first and the last one would fit."""
     assert not is_run(ids)
