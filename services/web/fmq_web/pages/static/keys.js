@@ -8,7 +8,7 @@ let went = -Infinity;
 
 // A dialog that has just been closed keeps the focus until the browser draws the page again: keys there are for the page.
 function typing(element) {
-  return element.checkVisibility() && (element.closest("input, textarea, select, dialog") !== null || element.isContentEditable);
+  return (element.checkVisibility?.() ?? true) && (element.closest("input, textarea, select, dialog") !== null || element.isContentEditable);
 }
 
 function step(by) {
