@@ -186,13 +186,15 @@ def test_a_step_looks_through_a_few_queues(
 def test_a_store_that_is_away_is_asked_again(tmp_path: Path) -> None:
     """What is set aside for a route that is gone is released once it is back."""
     with RoutesBench(tmp_path, BenchRoute("fire", _fine, {}, topics=("fire/#",))) as bench:
+        bench.put(b"x", topic="fire/1")
+        bench.turn_until(lambda: bench.stats().done == 1 and not bench.worker.neighbours.is_releasing)
         _set_aside(bench, "gone")
-        bench.worker.neighbours.found(QUEUE)
+        bench.worker.neighbours.found(QUEUE)  # as if it were found only now
         with bench.locked():
             bench.worker.neighbours.step()
 
         def released() -> bool:
-            bench.clock.advance(1)
+            bench.clock.advance(0.1)  # long before its delay is over
             return not bench.other.parked(QUEUE)
 
         bench.turn_until(released)
