@@ -203,14 +203,12 @@ def test_a_replacement_is_waited_for_without_a_busy_loop(tmp_path: Path, hanging
         bench.put(*[b"x"] * 60, queue="one")
         lane = bench.worker.lanes[0]
         bench.turn_until(lambda: lane.is_ready)
-        began = 0
-        while lane.is_ready:
-            began += 2
+        for began in range(2, 60, 2):
             bench.turn_until(lambda began=began: hanging.calls >= began or not lane.is_ready)  # type: ignore[misc]
             bench.turn(1)
             bench.clock.advance(TIMEOUT + 1)
             for _ in range(4):
-                bench.turn(1 if lane.is_ready else 0)
+                bench.turn(int(lane.is_ready))  # no further, so that what it leaves behind is seen
         bench.turn_until(lambda: len(setups) == 2)
         assert lane.tick > 0
         go_on.set()
