@@ -84,9 +84,8 @@ class Neighbours:
         if routes != self._routes:
             self._routes = routes
             self._others = [Owners(one) for one in sorted(routes)]
-            self._left |= dict.fromkeys(
-                sorted(self._queues)
-            )  # what nobody wanted may have somebody now, or the other way round
+            # What nobody wanted may have somebody now, or the other way round.
+            self._left |= dict.fromkeys(sorted(self._queues))
 
     def _is_other(self, service: Service) -> bool:
         report = service.report
