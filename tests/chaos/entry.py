@@ -135,7 +135,7 @@ def note_failures(path: Path) -> None:
 
         return make
 
-    for name in ("claim", "extend", "settle", "names", "stats"):
+    for name in ("claim", "extend", "settle", "services"):
         _around(SqliteStore, name, noting(name))
 
 

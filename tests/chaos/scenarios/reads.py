@@ -15,14 +15,16 @@ from support.wait import wait_for
 _ROUNDS = 5
 _CHUNK = 300
 _SECONDS = 2.0
+_MOST_SECONDS = 20.0
 _ORDERS = ("unreadable", "unreadable", "failing")
-_CALLS = {"claim", "settle", "extend", "names"}
-"""A scrape begins with the names of the queues, then asks for the figures of each."""
+_BUSY = {"extend", "settle"}
+_IDLE = {"claim", "services"}
+"""``services`` is what a scrape of a processor reads first."""
 _DEADLINE = 120.0
 
 
 def _read_errors(setting: Setting) -> Result:
-    """Two processors with a disk each that fails for two seconds while they claim, extend, settle and are scraped."""
+    """Two processors with a disk each that fails while they claim, extend, settle and are scraped: for two seconds, and longer until each call that the round is for has failed."""
     result = Result("disk that can't be read, or written, under processors (VFS)", what="faults")
     rounds = setting.scaled(_ROUNDS, least=4)
     messages = rounds * _CHUNK
@@ -33,6 +35,13 @@ def _read_errors(setting: Setting) -> Result:
         listener = rig.listener()
         listener.wait_to_say(SUBSCRIBED, 60)
         plan = Plan(disk=str(orders), journal=str(rig.journal), struck=str(struck))
+
+        def failed() -> Counter[str]:
+            return Counter(struck.read_text(encoding="ascii").split() if struck.exists() else ())
+
+        def extended() -> int:
+            return rig.journal.read_bytes().count(b"\nK ") if rig.journal.exists() else 0
+
         # The handler takes longer than a lease now and then: it has to be extended meanwhile.
         settings = {"FMQ_HANDLER": "chaos.handlers:note_for_a_while", "FMQ_BATCH": 20, "FMQ_BUSY_SECONDS": 1}
         processors = [rig.processor(plan, **settings) for _ in range(2)]
@@ -40,14 +49,21 @@ def _read_errors(setting: Setting) -> Result:
             processor.wait_to_say("Starting processor", 60)
         with Publisher(rig.broker.port, topics(), count=messages, allowed=0) as publisher:
             for number in range(rounds):
+                had = extended()
                 publisher.allowed += _CHUNK // 2
                 wait_for(lambda: rig.stored() >= publisher.allowed, _DEADLINE, what="intake")
-                if number % 2:  # what they do first is then to claim, and otherwise to extend and to settle
+                is_idle = number % 2 == 1
+                if not is_idle:  # the fault is to begin in the midst of a long message
+                    wait_for(lambda had=had: extended() > had, _DEADLINE, what="a lease to be extended")  # type: ignore[misc]
+                else:
                     wait_for(lambda: not rig.unhandled(), _DEADLINE, what="idle processors")
                 orders.write_text(_ORDERS[number % len(_ORDERS)], encoding="ascii")
                 publisher.allowed += _CHUNK // 2
-                until = time.monotonic() + _SECONDS  # the fault itself lasts
-                while time.monotonic() < until:
+                wanted = _IDLE if is_idle else _BUSY
+                began = time.monotonic()  # the fault itself lasts
+                while (passed := time.monotonic() - began) < _SECONDS or (
+                    passed < _MOST_SECONDS and not wanted <= set(failed())
+                ):
                     for processor in processors:
                         with suppress(URLError, TimeoutError):
                             processor.get("metrics")
@@ -66,10 +82,10 @@ def _read_errors(setting: Setting) -> Result:
             rig.await_all(messages, _DEADLINE)
         end(result, listener, *processors)
         rig.judge(result, messages)
-        hits = Counter(struck.read_text(encoding="ascii").split() if struck.exists() else ())
+        hits = failed()
     result.runs = rounds
     result.notes.append("failed: " + ", ".join(f"{call} {count}" for call, count in sorted(hits.items())))
-    if setting.scale >= 1 and (never := _CALLS - set(hits)):
+    if never := (_BUSY | _IDLE) - set(hits):
         result.faults.append(f"never failed: {', '.join(sorted(never))}")
     return result
 
