@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ def expiries(**files: Path | None) -> Mapping[str, float]:
         if path is not None:
             with suppress(OSError, ValueError):
                 known = path.stat()
+                if not stat.S_ISREG(known.st_mode):  # reading a pipe waits for its writer
+                    continue
                 if (at := _of_file(path, known.st_mtime_ns, known.st_size)) is not None:
                     found[name] = at
     return found

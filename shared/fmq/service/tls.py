@@ -3,6 +3,7 @@
 import logging
 import re
 import ssl
+import stat
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -213,6 +214,7 @@ def client_context(
         if ca_file is None:
             context.load_default_certs()
         else:
+            _require_file(ca_file)
             context.load_verify_locations(ca_file)
     except OSError as error:
         raise SettingsError(f"{prefix}_CA_FILE={_shown(ca_file)}: {_why(error, _NO_CA)}") from error
@@ -223,12 +225,20 @@ def client_context(
         context.set_alpn_protocols(greeting.alpn)
     if cert_file is not None:
         try:
+            for path in (cert_file, *([key_file] if key_file else [])):
+                _require_file(path)
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")
         except OSError as error:
             raise SettingsError(
                 f"{prefix}_CERT_FILE={_shown(cert_file)}, {prefix}_KEY_FILE={_shown(key_file)}: {_why(error, _NO_PAIR)}"
             ) from error
     return context
+
+
+def _require_file(path: Path) -> None:
+    """Raise OSError for what OpenSSL would read without end, such as a pipe that nobody writes to."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
 
 
 def _stat(path: Path | str | None) -> object:

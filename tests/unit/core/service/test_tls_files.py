@@ -1,6 +1,7 @@
 """The files of TLS: those of the moment, and good ones whatever becomes of them."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -52,3 +53,19 @@ def test_files_that_are_wrong_at_the_start_are_refused(tmp_path: Path) -> None:
     files = TlsFiles("FMQ_TLS", ca_file=tmp_path / "missing", cert_file=None, key_file=None)
     with pytest.raises(SettingsError, match=r"FMQ_TLS_CA_FILE=.*No such file"):
         files.context()
+
+
+@pytest.mark.parametrize("which", ["ca", "client_cert", "client_key"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, which: str) -> None:
+    """Nobody may ever write to it. A service says so at the start, and goes on with the last good files later."""
+    certificates = Certificates(tmp_path / "made")
+    files = _files(certificates)
+    good = files.context()
+    path: Path = getattr(certificates, which)
+    path.unlink()
+    os.mkfifo(path)
+    assert files.context() is good
+    assert "client" in files.certificates() or which == "client_cert"
+    assert "ca" in files.certificates() or which == "ca"
+    with pytest.raises(SettingsError, match=r"it is not a regular file; expected a PEM file"):
+        _files(certificates).context()

@@ -67,6 +67,8 @@ def is_ours(path: Path) -> bool:
 def looks_like_database(path: Path) -> bool:
     """Whether the file begins as every SQLite database does. Opens it for reading only; False if it can't be read."""
     try:
+        if not path.is_file():  # a pipe's reader waits for its writer
+            return False
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
@@ -80,6 +82,8 @@ def require_good_place(path: Path, *, mounts: Path = MOUNTS) -> None:
         raise StoreRefused(f"the folder {folder} of the database does not exist: make it, or mount the volume there")
     if path.is_dir():
         raise StoreRefused(f"{path} is a folder: the database would be a file in it, such as {path / 'mqtt_queue.db'}")
+    if path.exists() and not path.is_file():
+        raise StoreRefused(f"{path} is not a regular file, and a database can be nothing else")
     kind = file_system(path.resolve().parent, mounts=mounts)  # the file may be a link to another folder
     if is_shared(kind):
         raise StoreRefused(

@@ -1,5 +1,6 @@
 """What is refused before a database is touched."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -110,3 +111,12 @@ def test_bad_urls(url: str) -> None:
     """An invalid URL is reported with an example of a valid one."""
     with pytest.raises(SettingsError, match="expected one like"):
         location.path_of(url)
+
+
+def test_a_pipe_is_no_database(tmp_path: Path) -> None:
+    """It is refused, and reading its beginning does not wait for somebody who writes to it."""
+    path = tmp_path / "queue.db"
+    os.mkfifo(path)
+    with pytest.raises(StoreRefused, match="is not a regular file"):
+        location.require_good_place(path)
+    assert not location.looks_like_database(path)
