@@ -163,7 +163,12 @@ class Lane:
         while not future.done():
             yield
         self.is_starting = False
-        require_setup(future)
+        try:
+            require_setup(future)
+        except FmqError as error:
+            if ROUTE.get():  # which the last words of the process don't name
+                _log.error("Route %s can't be set up: %s", self.name, error)
+            raise
         self.is_ready = True
 
     def _replacing(self, trouble: Trouble, again: Callable[[], tuple[Handler, Runner]]) -> Iterator[None]:

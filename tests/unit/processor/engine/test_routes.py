@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from fmq import Message, Unavailable, batch_handler
-from fmq.errors import WrongOrder
+from fmq.errors import FmqError, SettingsError, WrongOrder
 from fmq.service.log import ROUTE
-from fmq_processor.runners.hooks import SetupFailed
 from support.workbench import BenchRoute, RoutesBench, messages_of
 
 TIMEOUT = 30.0
@@ -214,15 +213,20 @@ def test_a_replacement_is_waited_for_without_a_busy_loop(tmp_path: Path, hanging
         go_on.set()
 
 
-def test_a_set_up_that_fails_at_start_ends_the_process(tmp_path: Path) -> None:
-    """What other routes have in hand is settled before."""
+@pytest.mark.parametrize("raised", [OSError("no disk"), SettingsError("no disk")])
+def test_a_set_up_that_fails_at_start_ends_the_process(
+    tmp_path: Path, raised: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What other routes have in hand is settled before. The log says which route it was."""
 
     def setup() -> None:
-        raise OSError("no disk")
+        raise raised
 
     bad = BenchRoute("bad", _fine, {"topics": ("bad",)}, setup=setup)
-    with pytest.raises(SetupFailed, match="no disk"), RoutesBench(tmp_path, bad) as bench:
+    fine = BenchRoute("fine", _fine, {"topics": ("fine",)})
+    with pytest.raises(FmqError, match="no disk"), RoutesBench(tmp_path, bad, fine) as bench:
         bench.worker.run(bench.shutdown)
+    assert any("Route bad can't be set up: " in line and "no disk" in line for line in caplog.messages)
 
 
 def test_a_set_up_that_fails_again_is_repeated(tmp_path: Path, hanging: Hanging) -> None:
