@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from support.stack import PASSWORD, USER, Stack
 from support.wait import wait_for
@@ -44,9 +45,21 @@ def browser() -> Iterator[Browser]:
 
 
 def close_pages(context: BrowserContext) -> None:
-    """What a test is done with. The context itself ends with the browser: Chromium, when busy, may never answer a request to close one."""
+    """What a test is done with, once no navigation is under way: Chromium may never answer a request to close a page in the midst of one.
+
+    The context itself ends with the browser, for the same reason.
+    """
     for page in context.pages:
+        wait_for(lambda page=page: _has_left(page), what="a page to end what it does")  # type: ignore[misc]
         page.close()
+
+
+def _has_left(page: Page) -> bool:
+    try:
+        page.goto("about:blank")
+    except PlaywrightError:  # another navigation was under way
+        return False
+    return True
 
 
 @contextmanager
