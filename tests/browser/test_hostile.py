@@ -1,6 +1,7 @@
 """What anyone may send or name is shown as text, on every page that shows it, and does nothing."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import NewPage, watched_pages
 from browser.places import dead_page, message_page, messages_page, queue_page
+from fmq.store.records import ServiceReport
 from support.processes import FMQ
 from support.stack import Stack
 from support.web.hostile import BYTES, HOST_OF_TEST, NEVER, TEXTS
@@ -177,6 +179,25 @@ def test_names_of_machines_and_users_are_shown_as_text(visit: NewPage, stack: St
     ):
         page.goto(path)
         assert problems(page, part) == []
+
+
+def test_what_a_worker_says_later_is_shown_as_text(visit: NewPage, stack: Stack) -> None:
+    """An open page takes the words of its workers from the server, with every mark, by a way that its policy allows."""
+    page = visit()
+    for text, shown in list(TEXTS.items())[::3]:
+
+        def report(circuit: str) -> None:
+            state = {"handler": "webhook", "circuit": circuit, "in_hand": 0}
+            stack.store.report(ServiceReport("later", "processor", "here", 1, "1", time.time(), state))
+
+        report("closed")
+        page.goto("/workers")
+        row = page.locator("tr", has=page.get_by_text("later", exact=True))
+        expect(row.locator("td").first).to_have_text("at work")
+        expect(page.locator("#live")).to_have_attribute("data-is", "live")
+        report(f"open: {text}")
+        expect(row.locator("td").first).to_have_text(f"open: {shown}")
+        assert problems(page, shown) == []
 
 
 def test_the_sign_in_page_shows_what_was_typed_as_text(browser: Browser, stack: Stack) -> None:

@@ -93,6 +93,35 @@ def test_only_numbers_move(new_page: NewPage) -> None:
     assert page.locator("#queues tbody tr").count() == len(NAMES)
 
 
+def test_what_a_worker_says_of_itself_follows_the_stream(new_page: NewPage) -> None:
+    """Numbers by the stream; words as the server writes them, once they have changed, also where it fails at first."""
+    page = new_page()
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        if route.request.resource_type != "xhr":
+            return route.continue_()
+        asked.append("xhr")
+        if len(asked) == 1:
+            return route.fulfill(status=503)
+        body = route.fetch().text().replace("in hand, at most", "in hand, circuit open: <b>no</b>, at most")
+        return route.fulfill(body=body, content_type="text/html")
+
+    before = state()
+    worker = next(one for one in before.services if one.routes and not one.circuit)
+    limited = worker.routes[0].model_copy(update={"in_hand": 31, "circuit": "open: no"})
+    changed = worker.model_copy(update={"in_hand": 56, "routes": [limited, *worker.routes[1:]]})
+    after = before.model_copy(update={"services": [changed]})
+    page.route("**/workers", answer)
+    stream(page, ("state", before.model_dump_json()), ("workers", after.model_dump_json(include={"services"})))
+    page.goto("/workers")
+    row = page.locator("tr", has=page.locator("[data-f=in_hand]", has_text="56"))
+    expect(row.locator("[data-route]").first).to_have_text("31")
+    expect(row.locator("li").first).to_contain_text("circuit open: no")
+    expect(row.locator("th time")).not_to_contain_text("UTC")  # a time in the reader's zone, as before
+    assert len(asked) > 1
+
+
 def test_a_change_of_severity_is_read_aloud_and_figures_are_not(new_page: NewPage) -> None:
     """A live region that speaks each second is switched off by everyone who needs it."""
     page = new_page()

@@ -1,5 +1,5 @@
-// Live figures. Only numbers move: rows stay where they are until the reader loads the page again.
-import { write } from "./times.js";
+// Live figures. Only numbers and the words of a row change: rows stay where they are until the reader loads the page again.
+import { localize, write } from "./times.js";
 import { capped, count, duration, precise, put, rate, size } from "./figures.js";
 
 const button = document.getElementById("live");
@@ -14,6 +14,7 @@ const COUNTED = ["waiting", "running", "retrying", "dead"];
 const queues = index("[data-queue]", "queue");
 const workers = index("[data-worker]", "worker");
 const stored = new Map();
+const said = new Map(); // what the rows of workers say in words
 let stream = null;
 let timer = null;
 let stopped = false; // by the reader
@@ -110,11 +111,39 @@ function whole(said) {
 }
 
 function services(list) {
+  if (!workers.size) return;
+  let changed = false;
   for (const one of list) {
     const row = workers.get(one.name);
-    if (row) fill(row, one, WORKER);
+    if (!row) continue;
+    const words = JSON.stringify([one.away, one.connected, one.circuit, one.routes.map((route) => ({ ...route, in_hand: 0 }))]);
+    changed ||= said.has(one.name) && said.get(one.name) !== words;
+    said.set(one.name, words);
+    fill(row, one, WORKER);
+    for (const [number, place] of row.querySelectorAll("[data-route]").entries()) put(place, count(one.routes[number]?.in_hand ?? 0));
   }
-  if (workers.size) newcomers(workers, list.map((one) => one.name), "worker");
+  newcomers(workers, list.map((one) => one.name), "worker");
+  if (changed) reword();
+}
+
+// Words may hold what somebody else wrote, so the server marks and shortens them. fetch() would need a parser, which the
+// page's Content-Security-Policy forbids.
+function reword() {
+  const request = new XMLHttpRequest();
+  request.open("GET", "/workers");
+  request.responseType = "document";
+  request.overrideMimeType("text/html"); // an error without a type would be XML, and its parser's message a breach of the policy
+  request.addEventListener("loadend", () => {
+    const rows = request.response?.querySelectorAll("[data-worker]") ?? [];
+    if (!rows.length) said.forEach((_, name) => said.set(name, "")); // the next news tries again
+    for (const fresh of rows) {
+      const row = workers.get(fresh.dataset.worker);
+      if (!row) continue;
+      for (const number of [0, 1]) row.cells[number].replaceChildren(...fresh.cells[number].childNodes);
+      localize(row);
+    }
+  });
+  request.send();
 }
 
 function operation(one) {

@@ -26,11 +26,16 @@ export function write(element, date) {
   element.textContent = "short" in element.dataset ? (inUtc ? text.slice(11, 16) : text.slice(-8, -3)) : text;
 }
 
-function show() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
+// Writes all times within an element or the document.
+export function localize(place) {
+  for (const element of place.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
     if (!Number.isNaN(date.valueOf())) write(element, date);
   }
+}
+
+function show() {
+  localize(document);
   if (button) button.textContent = `Times: ${saved("zone", "local") === "utc" ? "UTC" : zone}`;
 }
 
