@@ -122,6 +122,16 @@ def test_what_a_worker_says_of_itself_follows_the_stream(new_page: NewPage) -> N
     assert len(asked) > 1
 
 
+def test_a_worker_that_went_away_while_the_page_came_is_noticed(new_page: NewPage) -> None:
+    """What the first news says counts, not only what changes later."""
+    page = new_page()
+    first = state()
+    gone = [one.model_copy(update={"away": True, "circuit": ""}) for one in first.services]
+    stream(page, ("state", first.model_copy(update={"services": gone}).model_dump_json()))
+    with page.expect_request(lambda sent: sent.resource_type == "xhr" and sent.url.endswith("/workers")):
+        page.goto("/workers")
+
+
 def test_a_change_of_severity_is_read_aloud_and_figures_are_not(new_page: NewPage) -> None:
     """A live region that speaks each second is switched off by everyone who needs it."""
     page = new_page()

@@ -15,6 +15,7 @@ const queues = index("[data-queue]", "queue");
 const workers = index("[data-worker]", "worker");
 const stored = new Map();
 const said = new Map(); // what the rows of workers say in words
+let asking = null;
 let stream = null;
 let timer = null;
 let stopped = false; // by the reader
@@ -117,7 +118,9 @@ function services(list) {
     const row = workers.get(one.name);
     if (!row) continue;
     const words = JSON.stringify([one.away, one.connected, one.circuit, one.routes.map((route) => ({ ...route, in_hand: 0 }))]);
-    changed ||= said.has(one.name) && said.get(one.name) !== words;
+    const asks = one.away || one.connected === false || Boolean(one.circuit) || one.routes.some((route) => route.circuit);
+    const known = said.get(one.name);
+    changed ||= known === undefined ? asks !== Boolean(row.querySelector(".bad, .ask")) : known !== words;
     said.set(one.name, words);
     fill(row, one, WORKER);
     for (const [number, place] of row.querySelectorAll("[data-route]").entries()) put(place, count(one.routes[number]?.in_hand ?? 0));
@@ -129,11 +132,12 @@ function services(list) {
 // Words may hold what somebody else wrote, so the server marks and shortens them. fetch() would need a parser, which the
 // page's Content-Security-Policy forbids.
 function reword() {
-  const request = new XMLHttpRequest();
+  const request = (asking = new XMLHttpRequest());
   request.open("GET", "/workers");
   request.responseType = "document";
   request.overrideMimeType("text/html"); // an error without a type would be XML, and its parser's message a breach of the policy
   request.addEventListener("loadend", () => {
+    if (request !== asking) return; // a later answer counts
     const rows = request.response?.querySelectorAll("[data-worker]") ?? [];
     if (!rows.length) said.forEach((_, name) => said.set(name, "")); // the next news tries again
     for (const fresh of rows) {
