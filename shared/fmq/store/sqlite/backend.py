@@ -1,5 +1,6 @@
 """The backend of URLs that begin with ``sqlite:``."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class SqliteBackend:
         return is_ours(path_of(url))
 
     def same(self, url: str, other: str) -> bool:
-        return path_of(url).resolve() == path_of(other).resolve()
+        # Unlike Path.resolve(), realpath() goes on where links lead in a circle.
+        return os.path.realpath(path_of(url)) == os.path.realpath(path_of(other))
 
     def protect(self, url: str) -> None:
         guard_locks(path_of(url))

@@ -54,7 +54,7 @@ class Database(QueueTables):
     def __init__(self, path: Path, options: StoreOptions, clock: Clock, *, create: bool = True) -> None:
         super().__init__()
         location.require_fixed_library(location.library_version())
-        if not create and not path.exists():
+        if not create and not location.is_there(path):
             raise NoStore(_none_at(path))
         location.require_good_place(path)
         self.path = path

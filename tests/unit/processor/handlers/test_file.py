@@ -308,6 +308,7 @@ def test_processes_that_write_one_file_mix_no_lines_and_lose_none(tmp_path: Path
         ("folder", "not a regular file"),
         ("missing/{queue}.jsonl", "the folder {}/missing does not exist"),
         ("/dev/null", "not a regular file"),
+        pytest.param("x" * 300 + "/x.jsonl", "it can't be reached: File name too long", id="long"),
     ],
 )
 def test_a_wrong_path_is_told_at_the_start(

@@ -48,10 +48,13 @@ class FileSettings(HandlerSettings):
         placeholders.check(path, PLACEHOLDERS)
         # What is made of a placeholder may be made; but a fixed folder that is missing is a volume that is not mounted.
         folder = _fixed_folder(path)
-        if not folder.is_dir():
-            raise ValueError(f"the folder {folder} does not exist")
-        if path.endswith("/") or (Path(path).exists() and not Path(path).is_file()):
-            raise ValueError("it is not a regular file")
+        try:
+            if not folder.is_dir():
+                raise ValueError(f"the folder {folder} does not exist")
+            if path.endswith("/") or (Path(path).exists() and not Path(path).is_file()):
+                raise ValueError("it is not a regular file")
+        except OSError as error:
+            raise ValueError(f"it can't be reached: {error.strerror}") from error
         return path
 
     @property

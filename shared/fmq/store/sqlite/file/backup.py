@@ -18,7 +18,7 @@ _PAGES = 1_024
 def back_up_file(source: Path, target: Path, *, on_progress: Callable[[int, int], None]) -> int:
     """See fmq.store.backends.Backend.back_up."""
     location.require_fixed_library(location.library_version())
-    if not source.exists():
+    if not location.is_there(source):
         raise StoreRefused(f"the database {source} does not exist")
     _require_new(target)
     try:
@@ -47,7 +47,7 @@ def back_up_file(source: Path, target: Path, *, on_progress: Callable[[int, int]
 
 
 def _require_new(target: Path) -> None:
-    if target.exists():
+    if os.path.exists(target):  # noqa: PTH110 - unlike Path's, False if that can't be seen, and making the file then says why
         raise QueueError(f"{target} exists already: a backup never replaces a file")
 
 

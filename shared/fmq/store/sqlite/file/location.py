@@ -40,6 +40,8 @@ def path_of(url: str) -> Path:
         raise SettingsError(
             f"Invalid queue URL {url!r}: expected one like sqlite:///mqtt_queue.db or sqlite:////data/mqtt_queue.db"
         )
+    if "\0" in unquote(rest):
+        raise SettingsError(f"Invalid queue URL {url!r}: a path can't have a NUL character")
     if unquote(rest) == ":memory:":
         raise SettingsError(
             f"Invalid queue URL {url!r}: a database in memory is lost with its process; expected the path of a file"
@@ -50,6 +52,21 @@ def path_of(url: str) -> Path:
         raise StoreRefused(
             f"{url!r} is relative to the working directory, which does not exist any more: change to another directory"
         ) from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder. Raises StoreRefused if that can't be seen, for example for want of rights."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise StoreRefused(
+            f"{path} can't be reached by this user ({error.strerror}): every program that shares a database needs the same user or group"
+        ) from error
+    except OSError as error:
+        raise StoreRefused(f"{path} can't be reached: {error.strerror}") from error
+    return True
 
 
 def is_ours(path: Path) -> bool:
@@ -78,11 +95,12 @@ def looks_like_database(path: Path) -> bool:
 def require_good_place(path: Path, *, mounts: Path = MOUNTS) -> None:
     """Refuse a folder that is missing, read-only or on a network or shared file system, whose locks SQLite can't rely on."""
     folder = path.parent
+    there = is_there(path)
     if not folder.is_dir():
         raise StoreRefused(f"the folder {folder} of the database does not exist: make it, or mount the volume there")
     if path.is_dir():
         raise StoreRefused(f"{path} is a folder: the database would be a file in it, such as {path / 'mqtt_queue.db'}")
-    if path.exists() and not path.is_file():
+    if there and not path.is_file():
         raise StoreRefused(f"{path} is not a regular file, and a database can be nothing else")
     kind = file_system(path.resolve().parent, mounts=mounts)  # the file may be a link to another folder
     if is_shared(kind):
@@ -93,7 +111,7 @@ def require_good_place(path: Path, *, mounts: Path = MOUNTS) -> None:
     # Not os.access() alone: root passes it even where the file system is mounted read-only.
     if os.statvfs(folder).f_flag & os.ST_RDONLY or not os.access(folder, os.W_OK | os.X_OK):
         raise StoreRefused(f"the folder {folder} can't be written: SQLite needs to create files next to the database")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    if there and not os.access(path, os.R_OK | os.W_OK):
         raise StoreRefused(
             f"{path} can't be written by this user: every service that shares it needs the same user or group"
         )

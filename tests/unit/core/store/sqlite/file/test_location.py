@@ -1,12 +1,17 @@
 """What is refused before a database is touched."""
 
+import errno
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fmq.errors import SettingsError, StoreRefused
+from fmq.finding import Level
+from fmq.store.backends import backend_of, open_store
+from fmq.store.options import StoreOptions
 from fmq.store.sqlite.file import file_systems, location
 
 
@@ -120,3 +125,51 @@ def test_a_pipe_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match="is not a regular file"):
         location.require_good_place(path)
     assert not location.looks_like_database(path)
+
+
+def _too_long(folder: Path) -> Path:
+    return folder / ("x" * 300)
+
+
+def _in_a_circle(folder: Path) -> Path:
+    (folder / "circle").symlink_to(folder / "circle")
+    return folder / "circle" / "queue.db"
+
+
+@pytest.mark.parametrize("make", [_too_long, _in_a_circle])
+def test_a_path_that_leads_nowhere_is_refused_in_words(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    """By everything that begins with a look at it."""
+    path = make(tmp_path)
+    url = f"sqlite:///{path}"
+    backend = backend_of(url)
+    for act in (
+        lambda: open_store(url),
+        lambda: open_store(url, create=False),
+        lambda: backend.back_up(url, str(tmp_path / "copy.db"), on_progress=lambda _done, _all: None),
+        lambda: backend.set_aside(url),
+    ):
+        with pytest.raises(
+            StoreRefused, match=r"can't be reached: (File name too long|Too many levels of symbolic links)"
+        ):
+            act()
+    found = list(backend.diagnose(url, StoreOptions(), thorough=False))
+    assert found[-1].level is Level.PROBLEM
+    assert "can't be reached" in found[-1].text
+    assert backend.same(url, url)
+
+
+def test_a_folder_that_this_user_may_not_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to look at: the user. The tests' own may enter every folder, so the system's answer is made up."""
+
+    def closed(path: Path, **_more: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(StoreRefused, match=r"by this user \(Permission denied\).*same user or group"):
+        open_store(f"sqlite:///{tmp_path / 'queue.db'}", create=False)
+
+
+def test_a_path_has_no_nul_character() -> None:
+    """The system takes none."""
+    with pytest.raises(SettingsError, match="NUL"):
+        location.path_of("sqlite:///a%00b.db")
