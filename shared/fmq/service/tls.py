@@ -225,7 +225,7 @@ def client_context(
         context.set_alpn_protocols(greeting.alpn)
     if cert_file is not None:
         try:
-            for path in (cert_file, *([key_file] if key_file else [])):
+            for path in filter(None, (cert_file, key_file)):
                 _require_file(path)
             context.load_cert_chain(cert_file, key_file, password=lambda: b"")
         except OSError as error:

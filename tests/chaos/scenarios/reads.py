@@ -53,10 +53,10 @@ def _read_errors(setting: Setting) -> Result:
                 publisher.allowed += _CHUNK // 2
                 wait_for(lambda: rig.stored() >= publisher.allowed, _DEADLINE, what="intake")
                 is_idle = number % 2 == 1
-                if not is_idle:  # the fault is to begin in the midst of a long message
-                    wait_for(lambda had=had: extended() > had, _DEADLINE, what="a lease to be extended")  # type: ignore[misc]
-                else:
+                if is_idle:
                     wait_for(lambda: not rig.unhandled(), _DEADLINE, what="idle processors")
+                else:  # the fault is to begin in the midst of a long message
+                    wait_for(lambda had=had: extended() > had, _DEADLINE, what="a lease to be extended")  # type: ignore[misc]
                 orders.write_text(_ORDERS[number % len(_ORDERS)], encoding="ascii")
                 publisher.allowed += _CHUNK // 2
                 wanted = _IDLE if is_idle else _BUSY

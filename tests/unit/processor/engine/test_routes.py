@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fmq import Message, Unavailable, batch_handler
-from fmq.errors import FmqError, SettingsError, WrongOrder
+from fmq.errors import SettingsError, WrongOrder
 from fmq.service.log import ROUTE
+from fmq_processor.runners.hooks import SetupFailed
 from support.workbench import BenchRoute, RoutesBench, messages_of
 
 TIMEOUT = 30.0
@@ -213,9 +214,11 @@ def test_a_replacement_is_waited_for_without_a_busy_loop(tmp_path: Path, hanging
         go_on.set()
 
 
-@pytest.mark.parametrize("raised", [OSError("no disk"), SettingsError("no disk")])
+@pytest.mark.parametrize(
+    ("raised", "ends"), [(OSError("no disk"), SetupFailed), (SettingsError("no disk"), SettingsError)]
+)
 def test_a_set_up_that_fails_at_start_ends_the_process(
-    tmp_path: Path, raised: Exception, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, raised: Exception, ends: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What other routes have in hand is settled before. The log says which route it was."""
 
@@ -224,7 +227,7 @@ def test_a_set_up_that_fails_at_start_ends_the_process(
 
     bad = BenchRoute("bad", _fine, {"topics": ("bad",)}, setup=setup)
     fine = BenchRoute("fine", _fine, {"topics": ("fine",)})
-    with pytest.raises(FmqError, match="no disk"), RoutesBench(tmp_path, bad, fine) as bench:
+    with pytest.raises(ends, match="no disk"), RoutesBench(tmp_path, bad, fine) as bench:
         bench.worker.run(bench.shutdown)
     assert any("Route bad can't be set up: " in line and "no disk" in line for line in caplog.messages)
 

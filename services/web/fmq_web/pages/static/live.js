@@ -14,7 +14,7 @@ const COUNTED = ["waiting", "running", "retrying", "dead"];
 const queues = index("[data-queue]", "queue");
 const workers = index("[data-worker]", "worker");
 const stored = new Map();
-const said = new Map(); // what the rows of workers say in words
+const worded = new Map(); // what the rows of workers say in words
 let asking = null;
 let stream = null;
 let timer = null;
@@ -119,9 +119,9 @@ function services(list) {
     if (!row) continue;
     const words = JSON.stringify([one.away, one.connected, one.circuit, one.routes.map((route) => ({ ...route, in_hand: 0 }))]);
     const asks = one.away || one.connected === false || Boolean(one.circuit) || one.routes.some((route) => route.circuit);
-    const known = said.get(one.name);
+    const known = worded.get(one.name);
     changed ||= known === undefined ? asks !== Boolean(row.querySelector(".bad, .ask")) : known !== words;
-    said.set(one.name, words);
+    worded.set(one.name, words);
     fill(row, one, WORKER);
     for (const [number, place] of row.querySelectorAll("[data-route]").entries()) put(place, count(one.routes[number]?.in_hand ?? 0));
   }
@@ -139,7 +139,7 @@ function reword() {
   request.addEventListener("loadend", () => {
     if (request !== asking) return; // a later answer counts
     const rows = request.response?.querySelectorAll("[data-worker]") ?? [];
-    if (!rows.length) said.forEach((_, name) => said.set(name, "")); // the next news tries again
+    if (!rows.length) worded.forEach((_, name) => worded.set(name, "")); // the next news tries again
     for (const fresh of rows) {
       const row = workers.get(fresh.dataset.worker);
       if (!row) continue;

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fmq.errors import SettingsError, StoreRefused
+from fmq.errors import QueueError, SettingsError, StoreRefused
 from fmq.finding import Level
 from fmq.store.backends import backend_of, open_store
 from fmq.store.options import StoreOptions
@@ -167,6 +167,20 @@ def test_a_folder_that_this_user_may_not_enter(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "stat", closed)
     with pytest.raises(StoreRefused, match=r"by this user \(Permission denied\).*same user or group"):
         open_store(f"sqlite:///{tmp_path / 'queue.db'}", create=False)
+
+
+def test_a_file_that_can_t_be_renamed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command that sets a database aside, in a folder that this user may only read."""
+    path = tmp_path / "queue.db"
+    path.touch()
+
+    def closed(part: Path, _target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(part))
+
+    monkeypatch.setattr(Path, "rename", closed)
+    url = f"sqlite:///{path}"
+    with pytest.raises(QueueError, match=r"queue\.db can't be renamed: Permission denied"):
+        backend_of(url).set_aside(url)
 
 
 def test_a_path_has_no_nul_character() -> None:
